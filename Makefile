@@ -1,0 +1,63 @@
+# The two commands: `make up` gives a lab, `make test` proves it. Both set up what they need.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+PYTEST := $(BIN)/pytest
+# The containers' clean-up helper of testcontainers would have to be pulled; tests clean up.
+export TESTCONTAINERS_RYUK_DISABLED = true
+
+.PHONY: up down setup engine images check lint unit test test-podman benchmark clean help
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+up: engine ## Set up what is missing and bring the three-controller lab up
+	$(BIN)/labctl up three-controller
+
+down: setup ## Take the three-controller lab down
+	$(BIN)/labctl down --lab three-controller
+
+setup: $(READY) ## Make the virtual environment
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+engine: setup ## Install and start a container engine if there is none
+	$(BIN)/labctl doctor --fix
+
+images: engine ## Build the images that are missing
+	$(BIN)/labctl images build
+
+check: lint unit ## All that needs no engine
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup
+	$(PYTEST) -q tests/unit tests/golden tests/errors tests/contract
+
+test: check images ## All tests, those on a real lab included
+	$(PYTEST) -v --engines docker tests/contract
+	$(PYTEST) -v tests/lab tests/chaos
+
+test-podman: setup ## The contract suite and the support tier on Podman
+	$(BIN)/labctl doctor --fix --engine podman
+	$(PYTEST) -v --engines podman tests/contract
+	LABCTL_ENGINE=podman $(PYTEST) -v tests/podman
+
+benchmark: images ## Measure the three-controller lab, beside docker compose
+	$(BIN)/labctl benchmark
+
+clean: ## Remove the virtual environment and caches (labs and images stay)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,163 @@
+"""Programs of this machine: the one place that starts them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labctl.errors import EngineError
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+"""Where the programs of the machine's own upkeep are; a plain user's PATH often lacks it."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a program ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a program ended and what it took: seconds, and CPU-seconds with its ended children."""
+
+    completed: Completed
+    wall: float
+    cpu: float
+
+
+def which(program: str) -> str | None:
+    """The program's path, or None; the directories of system programs are searched too."""
+    return shutil.which(program, path=_search_path(os.environ))
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run to the end, at most ``timeout`` seconds; ``env`` is added to this process's own.
+
+    EngineError when the program is not there or does not end in time (it is killed then).
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
+            argv,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env=_environment(env),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise _missing(argv) from None
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"{argv[0]} did not end within {timeout:g} seconds") from None
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def measure(
+    argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
+) -> Measured:
+    """Run to the end like :func:`run`, and say what it took; any exit code is well.
+
+    EngineError when the program is not there or does not end in time (it is killed then).
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        began = time.monotonic()
+        try:
+            process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=_environment(env)
+            )
+        except FileNotFoundError:
+            raise _missing(argv) from None
+        watchdog = threading.Timer(timeout, process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        # Only this call tells what one child took; Popen is told how it ended.
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+        watchdog.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if wall >= timeout:
+            raise EngineError(f"{argv[0]} did not end within {timeout:g} seconds")
+        texts = [(file.seek(0), file.read())[1].decode(errors="replace") for file in (out, errors)]
+    completed = Completed(process.returncode, *texts)
+    return Measured(completed, wall, usage.ru_utime + usage.ru_stime)
+
+
+def stream(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run and yield its output (both kinds) by lines as they come.
+
+    EngineError with the last lines when it fails. Leaving the iteration early kills it.
+    """
+    try:
+        process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=_environment(env),
+        )
+    except FileNotFoundError:
+        raise _missing(argv) from None
+    last = ""
+    with process:
+        try:
+            for line in process.stdout or ():
+                last = line.strip() or last
+                yield line.rstrip("\n")
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise EngineError(f"{argv[0]} failed with exit code {process.returncode}: {last}")
+
+
+def spawn_detached(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
+    """Start a program that outlives this one, its output appended to ``log``; its pid."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(env),
+                start_new_session=True,
+            )
+    except FileNotFoundError:
+        raise _missing(argv) from None
+    return process.pid
+
+
+def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
+    merged = {**os.environ, **(env or {})}
+    merged["PATH"] = _search_path(merged)
+    return merged
+
+
+def _search_path(environment: Mapping[str, str]) -> str:
+    return os.pathsep.join(filter(None, [environment.get("PATH"), _SYSTEM_PATH]))
+
+
+def _missing(argv: Sequence[str]) -> EngineError:
+    return EngineError(f"the program {argv[0]} is not installed on this machine")
