@@ -1,0 +1,1 @@
+"""Container engines: the port, its adapters and the lab's link."""

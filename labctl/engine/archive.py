@@ -1,0 +1,55 @@
+"""Files to and from a container: engines take and give tar archives."""
+
+from __future__ import annotations
+
+import posixpath
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
+
+from labctl.engine.port import FileEntry
+
+_MOST_LINKS = 8
+
+
+def pack(files: Sequence[FileEntry], root: str = "/") -> bytes:
+    """A tar of the files, to be unpacked at ``root``, under which they all are.
+
+    It holds no directories: engines make missing parents (root, 0755) and leave those that
+    exist as they are.
+    """
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for file in files:
+            entry = tarfile.TarInfo(posixpath.relpath(file.path, root))
+            entry.size = len(file.data)
+            entry.mode, entry.uid, entry.gid = file.mode, file.uid, file.gid
+            entry.mtime = int(time.time())
+            archive.addfile(entry, BytesIO(file.data))
+    return buffer.getvalue()
+
+
+def first_file(chunks: Iterable[bytes]) -> tuple[bytes | None, str]:
+    """The content of an archive's first entry, and where it points if it is a symbolic link.
+
+    The content is None for what is no regular file.
+    """
+    with tarfile.open(fileobj=BytesIO(b"".join(chunks))) as archive:
+        entry = archive.next()
+        if entry is None:
+            return None, ""
+        if entry.issym():
+            return None, entry.linkname
+        extracted = archive.extractfile(entry) if entry.isreg() else None
+        return (extracted.read() if extracted else None), ""
+
+
+def follow_links(path: str, fetch: Callable[[str], tuple[bytes | None, str]]) -> bytes | None:
+    """The file at the end of symbolic links; ``fetch`` answers as :func:`first_file` does."""
+    for _ in range(_MOST_LINKS):
+        data, link = fetch(path)
+        if not link:
+            return data
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+    return None

@@ -1,0 +1,49 @@
+"""Short helper containers: a script with exact capabilities where the engine runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from labctl.engine.port import LABEL, ContainerSpec, Engine
+from labctl.errors import EngineError
+
+NO_LAB = "labctl-helper"
+"""Lab label of a helper that serves no lab; one that was left behind is found by it."""
+
+_KIND = {"labctl.kind": "helper"}
+_SECONDS = 60.0
+
+
+def run_helper(
+    engine: Engine,
+    name: str,
+    image: str,
+    script: str,
+    arguments: Sequence[str] = (),
+    *,
+    lab: str = NO_LAB,
+    cap_add: tuple[str, ...] = (),
+    host_network: bool = False,
+) -> tuple[int, str]:
+    """Run a shell script to its end; its exit code and what it wrote.
+
+    A container of that name that was left behind is replaced; it is gone afterwards. Without
+    ``host_network`` the script has an empty network namespace of its own.
+    """
+    spec = ContainerSpec(
+        name=name,
+        image=image,
+        labels={LABEL: lab, **_KIND},
+        command=("sh", "-c", script, name, *arguments),
+        cap_add=cap_add,
+        host_network=host_network,
+    )
+    engine.remove(name)
+    engine.create(spec)
+    try:
+        engine.start(name)
+        return engine.wait(name, _SECONDS), engine.logs(name)
+    finally:
+        with contextlib.suppress(EngineError):
+            engine.remove(name)

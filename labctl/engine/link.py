@@ -1,0 +1,119 @@
+"""The lab's link: a veth pair on the engine's host that the lab's network stands on.
+
+One end is the parent of the macvlan network, the other gives the host an address in the lab
+(macvlan itself lets no traffic pass between a parent and its children). The pair is made by a
+short helper container in the host's network namespace, so labctl needs no rights of its own and
+the engine may be on another machine. Both ends carry the lab's name as alias: ours are found
+by that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+from labctl.engine.helper import NO_LAB, run_helper
+from labctl.engine.port import Engine
+from labctl.errors import EngineError
+
+_ALIAS = "labctl:"
+
+# Made complete or not at all; there already (with our alias) is well. No IPv6 on the ends: they
+# would ask the lab for routers. Turning off address generation needs no writable /proc/sys.
+_CREATE = """
+set -eu
+parent=$1 host=$2 address=$3 alias=$4
+for end in "$parent" "$host"; do
+    if ip link show dev "$end" >/dev/null 2>&1; then
+        ip link show dev "$end" | grep -qxF "    alias $alias" && continue
+        echo "the interface $end is there already and is not the lab's"
+        exit 1
+    fi
+done
+if ! ip link show dev "$parent" >/dev/null 2>&1; then
+    ip link add "$parent" type veth peer name "$host"
+    trap 'test $? = 0 || ip link delete "$parent"' EXIT
+fi
+for end in "$parent" "$host"; do
+    ip link set dev "$end" alias "$alias"
+    ip link set dev "$end" addrgenmode none
+done
+ip address replace "$address" dev "$host"
+ip link set dev "$parent" up
+ip link set dev "$host" up
+"""
+
+_REMOVE = """
+set -eu
+for end in "$1" "$2"; do
+    if ip link show dev "$end" 2>/dev/null | grep -qxF "    alias $3"; then
+        ip link delete dev "$end"
+    fi
+done
+"""
+
+_FIND = "ip -json link show"
+
+
+def link_names(lab: str) -> tuple[str, str]:
+    """Names of the pair's ends, parent and host's end: at most 15 characters, by the lab's name."""
+    digest = hashlib.sha256(lab.encode()).hexdigest()[:8]
+    return f"lab-{digest}-p", f"lab-{digest}-h"
+
+
+def create_link(  # noqa: PLR0917
+    engine: Engine, lab: str, parent: str, host_end: str, address_cidr: str, image: str
+) -> None:
+    """Make the pair, up, with the host's address (such as 198.18.0.254/24) on its end.
+
+    There already is well. ``image`` has iproute2. EngineError when the host refuses; then
+    nothing is left.
+    """
+    arguments = (parent, host_end, address_cidr, _ALIAS + lab)
+    code, said = run_helper(
+        engine,
+        f"{lab}-link",
+        image,
+        _CREATE,
+        arguments,
+        lab=lab,
+        cap_add=("NET_ADMIN",),
+        host_network=True,
+    )
+    if code:
+        raise EngineError(f"cannot make the link of lab {lab}: {_last_line(said)}")
+
+
+def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str) -> None:
+    """Remove the pair if it is the lab's; absent is well."""
+    code, said = run_helper(
+        engine,
+        f"{lab}-link",
+        image,
+        _REMOVE,
+        (parent, host_end, _ALIAS + lab),
+        lab=lab,
+        cap_add=("NET_ADMIN",),
+        host_network=True,
+    )
+    if code:
+        raise EngineError(f"cannot remove the link of lab {lab}: {_last_line(said)}")
+
+
+def find_links(engine: Engine, image: str) -> dict[str, tuple[str, str]]:
+    """Every lab that has a link on the engine's host: name → parent and host's end."""
+    name = f"{NO_LAB}-links-{os.getpid()}"
+    code, said = run_helper(engine, name, image, _FIND, host_network=True)
+    if code:
+        raise EngineError(f"cannot list the links of labs: {_last_line(said)}")
+    labs = {
+        link["ifalias"].removeprefix(_ALIAS)
+        for link in json.loads(said)
+        if link.get("ifalias", "").startswith(_ALIAS)
+    }
+    return {lab: link_names(lab) for lab in sorted(labs)}
+
+
+def _last_line(said: str) -> str:
+    return next((line for line in reversed(said.splitlines()) if line.strip()), "no word why")

@@ -1,0 +1,86 @@
+"""What the adapter must do in another way on Podman; nothing here is needed for Docker."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import requests
+
+from labctl.engine.port import ContainerSpec, FileEntry
+
+_LIBPOD = "v4.0.0/libpod"
+
+_ULIMITS = {
+    "nofile": (resource.RLIMIT_NOFILE, 1 << 20),
+    "nproc": (resource.RLIMIT_NPROC, 1 << 15),
+}
+"""name → its number, and what is plenty. (Podman lowers its own number of processes, to this.)"""
+
+
+def default_ulimits(url: str) -> dict[str, int]:
+    """For what a spec does not name.
+
+    Podman's own defaults raise limits, which not every machine allows. What it does allow, the
+    limits of this process say, when the engine is on the same machine.
+    """
+    if not url.startswith("unix:"):
+        return {}
+    limits = {}
+    for name, (number, plenty) in _ULIMITS.items():
+        hard = resource.getrlimit(number)[1]
+        limits[name] = plenty if hard == resource.RLIM_INFINITY else min(hard, plenty)
+    return limits
+
+
+def tmpfs(spec: ContainerSpec) -> dict[str, str]:
+    """Podman has no uid= and gid=, but ``U``: the container's own user owns the mount.
+
+    A mount for somebody else is made open to all of the container instead. Unlike Docker, Podman
+    would copy what the image has at the path.
+    """
+    return {
+        path: ",".join([*_tmpfs_options(options.split(","), spec.user), "notmpcopyup"])
+        for path, options in spec.tmpfs.items()
+    }
+
+
+def _tmpfs_options(options: list[str], user: str) -> list[str]:
+    owners = [option for option in options if option.startswith(("uid=", "gid="))]
+    uid = next((option[4:] for option in owners if option.startswith("uid=")), "0")
+    kept = [option for option in options if option and option not in owners]
+    if uid == "0":
+        return kept
+    if uid == user.partition(":")[0]:
+        return [*kept, "U"]
+    return [*(option for option in kept if not option.startswith("mode=")), "mode=1777"]
+
+
+def kill(api: Any, name: str) -> None:
+    """Podman's forced removal first waits for the container to end by itself; this does not."""
+    with suppress(requests.RequestException):
+        api.kill(name, "SIGKILL")
+
+
+def by_mount(
+    api: Any, name: str, files: Sequence[FileEntry]
+) -> Iterator[tuple[str, list[FileEntry]]]:
+    """Files by the directory that their archive is unpacked in.
+
+    An archive for ``/`` reaches Podman's volumes only where a new volume takes over what the
+    image has, at the container's first start; into other volumes files go directly.
+    """
+    mounts = [m for m in api.inspect_container(name)["Mounts"] if m["Type"] == "volume"]
+    used = [m["Destination"] for m in mounts if not _is_new(api, m["Name"])]
+    groups: dict[str, list[FileEntry]] = {}
+    for file in files:
+        above = [mount for mount in used if file.path.startswith(mount.rstrip("/") + "/")]
+        groups.setdefault(max(above, key=len, default="/"), []).append(file)
+    yield from groups.items()
+
+
+def _is_new(api: Any, volume: str) -> bool:
+    answer = api.get(f"{api.base_url}/{_LIBPOD}/volumes/{volume}/json", timeout=api.timeout)
+    return bool(answer.ok and answer.json().get("NeedsCopyUp"))

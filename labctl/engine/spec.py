@@ -1,0 +1,100 @@
+"""A :class:`ContainerSpec` in the words of the Docker API; pure, for Docker and for Podman."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from labctl.engine import podman
+from labctl.engine.port import ContainerSpec
+
+ENDPOINT_MAC = (1, 44)
+"""From this API version on a MAC address belongs to the endpoint, before it to the container."""
+
+
+def container_config(
+    spec: ContainerSpec,
+    *,
+    kind: Literal["docker", "podman"],
+    api: tuple[int, int],
+    ulimits: Mapping[str, int],
+) -> dict[str, Any]:
+    """The body of ``POST /containers/create``.
+
+    ``ulimits`` are the engine's own defaults for those that the spec does not name.
+    """
+    config: dict[str, Any] = {
+        "Image": spec.image,
+        "User": spec.user,
+        "Labels": dict(spec.labels),
+        "Env": [f"{key}={value}" for key, value in spec.environment.items()],
+        "StopSignal": spec.stop_signal,
+        "StopTimeout": spec.stop_seconds,
+        "HostConfig": _host_config(spec, kind, ulimits),
+    }
+    if spec.command:
+        config["Cmd"] = list(spec.command)
+    if spec.hostname and spec.join is None:
+        config["Hostname"] = spec.hostname
+    if spec.attachment:
+        endpoint: dict[str, Any] = {"IPAMConfig": {"IPv4Address": spec.attachment.address}}
+        if kind == "podman" or api >= ENDPOINT_MAC:
+            endpoint["MacAddress"] = spec.attachment.mac
+        else:
+            config["MacAddress"] = spec.attachment.mac
+        config["NetworkingConfig"] = {"EndpointsConfig": {spec.attachment.network: endpoint}}
+    return config
+
+
+def _host_config(
+    spec: ContainerSpec, kind: Literal["docker", "podman"], ulimits: Mapping[str, int]
+) -> dict[str, Any]:
+    host: dict[str, Any] = {
+        "NetworkMode": _network_mode(spec),
+        "CapDrop": ["ALL"],
+        "CapAdd": list(spec.cap_add),
+        "SecurityOpt": _security(spec),
+        "Sysctls": dict(spec.sysctls),
+        "Binds": [f"{volume.volume}:{volume.target}" for volume in spec.volumes],
+        "Tmpfs": podman.tmpfs(spec) if kind == "podman" else dict(spec.tmpfs),
+        "Devices": [_device(device) for device in spec.devices],
+        "Ulimits": [
+            {"Name": name, "Soft": value, "Hard": value}
+            for name, value in {**ulimits, **spec.ulimits}.items()
+        ],
+        "Memory": spec.memory_bytes,
+        "RestartPolicy": {"Name": "no"},
+    }
+    if spec.join is None:
+        host["ExtraHosts"] = [f"{name}:{address}" for name, address in spec.hosts.items()]
+    elif kind == "podman":
+        # Docker shares the host name along with the network; Podman must be told.
+        host["UTSMode"] = f"container:{spec.join}"
+    if spec.host_pid:
+        host["PidMode"] = "host"
+    return host
+
+
+def _network_mode(spec: ContainerSpec) -> str:
+    if spec.attachment:
+        return spec.attachment.network
+    if spec.join is not None:
+        return f"container:{spec.join}"
+    return "host" if spec.host_network else "none"
+
+
+def _security(spec: ContainerSpec) -> list[str]:
+    """No process may gain privileges by a set-uid program, unless the spec decides otherwise."""
+    if any(option.startswith("no-new-privileges") for option in spec.security_opt):
+        return list(spec.security_opt)
+    return ["no-new-privileges", *spec.security_opt]
+
+
+def _device(device: str) -> dict[str, str]:
+    path, _, rest = device.partition(":")
+    inside, _, permissions = rest.partition(":")
+    return {
+        "PathOnHost": path,
+        "PathInContainer": inside or path,
+        "CgroupPermissions": permissions or "rwm",
+    }

@@ -1,0 +1,76 @@
+"""What runs inside a FakeEngine's containers: a handful of programs, and the link's helper."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from labctl.engine.port import ContainerSpec, ExecResult
+
+if TYPE_CHECKING:
+    from tests.fakes.engine import FakeEngine
+
+Program = Callable[["FakeEngine", str, Sequence[str], bytes], ExecResult]
+"""engine, container, command, standard input → how it ended."""
+
+
+@dataclass(frozen=True)
+class Main:
+    """What a container's main process does: ends with ``code``, or (None) goes on."""
+
+    code: int | None = None
+    log: str = ""
+
+
+def main(engine: FakeEngine, spec: ContainerSpec) -> Main:
+    """The default main process: true, false and echo end, helpers make links, others go on."""
+    if spec.labels.get("labctl.kind") == "helper" and spec.host_network:
+        return _link_helper(engine.links, spec.command[4:])
+    match spec.command:
+        case ("true",):
+            return Main(0)
+        case ("false",):
+            return Main(1)
+        case ("echo", *words):
+            return Main(0, " ".join(words) + "\n")
+    return Main()
+
+
+def _link_helper(links: dict[str, str], arguments: Sequence[str]) -> Main:
+    match arguments:
+        case (parent, host, _address, alias):
+            if any(links.get(end, alias) != alias for end in (parent, host)):
+                return Main(1, f"the interface {parent} is there already and is not the lab's\n")
+            links.update({parent: alias, host: alias})
+        case (parent, host, alias):
+            for end in (parent, host):
+                if links.get(end) == alias:
+                    del links[end]
+        case _:
+            found = [{"ifname": name, "ifalias": alias} for name, alias in links.items()]
+            return Main(0, json.dumps(found) + "\n")
+    return Main(0)
+
+
+def program(engine: FakeEngine, container: str, command: Sequence[str], stdin: bytes) -> ExecResult:
+    """The default for commands: true, false, echo, cat and hostname; others are not found."""
+    code, out, err = 0, "", ""
+    match tuple(command):
+        case ("true",):
+            pass
+        case ("false",):
+            code = 1
+        case ("echo", *words):
+            out = " ".join(words) + "\n"
+        case ("cat",):
+            out = stdin.decode()
+        case ("cat", path):
+            data = engine.read_file(container, path)
+            code, out = (1, "") if data is None else (0, data.decode())
+        case ("hostname",):
+            out = engine.hostname(container) + "\n"
+        case _:
+            code, err = 127, f"{command[0]}: executable file not found\n"
+    return ExecResult(code, out, err)
