@@ -1,0 +1,151 @@
+"""Image definitions in ``images/``: what an image is made of, and the tag that follows from it.
+
+Pure and quick: no engine and no network. A tag holds a hash of everything that decides the
+image's content as far as this repository does, so an image that is there need not be built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from labctl import downloads, paths
+from labctl.documents import load, read_yaml
+from labctl.errors import InputError
+from labctl.model.image import ImageDoc, ReleaseDoc, ReleasesDoc
+from labctl.render import render_text
+
+BASE = "base"
+"""The directory of the image that all others are built on; it is no role."""
+
+_TEMPLATE = "Dockerfile.j2"
+_DOCUMENT = "image.yml"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a build context."""
+
+    data: bytes
+    executable: bool
+
+
+@dataclass(frozen=True)
+class Definition:
+    """An image of a release: its Dockerfile and what stands beside it."""
+
+    role: str
+    release: str
+    dockerfile: str
+    files: Mapping[str, File]
+    """Path in the build context → file; without what is downloaded."""
+    sources: tuple[downloads.Source, ...]
+
+    @cached_property
+    def tag(self) -> str:
+        """``labctl/<role>:<release>-<hash>``."""
+        content = {
+            "dockerfile": self.dockerfile,
+            "files": {
+                name: [hashlib.sha256(file.data).hexdigest(), file.executable]
+                for name, file in self.files.items()
+            },
+            "sources": [[source.filename, source.identity] for source in self.sources],
+        }
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return f"labctl/{self.role}:{self.release}-{digest[:12]}"
+
+    def context(self, downloaded: Mapping[str, bytes]) -> bytes:
+        """The build context as a tar; ``downloaded`` has the content of each source's file."""
+        files = {
+            "Dockerfile": File(self.dockerfile.encode(), executable=False),
+            **self.files,
+            **{name: File(data, executable=True) for name, data in downloaded.items()},
+        }
+        return tar(files)
+
+
+def tar(files: Mapping[str, File]) -> bytes:
+    """A tar that is the same for the same files, so the engine's build cache can match them."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, file in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(file.data)
+            entry.mode = 0o755 if file.executable else 0o644
+            archive.addfile(entry, io.BytesIO(file.data))
+    return buffer.getvalue()
+
+
+def release_doc(release: str) -> ReleaseDoc:
+    """What a release is built on. InputError when there is no such release."""
+    path = paths.data_dir("images") / "releases.yml"
+    releases = load(path, ReleasesDoc).root
+    if release not in releases:
+        raise InputError(f"unknown release '{release}'; {path} has: {', '.join(sorted(releases))}")
+    return releases[release]
+
+
+def roles() -> list[str]:
+    """Every image role, sorted."""
+    found = paths.data_dir("images").glob(f"*/{_TEMPLATE}")
+    return sorted(path.parent.name for path in found if path.parent.name != BASE)
+
+
+def base_definition(release: str, root: str | None = None) -> Definition:
+    """The base image's definition; ``root`` is the root file system's image, if already known.
+
+    Its tag does not depend on ``root``: pulled or bootstrapped, it is the same release.
+    """
+    doc = release_doc(release)
+    users = read_yaml(paths.data_dir("images") / "users.yml")
+    return _read(BASE, release, {"base": root or doc.base, "users": users})
+
+
+def definition(role: str, release: str) -> Definition:
+    """A role's image. InputError when there is no such role or its files are wrong."""
+    return _definition(role, release, base_definition(release).tag)
+
+
+def definitions(release: str) -> dict[str, Definition]:
+    """Every role's image."""
+    base = base_definition(release).tag
+    return {role: _definition(role, release, base) for role in roles()}
+
+
+def _definition(role: str, release: str, base: str) -> Definition:
+    known = roles()
+    if role not in known:
+        raise InputError(f"unknown image role '{role}'; choose from {', '.join(known)}")
+    return _read(role, release, {"base": base})
+
+
+def _read(role: str, release: str, context: Mapping[str, object]) -> Definition:
+    directory = paths.data_dir("images") / role
+    document = directory / _DOCUMENT
+    doc = load(document, ImageDoc) if document.is_file() else ImageDoc()
+    sources = tuple(downloads.source(fetch) for fetch in doc.fetch)
+    fetched = {source.doc.name: source.filename for source in sources}
+    template = (directory / _TEMPLATE).read_text(encoding="utf-8")
+    name = f"images/{role}/{_TEMPLATE}"
+    dockerfile = render_text(template, name, {**context, "release": release, "fetched": fetched})
+    return Definition(role, release, dockerfile, _files(directory), sources)
+
+
+def _files(directory: Path) -> dict[str, File]:
+    """What stands beside the template, by path; Python's caches are no part of it."""
+    return {
+        path.relative_to(directory).as_posix(): File(
+            path.read_bytes(), executable=bool(path.stat().st_mode & 0o100)
+        )
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+        and path.name not in (_TEMPLATE, _DOCUMENT)
+        and "__pycache__" not in path.parts
+    }

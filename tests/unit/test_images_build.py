@@ -1,0 +1,208 @@
+"""Building, finding and pruning images on an engine in memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from labctl import base, downloads, images, process
+from labctl.engine.port import ContainerSpec
+from labctl.errors import EngineError
+from tests.fakes.engine import FakeEngine
+
+VERSIONS = "nftables 1.0.6-2\nprocps 2:4.0.2-3\n"
+
+
+class Builder(FakeEngine):
+    """Keeps the Dockerfiles it built, and has the versions file in every container."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dockerfiles: dict[str, str] = {}
+
+    def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
+        with tarfile.open(fileobj=io.BytesIO(context)) as archive:
+            file = archive.extractfile("Dockerfile")
+            assert file is not None
+            self.dockerfiles[tag] = file.read().decode()
+        yield from super().build(context, tag, labels)
+
+    def read_file(self, name: str, path: str) -> bytes | None:
+        return VERSIONS.encode() if path == "/usr/share/labctl/versions" else None
+
+
+@pytest.fixture
+def builder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Builder:
+    """A machine with a registry in reach and no downloads."""
+    monkeypatch.setenv("LABCTL_HOME", str(tmp_path))
+    monkeypatch.setattr(downloads.Source, "read", lambda *_: b"")
+    made = Builder()
+    made.registry.add("debian:bookworm-slim")
+    return made
+
+
+def test_an_image_stands_on_the_base_and_tells_its_versions(builder: Builder) -> None:
+    tag = images.build(builder, "zed", "node")
+    assert tag == images.image_tags("zed")["node"]
+    image = builder.image(tag)
+    assert image is not None
+    assert image.labels["labctl.image"] == "node"
+    assert image.labels["labctl.release"] == "zed"
+    assert json.loads(image.labels["labctl.versions"]) == {
+        "nftables": "1.0.6-2",
+        "procps": "2:4.0.2-3",
+    }
+    assert builder.dockerfiles[tag] == f"FROM {tag}-unlabelled\n"
+
+
+def test_nothing_is_left_of_a_build_but_the_image_and_its_base(builder: Builder) -> None:
+    tag = images.build(builder, "zed", "node")
+    left = {name for image in builder.images("labctl.image") for name in image.tags}
+    assert left == {tag, base.base_definition("zed").tag}
+    assert builder.containers() == []
+
+
+def test_what_is_there_is_not_built_again(builder: Builder) -> None:
+    assert images.build_all(builder, "zed") == sorted(images.roles())
+    before = list(builder.calls)
+    assert images.build_all(builder, "zed") == []
+    assert builder.calls == before
+
+
+def test_the_base_is_built_once_for_all(builder: Builder) -> None:
+    images.build_all(builder, "zed")
+    tag = base.base_definition("zed").tag
+    assert [name for method, name in builder.calls if (method, name) == ("build", tag)] == [tag]
+
+
+def test_only_the_wanted_roles_are_built(builder: Builder) -> None:
+    lines: list[str] = []
+    assert images.build_all(builder, "zed", ["node"], lines.append) == ["node"]
+    assert images.missing(builder, "zed", ["node", "client"]) == ["client"]
+    assert any(line.startswith("node: Successfully tagged") for line in lines)
+
+
+def test_a_build_that_is_cut_short_leaves_the_image_missing(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(_: ContainerSpec) -> str:
+        raise EngineError("the engine went away")
+
+    with monkeypatch.context() as patch, pytest.raises(EngineError):
+        patch.setattr(builder, "create", create)
+        images.build(builder, "zed", "node")
+    assert images.missing(builder, "zed", ["node"]) == ["node"]
+    images.build(builder, "zed", "node")
+    assert images.missing(builder, "zed", ["node"]) == []
+
+
+def test_pruning_keeps_what_is_current_or_used(builder: Builder) -> None:
+    images.build(builder, "zed", "node")
+    for tag in ("labctl/node:zed-old", "labctl/node:zed-older"):
+        builder.add_image(tag, {"labctl.image": "node"})
+    builder.add_image("theirs:1")
+    builder.create(
+        ContainerSpec(name="x-c1", image="labctl/node:zed-old", labels={"labctl.lab": "x"})
+    )
+    assert images.prune(builder, images.current_tags("zed")) == ["labctl/node:zed-older"]
+    assert builder.image("labctl/node:zed-old")
+    assert builder.image("theirs:1")
+    assert images.missing(builder, "zed", ["node"]) == []
+
+
+def test_pruning_takes_bases_last_and_passes_over_what_the_engine_refuses(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def remove(image_id: str) -> None:
+        asked.append(image_id)
+        raise EngineError("image is in use")
+
+    builder.add_image("labctl/base:zed-old", {"labctl.image": "base"})
+    builder.add_image("labctl/node:zed-old", {"labctl.image": "node"})
+    monkeypatch.setattr(builder, "remove_image", remove)
+    assert images.prune(builder, ()) == []
+    ids = [builder.image(tag) for tag in ("labctl/node:zed-old", "labctl/base:zed-old")]
+    assert asked == [image.id for image in ids if image]
+
+
+class Programs:
+    """The machine's programs: which there are, and what was run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *present: str) -> None:
+        self.ran: list[Sequence[str]] = []
+        self.fails = ""
+        monkeypatch.setattr(process, "which", lambda name: name if name in present else None)
+        monkeypatch.setattr(process, "stream", self._stream)
+
+    def _stream(self, argv: Sequence[str]) -> Iterator[str]:
+        self.ran.append(argv)
+        if argv[0] == self.fails:
+            yield "E: cannot reach the mirror"
+            raise EngineError(f"{argv[0]} failed with exit code 1")
+        for word in argv:
+            if word.endswith(".tar"):
+                Path(word).touch()
+        yield "done"
+
+
+def test_without_a_registry_the_base_is_bootstrapped(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder.registry.clear()
+    programs = Programs(monkeypatch, "mmdebstrap", "debootstrap")
+    lines: list[str] = []
+    tag = base.ensure_base(builder, "zed", lines.append)
+    assert [argv[0] for argv in programs.ran] == ["mmdebstrap"]
+    assert "FROM labctl/root:bookworm" in builder.dockerfiles[tag]
+    assert lines[:2] == [
+        "pulling debian:bookworm-slim",
+        "debian:bookworm-slim cannot be pulled: bootstrapping it from Debian's packages",
+    ]
+
+
+def test_debootstrap_is_the_second_choice(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder.registry.clear()
+    programs = Programs(monkeypatch, "debootstrap")
+    base.ensure_base(builder, "zed", print)
+    assert [argv[0] for argv in programs.ran] == ["debootstrap", "tar"]
+
+
+def test_an_image_that_is_there_is_not_pulled(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder.add_image("debian:bookworm-slim")
+    monkeypatch.setattr(builder, "pull", lambda tag: pytest.fail(f"{tag} was pulled"))
+    tag = base.ensure_base(builder, "zed", print)
+    assert "FROM debian:bookworm-slim" in builder.dockerfiles[tag]
+
+
+def test_neither_registry_nor_bootstrap_program(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder.registry.clear()
+    Programs(monkeypatch)
+    with pytest.raises(EngineError) as raised:
+        base.ensure_base(builder, "zed", print)
+    assert str(raised.value) == (
+        "the base image can neither be pulled nor bootstrapped: no registry that has it can be "
+        "reached, and neither mmdebstrap nor debootstrap is installed (apt install mmdebstrap)"
+    )
+
+
+def test_a_bootstrap_that_fails_says_why(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    builder.registry.clear()
+    Programs(monkeypatch, "mmdebstrap").fails = "mmdebstrap"
+    with pytest.raises(EngineError) as raised:
+        base.ensure_base(builder, "zed", lambda _line: None)
+    assert str(raised.value).startswith(
+        "mmdebstrap cannot make the base image: E: cannot reach the mirror (a user other than root"
+    )
