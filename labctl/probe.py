@@ -1,0 +1,125 @@
+"""Readiness, asked over the network from the client node by one prober in its container."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from labctl.desired import Desired
+from labctl.engine.port import Engine, FileEntry, Stream
+from labctl.errors import EngineError, LabError
+from labctl.model.lab import Lab, Service
+
+PROBER = "labctl-prober"
+SPEC_PATH = "/run/labctl/probes.json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a probe met: ready or not, and why in a few words."""
+
+    ready: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All probes asked once, and every cluster as its members see it."""
+
+    probes: Mapping[str, Answer] = field(default_factory=dict)
+    clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    vip: Mapping[str, Any] = field(default_factory=dict)
+
+
+def client_container(lab: Lab) -> str:
+    """The container in the client node from which everything is asked."""
+    instance = next(i for i in lab.instances if i.node == lab.client)
+    return lab.container(instance)
+
+
+def inspect(engine: Engine, desired: Desired, *, timeout: float = 15) -> Inspection:
+    """Ask every probe and inspect every cluster once. LabError when the client cannot be used."""
+    container = client_container(desired.lab)
+    put_spec(engine, desired, desired.probes, final=True)
+    try:
+        result = engine.exec(container, [PROBER, SPEC_PATH, "--once"], timeout=timeout)
+    except EngineError as error:
+        raise LabError(f"the client node cannot be asked: {error}") from None
+    if result.code != 0:
+        raise LabError(f"the prober in {container} failed: {_last(result.stderr)}")
+    answer = json.loads(result.stdout)
+    return Inspection(
+        probes={
+            name: Answer(bool(probe["ready"]), str(probe["detail"]))
+            for name, probe in answer["probes"].items()
+        },
+        clusters=answer["clusters"],
+        vip=answer["vip"],
+    )
+
+
+def watch(engine: Engine, desired: Desired) -> Stream:
+    """Start the prober, which says a JSON line whenever a probe's answer changes."""
+    return engine.exec_stream(client_container(desired.lab), [PROBER, SPEC_PATH])
+
+
+def parse(line: str) -> tuple[str, Answer] | None:
+    """A line of :func:`watch`; None when it is not one of the prober's."""
+    try:
+        said = json.loads(line)
+        return str(said["id"]), Answer(bool(said["ready"]), str(said["detail"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def put_spec(engine: Engine, desired: Desired, probes: Iterable[str], *, final: bool) -> None:
+    """Tell the prober what to ask; a running one reads it anew. Holds secrets: mode 0400."""
+    lab = desired.lab
+    spec = {
+        "vip": lab.vip,
+        "final": final,
+        "probes": [desired.probes[name] for name in sorted(probes)],
+        "clusters": [_cluster(desired, service) for service in _clustered(lab)],
+    }
+    uid = int(_client_user(desired))
+    entry = FileEntry(SPEC_PATH, json.dumps(spec).encode(), 0o400, uid, uid)
+    engine.put_files(client_container(lab), [entry])
+
+
+def _client_user(desired: Desired) -> str:
+    instance = next(i for i in desired.lab.instances if i.node == desired.lab.client)
+    return desired.instances[instance.name].spec.user.partition(":")[0]
+
+
+def _clustered(lab: Lab) -> list[Service]:
+    return [service for service in lab.services.values() if service.doc.cluster is not None]
+
+
+def _cluster(desired: Desired, service: Service) -> dict[str, Any]:
+    """A cluster's question: its members, and the port and credentials of its own ready probe."""
+    assert service.doc.cluster is not None  # noqa: S101 - _clustered chose it
+    question: dict[str, Any] = {
+        "service": service.name,
+        "kind": service.doc.cluster.kind,
+        "members": [{"name": node.name, "address": node.address} for node in service.nodes],
+    }
+    question |= _fields(desired.probes.get(f"{service.nodes[0].name}/{service.name}"))
+    through_vip = _fields(desired.probes.get(f"vip/{service.name}"))
+    if "port" in through_vip:
+        question["vip_port"] = through_vip["port"]
+    return question
+
+
+def _fields(probe: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Port, user and password of a probe, whatever its kind."""
+    for value in (probe or {}).values():
+        if isinstance(value, Mapping):
+            return {key: value[key] for key in ("port", "user", "password") if key in value}
+    return {}
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,98 @@
+"""Files with an owner and a mode for a lab that Compose starts.
+
+Compose puts inline configuration into a container as root's: an owner that it is told makes the
+engine look the container's user up in the host's own list of users, and fail. A secret must not be
+readable by all instead, so one short container gets every file and installs it, as its owner's,
+into the volumes that the others mount at those directories. Volumes begin with what their image
+has there, as soon as the containers are created, and all of that is before any of them starts.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from labctl.engine.port import FileEntry
+
+Document = dict[str, Any]
+
+SERVICE = "labctl-files"
+"""The Compose service that installs the files; whoever has files waits for it to end well."""
+
+_IN, _OUT = "/in", "/out"
+
+
+class Staging:
+    """Collects the files of all containers."""
+
+    def __init__(self) -> None:
+        self.volumes: list[str] = []
+        """Every volume that files go to."""
+        self._contents: list[str] = []
+        self._lines: list[str] = []
+
+    def add(self, container: str, files: Iterable[FileEntry]) -> dict[str, str]:
+        """Take a container's files; the volumes that bring them there: path → volume."""
+        entries = list(files)
+        mounts = {
+            path: f"{container}-{path.strip('/').replace('/', '-')}"
+            for path in tops(posixpath.dirname(entry.path) for entry in entries)
+        }
+        self.volumes += mounts.values()
+        for entry in entries:
+            top = next(p for p in mounts if entry.path.startswith(f"{p}/"))
+            target = f"{_OUT}/{mounts[top]}{entry.path.removeprefix(top)}"
+            how = f"-D -o {entry.uid} -g {entry.gid} -m {entry.mode:04o}"
+            number = len(self._contents)
+            self._lines.append(f"install {how} {_IN}/{number} {shlex.quote(target)}\n")
+            self._contents.append(entry.data.decode())
+        return mounts
+
+    def configs(self) -> dict[str, Document]:
+        """Compose's ``configs``: the files' contents and the script that installs them."""
+        script = "set -e\n" + "".join(self._lines)
+        named = {f"file-{number}": text for number, text in enumerate(self._contents)}
+        return {
+            name: {"content": text.replace("$", "$$")}
+            for name, text in {**named, "install": script}.items()
+        }
+
+    def service(self, container: str, image: str, labels: Mapping[str, str]) -> Document:
+        """The service that installs. ``image`` has a shell and coreutils."""
+        sources = [f"file-{number}" for number in range(len(self._contents))]
+        return {
+            "container_name": container,
+            "image": image,
+            "command": ["sh", f"{_IN}/install"],
+            "user": "0:0",
+            "labels": dict(labels),
+            "network_mode": "none",
+            "cap_drop": ["ALL"],
+            "cap_add": ["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+            "security_opt": ["no-new-privileges:true"],
+            "configs": [
+                {"source": name, "target": f"{_IN}/{name.removeprefix('file-')}"}
+                for name in [*sources, "install"]
+            ],
+            "volumes": [
+                {
+                    "type": "volume",
+                    "source": volume,
+                    "target": f"{_OUT}/{volume}",
+                    # What the volume begins with comes from the image that is to read it.
+                    "volume": {"nocopy": True},
+                }
+                for volume in self.volumes
+            ],
+        }
+
+
+def tops(directories: Iterable[str]) -> list[str]:
+    """The directories that are not below another of them, in order."""
+    found: list[str] = []
+    for path in sorted(set(directories)):
+        if not any(path.startswith(f"{top}/") for top in found):
+            found.append(path)
+    return found

@@ -1,0 +1,168 @@
+"""The steps that ``up`` takes, the graph they make, and what is observed before: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from labctl.engine.port import Container, Network
+
+Action = Literal["create", "start", "unpause"]
+
+IMAGE_COST = 30.0
+"""CPU-seconds of an image build, roughly: images come before all else anyway."""
+CONTAINER_COST = 0.3
+"""CPU-seconds that the engine takes to create and start a container (measured)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do. ``needs`` are ids of steps that come first; ``cost`` is in CPU-seconds."""
+
+    id: str
+    needs: frozenset[str] = frozenset()
+    cost: float = CONTAINER_COST
+
+    @property
+    def title(self) -> str:
+        """What it does, for people."""
+        return self.id
+
+
+@dataclass(frozen=True)
+class BuildImage(Step):
+    """Build the image of a role."""
+
+    role: str = ""
+    tag: str = ""
+
+    @property
+    def title(self) -> str:
+        """Build image ROLE."""
+        return f"build image {self.role}"
+
+
+@dataclass(frozen=True)
+class CreateLink(Step):
+    """Make the lab's veth pair on the engine's host."""
+
+    title = "create the lab's link"
+
+
+@dataclass(frozen=True)
+class CreateNetwork(Step):
+    """Make the macvlan network on the link."""
+
+    title = "create the network"
+
+
+@dataclass(frozen=True)
+class Remove(Step):
+    """Remove a container that is half-made, changed, or no part of the lab any more."""
+
+    container: str = ""
+
+    @property
+    def title(self) -> str:
+        """Remove CONTAINER."""
+        return f"remove {self.container}"
+
+
+@dataclass(frozen=True)
+class StartHolder(Step):
+    """Create or start the container that owns a node's network namespace."""
+
+    node: str = ""
+    action: Action = "create"
+
+    @property
+    def title(self) -> str:
+        """Create/start node NODE."""
+        return f"{self.action} node {self.node}"
+
+
+@dataclass(frozen=True)
+class StartInstance(Step):
+    """Create, start or thaw an instance; ``founding`` when it founds its cluster."""
+
+    instance: str = ""
+    action: Action = "create"
+    founding: bool = False
+
+    @property
+    def title(self) -> str:
+        """Create/start/unpause INSTANCE."""
+        return f"{self.action} {self.instance}" + (" (founding)" if self.founding else "")
+
+
+@dataclass(frozen=True)
+class AwaitReady(Step):
+    """Wait until probes answer. ``probes`` are ids, ``timeout`` in seconds."""
+
+    service: str = ""
+    probes: tuple[str, ...] = ()
+    timeout: float = 0
+
+    @property
+    def title(self) -> str:
+        """Await SERVICE."""
+        return f"await {self.id.removeprefix('ready:')}"
+
+
+@dataclass(frozen=True)
+class RunJob(Step):
+    """Run a one-shot container to its end."""
+
+    service: str = ""
+    job: str = ""
+    timeout: float = 0
+
+    @property
+    def title(self) -> str:
+        """Run job SERVICE/JOB."""
+        return f"run {self.service}/{self.job}"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is there: found by labels and by asking, never from a state file."""
+
+    images: frozenset[str] = frozenset()
+    """Tags present, of the desired ones."""
+    link: bool = False
+    network: Network | None = None
+    containers: Mapping[str, Container] = field(default_factory=dict)
+    """By name, all of the lab."""
+    members: frozenset[str] = frozenset()
+    """Instances (of services whose cluster starts from a seed) that have been in the cluster."""
+    ready: frozenset[str] = frozenset()
+    """Probe ids that answered."""
+    founders: Mapping[str, str] = field(default_factory=dict)
+    """Service → instance that founds its cluster anew, when no member was left (recover)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps by id, in an order in which each comes after what it needs."""
+
+    steps: Mapping[str, Step]
+
+    @cached_property
+    def remaining(self) -> Mapping[str, float]:
+        """Step → cost of the longest chain from it to the end, itself included."""
+        longest: dict[str, float] = {}
+        users: dict[str, list[str]] = {name: [] for name in self.steps}
+        for step in self.steps.values():
+            for need in step.needs:
+                users[need].append(step.id)
+        for name in reversed(list(self.steps)):
+            after = max((longest[user] for user in users[name]), default=0.0)
+            longest[name] = self.steps[name].cost + after
+        return longest
+
+    @property
+    def longest_chain(self) -> float:
+        """CPU-seconds of the longest chain: no machine is faster than this."""
+        return max(self.remaining.values(), default=0.0)

@@ -1,0 +1,128 @@
+"""A small lab for unit tests: three nodes and a client, one cluster, one service behind it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from labctl.desired import Desired, desire
+from labctl.engine.port import Container
+from labctl.model.service import ServiceDoc
+from labctl.model.topology import TopologyDoc
+from labctl.render import Renderer
+from labctl.resolve import resolve
+from labctl.steps import Observed
+
+IMAGES = {"node": "node:1", "database": "database:1", "controller": "controller:1", "client": "c:1"}
+USERS = {"mysql": 902, "keystone": 907, "lab": 908}
+
+
+def service(**fields: Any) -> ServiceDoc:
+    """A service document with what every one must have."""
+    base: dict[str, Any] = {
+        "description": "a service",
+        "image": "controller",
+        "user": "keystone",
+        "command": ["run"],
+        "ready": {"running": True},
+        "memory": "10M",
+        "cost": 1.0,
+    }
+    return ServiceDoc.model_validate(base | fields)
+
+
+def catalogue(directory: Path) -> dict[str, ServiceDoc]:
+    """store (a cluster with a seed), api (needs it, with a job before), toolbox."""
+    (directory / "store").mkdir(exist_ok=True)
+    (directory / "store" / "token").write_text("go\n")
+    (directory / "store" / "conf.j2").write_text("{{ node.address }} {{ settings.size }}\n")
+    return {
+        "store": service(
+            image="database",
+            user="mysql",
+            settings={"size": 3},
+            container={"volumes": {"data": "/data"}},
+            files=[
+                {"template": "conf.j2", "path": "/etc/store"},
+                {"template": "token", "path": "/run/labctl/bootstrap", "bootstrap": True},
+            ],
+            ready={"tcp": {"port": 3306}, "timeout": 30},
+            cluster={
+                "kind": "galera",
+                "start": "seed",
+                "member_file": "/data/member",
+                "position": ["position"],
+            },
+            jobs=[
+                {
+                    "name": "databases",
+                    "description": "d",
+                    "when": "seed",
+                    "image": "client",
+                    "user": "lab",
+                    "command": ["make"],
+                }
+            ],
+        ),
+        "api": service(
+            needs=["store"],
+            ready={"tcp": {"port": 5000}},
+            vip_ready={"tcp": {"port": 5000}},
+            jobs=[
+                {
+                    "name": "schema",
+                    "description": "d",
+                    "when": "before",
+                    "needs": ["store/databases"],
+                    "command": ["make"],
+                }
+            ],
+        ),
+        "toolbox": service(image="client", user="lab"),
+    }
+
+
+def desired(directory: Path, **settings: Any) -> Desired:
+    """The small lab, with settings of ``store`` overridden."""
+    topology = TopologyDoc.model_validate(
+        {
+            "name": "small",
+            "description": "d",
+            "nodes": {
+                "c1": {"roles": ["controller"]},
+                "c2": {"roles": ["controller"]},
+                "c3": {"roles": ["controller"]},
+                "client": {"roles": ["client"]},
+            },
+            "roles": {"controller": ["store", "api"], "client": ["toolbox"]},
+            "services": {"store": settings} if settings else {},
+        }
+    )
+    lab = resolve(topology, catalogue(directory), subnet=IPv4Network("198.18.9.0/24"))
+    renderer = Renderer(lab, {}, USERS, directory)
+    return desire(lab, renderer, IMAGES, ("lp", "lh"))
+
+
+def running(wanted: Desired) -> Observed:
+    """What is observed of the lab when all is well."""
+    units = [*wanted.holders.values(), *wanted.instances.values()]
+    containers = {u.spec.name: container(u.spec.name, u.hash) for u in units}
+    for unit in wanted.jobs.values():
+        containers[unit.spec.name] = container(unit.spec.name, unit.hash, "exited", 0)
+    return Observed(
+        images=frozenset(IMAGES.values()),
+        link=True,
+        network=wanted.network,
+        containers=containers,
+        members=frozenset(f"{n}/store" for n in ("c1", "c2", "c3")),
+        ready=frozenset(wanted.probes),
+    )
+
+
+def container(
+    name: str, digest: str, status: str = "running", exit_code: int | None = None
+) -> Container:
+    """A container of the lab as the engine would report it."""
+    labels = {"labctl.lab": "small", "labctl.hash": digest}
+    return Container("id-" + name, name, "image", status, labels, exit_code)  # type: ignore[arg-type]

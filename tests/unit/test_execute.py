@@ -1,0 +1,178 @@
+"""Running a plan: order, readiness by events, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from labctl.desired import Desired
+from labctl.engine.port import LABEL, Network
+from labctl.errors import EngineError, LabError
+from labctl.execute import Executor
+from labctl.observe import observe
+from labctl.plan import make_plan
+from labctl.probe import SPEC_PATH, Answer
+from labctl.steps import AwaitReady, Observed, Plan, Step
+from tests.fakes import programs
+from tests.fakes.engine import FakeEngine
+from tests.unit.labs import IMAGES, desired
+
+
+class Prober:
+    """The prober's stream: what runs is ready, but for those that are ``mute``."""
+
+    def __init__(self, engine: LabEngine, container: str) -> None:
+        self._engine, self._container, self._closed = engine, container, threading.Event()
+
+    def __iter__(self) -> Iterator[str]:
+        said: set[str] = set()
+        while not self._closed.wait(0.002):
+            spec = json.loads(self._engine.read_file(self._container, SPEC_PATH) or b"{}")
+            for probe in spec["probes"]:
+                name = probe["id"]
+                if name not in said and self._engine.answers(name):
+                    said.add(name)
+                    yield json.dumps({"id": name, "ready": True, "detail": "it answers"})
+            yield "not a line of the prober's"
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class LabEngine(FakeEngine):
+    """A fake engine with the small lab's images; jobs end at once, well unless in ``bad``."""
+
+    def __init__(self) -> None:
+        super().__init__(main=self._main_of)
+        self.mute: set[str] = set()
+        self.dies: set[str] = set()
+        self.bad: set[str] = set()
+        for tag in IMAGES.values():
+            self.add_image(tag, {"labctl.image": tag.partition(":")[0]})
+
+    def _main_of(self, engine: FakeEngine, spec: object) -> programs.Main:
+        name = getattr(spec, "name", "")
+        if getattr(spec, "labels", {}).get("labctl.kind") == "job":
+            return programs.Main(1 if name in self.bad else 0, "first line\nthe reason\n")
+        if name in self.dies:
+            return programs.Main(3, "cannot open the database\n")
+        return programs.main(engine, spec)  # type: ignore[arg-type]
+
+    def answers(self, probe: str) -> bool:
+        node, _, service = probe.partition("/")
+        running = {c.name for c in self.containers("small") if c.status == "running"}
+        return probe not in self.mute and (node == "vip" or f"small-{node}-{service}" in running)
+
+    def exec_stream(
+        self, name: str, command: Sequence[str], *, stdin: bytes | None = None
+    ) -> Prober:
+        return Prober(self, name)
+
+
+class Recorder:
+    """A report that remembers."""
+
+    def __init__(self) -> None:
+        self.finished: list[str] = []
+
+    def planned(self, plan: Plan) -> None: ...
+    def started(self, step: Step) -> None: ...
+    def note(self, text: str) -> None: ...
+    def answer(self, name: str, answer: Answer) -> None: ...
+
+    def done(self, step: Step, seconds: float) -> None:
+        self.finished.append(step.id)
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> Desired:
+    return desired(tmp_path)
+
+
+@pytest.fixture
+def fake() -> LabEngine:
+    return LabEngine()
+
+
+def run(fake: LabEngine, wanted: Desired) -> list[str]:
+    report = Recorder()
+    plan = make_plan(wanted, observe(fake, wanted))
+    Executor(fake, wanted, plan, (), report).run()
+    assert set(report.finished) == set(plan.steps)
+    return report.finished
+
+
+def test_from_nothing_to_a_lab(fake: LabEngine, wanted: Desired) -> None:
+    finished = run(fake, wanted)
+    assert finished.index("ready:c1/store") < finished.index("start:c2/store")
+    assert finished.index("job:api/schema") < finished.index("start:c1/api")
+    states = {c.name: c.status for c in fake.containers("small")}
+    assert set(states.values()) == {"running", "exited"}
+    assert all("-schema" in n or "-databases" in n for n, s in states.items() if s == "exited")
+    assert sorted(fake.volumes("small")) == [f"small-c{n}-store-data" for n in (1, 2, 3)]
+
+
+def test_the_token_goes_to_the_founder_only(fake: LabEngine, wanted: Desired) -> None:
+    run(fake, wanted)
+    assert fake.read_file("small-c1-store", "/run/labctl/bootstrap") == b"go\n"
+    assert fake.read_file("small-c2-store", "/run/labctl/bootstrap") is None
+    assert fake.read_file("small-c2-store", "/etc/store") == b"198.18.9.12 3\n"
+
+
+def test_what_dies_is_named_with_its_log_and_what_waits(
+    fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labctl.execute.CHECK_SECONDS", 0.01)
+    fake.dies = {"small-c2-store"}
+    with pytest.raises(LabError) as raised:
+        run(fake, wanted)
+    assert str(raised.value) == (
+        "c2/store ended with exit code 3; its log ends:\n  cannot open the database\n"
+        "not done because of it: create c1/api, create c2/api, create c3/api"
+    )
+
+
+def test_what_never_answers_is_named_with_how_long(
+    fake: LabEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labctl.execute.CHECK_SECONDS", 0.01)
+    wanted = desired(tmp_path)
+    fake.mute = {"c3/store"}
+    plan = make_plan(wanted, observe(fake, wanted))
+    impatient = {
+        name: replace(step, timeout=0.05) if isinstance(step, AwaitReady) else step
+        for name, step in plan.steps.items()
+    }
+    with pytest.raises(LabError, match=r"^c3/store is not ready 0 s after"):
+        Executor(fake, wanted, Plan(impatient), (), Recorder()).run()
+
+
+def test_a_job_that_fails_is_named_with_its_log(fake: LabEngine, wanted: Desired) -> None:
+    fake.bad = {"small-c1-store-databases"}
+    with pytest.raises(LabError) as raised:
+        run(fake, wanted)
+    assert str(raised.value).startswith(
+        "job store/databases failed with exit code 1; its log ends:\n  first line\n  the reason\n"
+    )
+
+
+def test_a_failure_is_finished_by_the_next_run(fake: LabEngine, wanted: Desired) -> None:
+    failing = ("start", "small-c3-store")
+    fake.failures[failing] = EngineError("cannot start container small-c3-store: disk full")
+    with pytest.raises(EngineError, match="disk full"):
+        run(fake, wanted)
+    del fake.failures[failing]
+    finished = run(fake, wanted)
+    assert "remove:small-c3-store" in finished
+    assert "holder:c1" not in finished
+    assert {c.status for c in fake.containers("small")} == {"running", "exited"}
+
+
+def test_foreign_things_are_not_seen(fake: LabEngine, wanted: Desired) -> None:
+    fake.create_network(Network("other", "198.18.77.0/24", "x", {LABEL: "other"}))
+    assert observe(fake, wanted) == Observed(images=frozenset(IMAGES.values()) - {""})

@@ -1,0 +1,183 @@
+"""What `up` would do, from what should be and what is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from labctl.desired import Desired
+from labctl.plan import make_plan
+from labctl.steps import AwaitReady, Observed, Plan, StartHolder, StartInstance
+from tests.unit.labs import container, desired, running
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> Desired:
+    return desired(tmp_path)
+
+
+def before(plan: Plan, first: str, then: str) -> bool:
+    """Whether ``first`` is sure to be done when ``then`` starts."""
+    needs = plan.steps[then].needs
+    return first in needs or any(before(plan, first, need) for need in needs)
+
+
+def without(observed: Observed, *names: str) -> Observed:
+    left = {k: v for k, v in observed.containers.items() if k not in names}
+    return replace(observed, containers=left)
+
+
+def status(observed: Observed, name: str, value: str, code: int | None = None) -> Observed:
+    there = observed.containers[name]
+    changed = container(name, there.labels["labctl.hash"], value, code)
+    return replace(observed, containers={**observed.containers, name: changed})
+
+
+def test_a_healthy_lab_needs_nothing(wanted: Desired) -> None:
+    assert make_plan(wanted, running(wanted)).steps == {}
+
+
+def test_from_nothing_everything_in_order(wanted: Desired) -> None:
+    plan = make_plan(wanted, Observed())
+    assert before(plan, "image:node", "link")
+    assert before(plan, "link", "network")
+    assert before(plan, "network", "holder:c1")
+    assert before(plan, "holder:c2", "start:c2/store")
+    assert before(plan, "ready:c1/store", "start:c2/store")
+    assert before(plan, "ready:c1/store", "job:store/databases")
+    assert not before(plan, "start:c2/store", "job:store/databases")
+    assert before(plan, "job:store/databases", "job:api/schema")
+    assert before(plan, "job:api/schema", "start:c1/api")
+    assert before(plan, "ready:store", "start:c3/api")
+    assert before(plan, "start:client/toolbox", "ready:c1/store")
+    seen: set[str] = set()
+    for step in plan.steps.values():
+        assert step.needs <= seen
+        seen.add(step.id)
+
+
+def test_only_the_seed_founds_the_cluster(wanted: Desired) -> None:
+    plan = make_plan(wanted, Observed())
+    founding = [s.id for s in plan.steps.values() if isinstance(s, StartInstance) and s.founding]
+    assert founding == ["start:c1/store"]
+
+
+def test_a_cluster_that_exists_is_never_founded_again(wanted: Desired) -> None:
+    observed = running(wanted)
+    for node in ("c1", "c2", "c3"):
+        observed = status(observed, f"small-{node}-store", "exited", 137)
+    observed = replace(observed, members=frozenset({"c2/store"}), ready=frozenset())
+    plan = make_plan(wanted, observed)
+    starts = [s for s in plan.steps.values() if isinstance(s, StartInstance)]
+    assert not any(step.founding for step in starts)
+    assert before(plan, "ready:c2/store", "start:c1/store")
+    assert before(plan, "ready:c2/store", "start:c3/store")
+
+
+def test_members_that_all_died_start_together(wanted: Desired) -> None:
+    observed = running(wanted)
+    for node in ("c1", "c2", "c3"):
+        observed = status(observed, f"small-{node}-store", "exited", 137)
+    plan = make_plan(wanted, replace(observed, ready=frozenset()))
+    assert not before(plan, "ready:c1/store", "start:c2/store")
+
+
+def test_a_dead_container_is_started_and_awaited_and_nothing_else(wanted: Desired) -> None:
+    observed = status(running(wanted), "small-c2-api", "exited", 137)
+    plan = make_plan(wanted, observed)
+    assert set(plan.steps) == {"start:c2/api", "ready:c2/api", "ready:api"}
+    start = plan.steps["start:c2/api"]
+    assert isinstance(start, StartInstance)
+    assert start.action == "start"
+
+
+def test_a_paused_container_is_thawed(wanted: Desired) -> None:
+    plan = make_plan(wanted, status(running(wanted), "small-c2-api", "paused"))
+    start = plan.steps["start:c2/api"]
+    assert isinstance(start, StartInstance)
+    assert start.action == "unpause"
+
+
+def test_half_made_is_made_again(wanted: Desired) -> None:
+    plan = make_plan(wanted, status(running(wanted), "small-c2-api", "created"))
+    assert before(plan, "remove:small-c2-api", "start:c2/api")
+
+
+def test_a_changed_setting_recreates_just_that_one_at_a_time(
+    wanted: Desired, tmp_path: Path
+) -> None:
+    plan = make_plan(desired(tmp_path, size=5), running(wanted))
+    assert {name for name in plan.steps if name.startswith("remove:")} == {
+        "remove:small-c1-store",
+        "remove:small-c2-store",
+        "remove:small-c3-store",
+    }
+    assert before(plan, "ready:c1/store", "start:c2/store")
+    assert before(plan, "ready:c2/store", "start:c3/store")
+    assert before(plan, "ready:c1/store", "remove:small-c2-store")
+    assert "start:c1/api" not in plan.steps
+
+
+def test_a_holder_that_was_started_anew_takes_its_tenants_along(wanted: Desired) -> None:
+    observed = status(running(wanted), "small-c2", "exited", 0)
+    plan = make_plan(wanted, observed)
+    holder = plan.steps["holder:c2"]
+    assert isinstance(holder, StartHolder)
+    assert holder.action == "start"
+    # They run still, in a namespace that is gone.
+    assert before(plan, "remove:small-c2-store", "holder:c2")
+    assert before(plan, "holder:c2", "start:c2/store")
+    assert "start:c1/store" not in plan.steps
+
+
+def test_a_node_without_power_is_started_not_recreated(wanted: Desired) -> None:
+    observed = running(wanted)
+    for name in ("small-c2", "small-c2-store", "small-c2-api"):
+        observed = status(observed, name, "exited", 137)
+    plan = make_plan(wanted, observed)
+    assert not any(name.startswith("remove:") for name in plan.steps)
+    assert before(plan, "holder:c2", "start:c2/api")
+
+
+def test_a_lost_link_rebuilds_network_and_nodes(wanted: Desired) -> None:
+    plan = make_plan(wanted, replace(running(wanted), link=False))
+    assert before(plan, "remove:small-c1", "network")
+    assert before(plan, "network", "holder:c1")
+    assert before(plan, "remove:small-c1-store", "holder:c1")
+    assert before(plan, "holder:c1", "start:c1/store")
+
+
+def test_what_is_no_part_of_the_lab_goes(wanted: Desired) -> None:
+    observed = running(wanted)
+    extra = container("small-c9-old", "x")
+    observed = replace(observed, containers={**observed.containers, extra.name: extra})
+    assert set(make_plan(wanted, observed).steps) == {"remove:small-c9-old"}
+
+
+def test_a_job_that_failed_or_changed_runs_again(wanted: Desired) -> None:
+    observed = status(running(wanted), "small-c1-store-databases", "exited", 1)
+    plan = make_plan(wanted, observed)
+    assert set(plan.steps) == {"remove:small-c1-store-databases", "job:store/databases"}
+
+
+def test_what_does_not_answer_is_awaited(wanted: Desired) -> None:
+    observed = running(wanted)
+    plan = make_plan(wanted, replace(observed, ready=observed.ready - {"vip/api"}))
+    assert set(plan.steps) == {"ready:api"}
+    step = plan.steps["ready:api"]
+    assert isinstance(step, AwaitReady)
+    assert "vip/api" in step.probes
+
+
+def test_the_longest_chain_is_the_sum_along_the_dearest_path(wanted: Desired) -> None:
+    plan = make_plan(wanted, Observed())
+    # image, link, network, node c1; then store on c1, its databases, the schema, api
+    assert plan.longest_chain == pytest.approx(30 + 0.3 + 0.1 + 0.3 + 4 * 1.3)
+
+
+def test_a_missing_image_is_built_before_what_uses_it(wanted: Desired) -> None:
+    observed = replace(running(wanted), images=frozenset({"node:1", "database:1", "c:1"}))
+    plan = make_plan(wanted, without(observed, "small-c1-api"))
+    assert before(plan, "image:controller", "start:c1/api")

@@ -1,0 +1,105 @@
+"""Which of a cluster's volumes founds it anew when no member is left."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from labctl.desired import Desired
+from labctl.engine.port import ContainerSpec
+from labctl.errors import LabError
+from labctl.plan import make_plan
+from labctl.recover import farthest, recover
+from labctl.steps import Observed, StartInstance
+from tests.fakes import programs
+from tests.fakes.engine import FakeEngine
+from tests.unit.labs import IMAGES, container, desired, running
+
+HERE = "8a1f"
+
+
+def test_the_farthest_founds() -> None:
+    assert farthest("store", {"c1/s": (HERE, 7), "c2/s": (HERE, 12), "c3/s": (HERE, -1)}) == "c2/s"
+
+
+def test_data_of_different_clusters_are_not_chosen_from() -> None:
+    with pytest.raises(LabError) as raised:
+        farthest("store", {"c1/s": (HERE, 7), "c2/s": ("bb", 12)})
+    assert str(raised.value) == (
+        "store: its members' data are of different clusters (c1/s 8a1f, c2/s bb): nothing is "
+        "started; remove the volumes of those that are wrong"
+    )
+
+
+def test_no_data_at_all() -> None:
+    with pytest.raises(LabError, match="no member is left and none has data"):
+        farthest("store", {})
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> Desired:
+    return desired(tmp_path)
+
+
+@pytest.fixture
+def fake(wanted: Desired) -> Iterator[FakeEngine]:
+    """Position helpers that say 5, 6, 7 in the order of the nodes."""
+
+    def main(engine: FakeEngine, spec: ContainerSpec) -> programs.Main:
+        if spec.command == ("position",):
+            number = next(n for n in (1, 2, 3) if f"-c{n}-" in spec.name)
+            return programs.Main(0, f"{HERE}:{4 + number}\n")
+        return programs.Main()
+
+    made = FakeEngine(main=main)
+    for tag in IMAGES.values():
+        made.add_image(tag)
+    for mount in itertools.chain(*(u.spec.volumes for u in wanted.instances.values())):
+        made.create_volume(mount.volume, {"labctl.lab": "small"})
+    return made
+
+
+def outage(wanted: Desired) -> Observed:
+    """All of ``store`` has ended; the rest runs."""
+    observed = running(wanted)
+    ended = {
+        f"small-c{n}-store": container(
+            f"small-c{n}-store", wanted.instances[f"c{n}/store"].hash, "exited", 137
+        )
+        for n in (1, 2, 3)
+    }
+    ready = frozenset(p for p in observed.ready if "store" not in p)
+    return replace(observed, containers={**observed.containers, **ended}, ready=ready)
+
+
+def test_a_lost_cluster_is_founded_by_the_farthest(wanted: Desired, fake: FakeEngine) -> None:
+    notes: list[str] = []
+    observed = recover(fake, wanted, outage(wanted), notes.append)
+    assert observed.founders == {"store": "c3/store"}
+    assert notes[-1] == "store: c3/store founds the cluster anew"
+    plan = make_plan(wanted, replace(outage(wanted), founders=observed.founders))
+    founding = [
+        s.instance for s in plan.steps.values() if isinstance(s, StartInstance) and s.founding
+    ]
+    assert founding == ["c3/store"]
+    assert "ready:c3/store" in plan.steps["start:c1/store"].needs
+    assert [c.name for c in fake.containers("small")] == []
+
+
+def test_a_cluster_with_a_member_that_serves_is_left_alone(
+    wanted: Desired, fake: FakeEngine
+) -> None:
+    observed = outage(wanted)
+    serving = replace(observed, ready=observed.ready | {"c2/store"})
+    assert recover(fake, wanted, serving, lambda _: None) is serving
+
+
+def test_nothing_is_decided_over_a_running_member_that_cannot_be_asked(
+    wanted: Desired, fake: FakeEngine
+) -> None:
+    blind = replace(running(wanted), ready=frozenset())
+    assert recover(fake, wanted, blind, lambda _: None) is blind
