@@ -1,0 +1,116 @@
+"""Make the replica set and its administrator: ``initiate.py INITIATE.json``.
+
+Runs on the first member's node, whose localhost exception lets it make the first user. May be
+run again at any time: what is there stays.
+"""
+
+import copy
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pymongo
+from pymongo.errors import OperationFailure
+
+FOUNDING = {"electionTimeoutMillis": 500, "heartbeatIntervalMillis": 200}
+HEARTBEAT_MS = 2000
+AUTHENTICATION_FAILED = 18
+WAIT_MS = 60000
+
+
+def founding(document: dict[str, Any]) -> dict[str, Any]:
+    """The set as it is founded: elections are quick, and only this member may win one."""
+    return {
+        "_id": document["replica_set"],
+        "members": [
+            {"_id": number, "host": f"{address}:27017", "priority": 0 if number else 1}
+            for number, address in enumerate(document["members"])
+        ],
+        "writeConcernMajorityJournalDefault": True,
+        "settings": FOUNDING,
+    }
+
+
+def member(address: str = "127.0.0.1", **account: str) -> pymongo.MongoClient:
+    """A connection to one member; the one on this node when no address is given."""
+    return pymongo.MongoClient(
+        address, directConnection=True, serverSelectionTimeoutMS=WAIT_MS, **account
+    )
+
+
+def await_members(addresses: list[str]) -> None:
+    """Return when all of them listen: a set is founded by all of its members or not at all."""
+    for address in addresses:
+        with member(address) as client:
+            client.admin.command("hello")
+
+
+def known(password: str) -> bool:
+    """Whether the administrator can log in on this member."""
+    try:
+        with member(username="root", password=password) as client:
+            client.admin.command("usersInfo", "root")
+    except OperationFailure as error:
+        if error.code != AUTHENTICATION_FAILED:
+            raise
+        return False
+    return True
+
+
+def await_primary(client: pymongo.MongoClient) -> None:
+    """Return when this member takes writes."""
+    end = time.monotonic() + WAIT_MS / 1000
+    pause = threading.Event()
+    while not client.admin.command("hello").get("isWritablePrimary"):
+        if time.monotonic() > end:
+            raise SystemExit("this member did not become the primary")
+        # The server tells nobody of an election: it has to be asked.
+        pause.wait(0.05)
+
+
+def found(document: dict[str, Any]) -> None:
+    """Initiate the set and make the administrator."""
+    with member() as client:
+        if "setName" not in client.admin.command("hello"):
+            await_members(document["members"])
+            client.admin.command("replSetInitiate", founding(document))
+        await_primary(client)
+        client.admin.command(
+            "createUser", "root", pwd=document["password"], roles=[{"role": "root", "db": "admin"}]
+        )
+
+
+def settle(document: dict[str, Any]) -> None:
+    """Give the set the elections that it keeps: every member may win, after the set timeout."""
+    account = {"username": "root", "password": document["password"]}
+    with pymongo.MongoClient(
+        document["members"],
+        replicaSet=document["replica_set"],
+        serverSelectionTimeoutMS=WAIT_MS,
+        **account,
+    ) as client:
+        config = client.admin.command("replSetGetConfig")["config"]
+        settled = copy.deepcopy(config)
+        settled["settings"]["electionTimeoutMillis"] = document["election_timeout_ms"]
+        settled["settings"]["heartbeatIntervalMillis"] = HEARTBEAT_MS
+        for member in settled["members"]:
+            member["priority"] = 1
+        if settled != config:
+            settled["version"] += 1
+            client.admin.command("replSetReconfig", settled)
+
+
+def main() -> None:
+    """Read the document and make what it says."""
+    document = json.loads(Path(sys.argv[1]).read_text())
+    if not known(document["password"]):
+        found(document)
+    settle(document)
+    sys.stdout.write(f"{document['replica_set']}: {', '.join(document['members'])}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+# 0400 902:902
+-- Whoever administers from the lab's network, such as the databases job; on the node itself the
+-- system user needs no password.
+CREATE USER 'root'@'198.18.0.0/255.255.255.0' IDENTIFIED BY '<mariadb.root>';
+GRANT ALL PRIVILEGES ON *.* TO 'root'@'198.18.0.0/255.255.255.0' WITH GRANT OPTION;
+-- State transfers, and nothing else.
+CREATE USER 'sst'@'localhost' IDENTIFIED BY '<mariadb.sst>';
+GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO 'sst'@'localhost';
+-- Asks for the state of the node: no password, no privileges.
+CREATE USER 'monitor'@'198.18.0.0/255.255.255.0' WITH MAX_USER_CONNECTIONS 32;
