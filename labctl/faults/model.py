@@ -1,0 +1,164 @@
+"""What a fault is: frozen data that says all it takes to make it, prove it and undo it.
+
+A fault holds names and addresses as they were resolved when it was asked for, so that undoing it
+needs the engine and nothing else: neither the topology document nor the process that made it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from labctl.errors import InputError
+
+Kind = Literal["kill", "stop", "pause", "cut"]
+Scope = Literal["instance", "node"]
+Direction = Literal["both", "in", "out"]
+
+DEFAULT_LEASE = 3600.0
+"""Seconds after which a fault is undone though nobody asks for it."""
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A container that a fault acts on and that ran before it; ``grace`` in seconds for a stop."""
+
+    container: str
+    node: str
+    service: str
+    """Empty for the node's holder."""
+    grace: int = 10
+
+    @property
+    def name(self) -> str:
+        """``node/service``, or the node for its holder."""
+        return f"{self.node}/{self.service}" if self.service else self.node
+
+
+@dataclass(frozen=True)
+class Station:
+    """A node on the lab's network: its name, its holder and how it is known there."""
+
+    node: str
+    holder: str
+    address: str
+    mac: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault. Times are seconds since the epoch, the lease is seconds.
+
+    ``groups`` (of a cut) are nodes that do not hear the other groups; with ``direction`` ``in``
+    the first group does not hear the others but is heard, with ``out`` it is not heard but
+    hears. A node in no group hears everybody.
+    """
+
+    id: str
+    lab: str
+    kind: Kind
+    scope: Scope
+    targets: tuple[str, ...]
+    """As a person would name them: nodes or ``node/service``."""
+    stations: tuple[Station, ...]
+    """Every node of the lab."""
+    begun: float
+    lease: float = DEFAULT_LEASE
+    members: tuple[Member, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    direction: Direction = "both"
+
+    @property
+    def due(self) -> float:
+        """When the lease ends."""
+        return self.begun + self.lease
+
+    @property
+    def title(self) -> str:
+        """What it is, for people: ``kill c1/haproxy``, ``cut c1 | c2 c3``."""
+        if self.kind != "cut":
+            return f"{self.kind} {' '.join(self.targets)}"
+        bar = {"both": " | ", "in": " -> ", "out": " <- "}[self.direction]
+        return f"cut {bar.join(' '.join(group) for group in self.groups)}"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that a fault on nodes acts on."""
+        return tuple(dict.fromkeys(m.node for m in self.members)) if self.members else self.targets
+
+    def station(self, node: str) -> Station:
+        """A node's station. KeyError if the lab had no such node."""
+        return next(s for s in self.stations if s.node == node)
+
+    def deaf(self) -> Mapping[str, tuple[str, ...]]:
+        """Of a cut: node → the nodes it does not hear."""
+        rows: dict[str, tuple[str, ...]] = {}
+        for index, group in enumerate(self.groups):
+            unheard = tuple(
+                node
+                for other, nodes in enumerate(self.groups)
+                if other != index and self._severed(index)
+                for node in nodes
+            )
+            if unheard:
+                rows |= dict.fromkeys(group, unheard)
+        return rows
+
+    def _severed(self, listener: int) -> bool:
+        """Whether a group (by its place) is one that does not hear the others."""
+        return self.direction == "both" or (self.direction == "in") == (listener == 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the journal."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Fault:
+        """From the journal. KeyError, TypeError or ValueError when it is no fault."""
+        given = dict(data)
+        return cls(
+            **{
+                **given,
+                "targets": tuple(given["targets"]),
+                "stations": tuple(Station(**station) for station in given["stations"]),
+                "members": tuple(Member(**member) for member in given["members"]),
+                "groups": tuple(tuple(group) for group in given["groups"]),
+                "begun": float(given["begun"]),
+                "lease": float(given["lease"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What proves that a fault bites, or that nothing of it is left."""
+
+    fault: str
+    said: str
+    """One sentence."""
+    took: float = 0.0
+    """Seconds that making (or undoing) it took."""
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    """What was measured, fit for JSON."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For reports."""
+        return asdict(self)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``90s``, ``5m``, ``1h`` or ``1h30m``; InputError for anything else."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smh])", text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+        raise InputError(f"{text!r} is no duration: write it as 90s, 5m, 1h or 1h30m")
+    return seconds
+
+
+def names(items: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``: for sentences."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

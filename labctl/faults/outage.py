@@ -1,0 +1,170 @@
+"""Instances and nodes killed, stopped or frozen, and brought back: by reading what runs now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from labctl.engine.port import Container, Engine
+from labctl.errors import LabError
+from labctl.faults import partition, reach
+from labctl.faults.model import Fault, Member, Station, names
+from labctl.faults.parallel import together
+from labctl.faults.partition import severed
+
+_DONE = {"kill": ("exited", "dead"), "stop": ("exited", "dead"), "pause": ("paused",)}
+
+Statuses = Mapping[str, Container]
+
+
+def make(engine: Engine, fault: Fault) -> None:
+    """Kill, stop or freeze the members of a fault.
+
+    A node that loses power falls silent first: its peers get no FIN and no RST. Its holder goes
+    last, because the namespace is needed for that. A frozen node's holder runs on (it does
+    nothing, and frozen it could be neither cut nor asked): as with any freeze of processes, the
+    kernel still answers for the node's addresses.
+    """
+    holders = [member for member in fault.members if not member.service]
+    instances = [member for member in fault.members if member.service]
+    if fault.kind == "kill":
+        together(lambda m: reach.silence(engine, fault.station(m.node)), holders)
+    together(lambda member: _halt(engine, fault, member), instances)
+    together(lambda member: _halt(engine, fault, member), holders)
+
+
+def undo(engine: Engine, fault: Fault, cuts: Sequence[Fault]) -> None:
+    """Bring back what a fault took, as far as it is still missing. Does not wait for readiness.
+
+    ``cuts`` are in force: a node that gets a new namespace is cut in it before anything runs.
+    """
+    if fault.kind == "pause":
+        there = _statuses(engine, fault)
+        frozen = [m for m in fault.members if _is(there, m, "paused")]
+        together(lambda member: engine.unpause(member.container), frozen)
+        return
+    for node in dict.fromkeys(member.node for member in fault.members):
+        members = [member for member in fault.members if member.node == node]
+        _bring_back(engine, fault, node, members, cuts)
+
+
+def _bring_back(
+    engine: Engine, fault: Fault, node: str, members: Sequence[Member], cuts: Sequence[Fault]
+) -> None:
+    """Start a node's holder if it is among the members, then those instances that do not run.
+
+    A holder that is started has a new namespace: instances that still run in the old one, where
+    there is no network any more, are killed and started anew.
+    """
+    there = _statuses(engine, fault)
+    station = fault.station(node)
+    holder = there.get(station.holder)
+    if holder is None:
+        return  # the lab has been taken down, or `up` will make the node anew
+    fresh = holder.status not in ("running", "paused")
+    own_holder = any(not member.service for member in members)
+    if fresh and not own_holder:
+        raise LabError(f"{names([m.name for m in members])} cannot run while {node} is off")
+    if fresh:
+        engine.start(station.holder)
+        for cut in cuts:
+            partition.install(engine, cut, time.time(), [node])
+    elif own_holder:
+        reach.restore(engine, station)
+    instances = [m for m in members if m.service and m.container in there]
+
+    def start(member: Member) -> None:
+        if fresh and _is(there, member, "running", "paused"):
+            engine.kill(member.container)
+        if fresh or not _is(there, member, "running", "paused"):
+            engine.start(member.container)
+
+    together(start, instances)
+
+
+def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
+    """Prove that what should be dead or frozen is, and that a dead node answers nobody."""
+    there = _statuses(engine, fault)
+    seen: dict[str, object] = {}
+    for member in fault.members:
+        container = there.get(member.container)
+        status = container.status if container else "gone"
+        if status not in _DONE[fault.kind]:
+            raise LabError(f"{fault.title} does not bite: {member.name} is {status}")
+        seen[member.name] = status
+    if fault.kind == "pause" or fault.scope != "node":
+        return seen
+    pairs = _witnesses(engine, fault, others)
+    silent = together(lambda pair: reach.is_silent(engine, *pair), pairs)
+    for (witness, station), quiet in zip(pairs, silent, strict=True):
+        if not quiet:
+            raise LabError(f"{fault.title} does not bite: {station.node} answers {witness.node}")
+        seen[f"{station.node} silent to"] = witness.node
+    return seen
+
+
+def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
+    """Prove that what a fault took runs again and that its nodes answer."""
+    there = _statuses(engine, fault)
+    seen: dict[str, object] = {}
+    for member in fault.members:
+        container = there.get(member.container)
+        taken = {name for other in others for name in containers(other)}
+        if container is None or member.container in taken:
+            continue  # no longer part of the lab, or missing because of another fault
+        if container.status != "running":
+            code = "" if container.exit_code is None else f" with exit code {container.exit_code}"
+            raise LabError(
+                f"{fault.title} is healed, but {member.name} is {container.status}{code}; "
+                f"see `labctl logs {member.name}`"
+            )
+        seen[member.name] = container.status
+    if fault.scope == "node":
+        up = {station.node for station in reach.running(engine, fault)}
+        pairs = [pair for pair in _witnesses(engine, fault, others) if pair[1].node in up]
+        answers = together(lambda pair: reach.answers(engine, *pair), pairs)
+        for (witness, station), answer in zip(pairs, answers, strict=True):
+            if not answer:
+                raise LabError(
+                    f"{fault.title} is healed, but {station.node} does not answer {witness.node}"
+                )
+            seen[f"{station.node} answers"] = witness.node
+    return seen
+
+
+def containers(fault: Fault) -> set[str]:
+    """The containers that a fault keeps from running; none for a cut."""
+    return {member.container for member in fault.members}
+
+
+def _witnesses(
+    engine: Engine, fault: Fault, others: Sequence[Fault]
+) -> list[tuple[Station, Station]]:
+    """For every node of the fault a running node that could hear it, if there is one."""
+    cut_off = severed(others)
+    up = [s for s in reach.running(engine, fault) if s.node not in fault.nodes]
+    found = []
+    for node in fault.nodes:
+        near = (s for s in up if frozenset((s.node, node)) not in cut_off)
+        witness = next(near, None)
+        if witness is not None:
+            found.append((witness, fault.station(node)))
+    return found
+
+
+def _halt(engine: Engine, fault: Fault, member: Member) -> None:
+    if fault.kind == "kill":
+        engine.kill(member.container)
+    elif fault.kind == "stop":
+        engine.stop(member.container, member.grace)
+    else:
+        engine.pause(member.container)
+
+
+def _statuses(engine: Engine, fault: Fault) -> Statuses:
+    return {container.name: container for container in engine.containers(fault.lab)}
+
+
+def _is(there: Statuses, member: Member, *statuses: str) -> bool:
+    container = there.get(member.container)
+    return container is not None and container.status in statuses

@@ -1,0 +1,230 @@
+"""Partitions: each node is made deaf at layer 2, in its own namespace, to those cut from it.
+
+One table for each fault, so that overlapping cuts compose and each is healed by itself, and one
+atomic transaction for each node. Frames are dropped on ingress at both sides and never on
+egress: a frame dropped there comes back to its sender as ENOBUFS, and TCP then retries twice a
+second instead of backing off, which no severed cable does. The elements of the set carry the
+lease: the kernel drops them when it ends, though nobody is left to ask for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from labctl.engine.port import Engine
+from labctl.errors import LabError
+from labctl.faults import reach
+from labctl.faults.model import Fault, Station, names
+from labctl.faults.parallel import together
+
+TABLE_PREFIX = "labctl_cut_"
+HOOK_PRIORITY = -500
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Set (deaf or heard) → MAC address → frames."""
+
+
+def table(fault: Fault) -> str:
+    """The name of a cut's nftables table."""
+    return TABLE_PREFIX + fault.id
+
+
+def ruleset(name: str, deaf: Sequence[str], heard: Sequence[str], seconds: float) -> str:
+    """The transaction that makes a node deaf to MAC addresses for so many seconds.
+
+    ``heard`` are those of nodes that must still be heard though they do not hear: counted, to
+    prove a one-way cut. Whatever the table held before is replaced.
+    """
+    lease = math.ceil(seconds)
+    blocked = ", ".join(f"{mac} timeout {lease}s" for mac in deaf)
+    lines = [f"table netdev {name}", f"delete table netdev {name}", f"table netdev {name} {{"]
+    if deaf:
+        lines += [
+            "  set deaf {",
+            "    type ether_addr",
+            "    flags timeout",
+            "    counter",
+            f"    elements = {{ {blocked} }}",
+            "  }",
+        ]
+    if heard:
+        lines += [
+            "  set heard {",
+            "    type ether_addr",
+            "    counter",
+            f"    elements = {{ {', '.join(heard)} }}",
+            "  }",
+        ]
+    lines += [
+        "  chain ingress {",
+        f'    type filter hook ingress device "eth0" priority {HOOK_PRIORITY}; policy accept;',
+        *(["    ether saddr @deaf drop"] if deaf else []),
+        *(["    ether saddr @heard"] if heard else []),
+        "  }",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def install(engine: Engine, fault: Fault, now: float, nodes: Collection[str] | None = None) -> None:
+    """Make a cut on all its running nodes at once, or on some, for what is left of its lease."""
+    left = fault.due - now
+    if left <= 0:
+        return
+    deaf, still_heard = fault.deaf(), heard(fault)
+    chosen = [
+        station
+        for station in reach.running(engine, fault)
+        if station.node in {*deaf, *still_heard} and (nodes is None or station.node in nodes)
+    ]
+
+    def apply(station: Station) -> None:
+        text = ruleset(
+            table(fault),
+            [fault.station(node).mac for node in deaf.get(station.node, ())],
+            [fault.station(node).mac for node in still_heard.get(station.node, ())],
+            left,
+        )
+        _nft(engine, station.holder, text)
+
+    together(apply, chosen)
+
+
+def uninstall(engine: Engine, fault: Fault) -> None:
+    """Remove a cut's table from every running node; absent is well."""
+    name = table(fault)
+    text = f"table netdev {name}\ndelete table netdev {name}\n"
+    together(lambda s: _nft(engine, s.holder, text), reach.running(engine, fault))
+
+
+def heard(fault: Fault) -> dict[str, list[str]]:
+    """Of a one-way cut: node → those that it hears though they do not hear it."""
+    rows: dict[str, list[str]] = {}
+    deaf = fault.deaf()
+    for listener, speakers in deaf.items():
+        for speaker in speakers:
+            if listener not in deaf.get(speaker, ()):
+                rows.setdefault(speaker, []).append(listener)
+    return rows
+
+
+def severed(faults: Iterable[Fault]) -> frozenset[frozenset[str]]:
+    """Pairs of nodes of which at least one does not hear the other: no ping is answered."""
+    return frozenset(
+        frozenset((listener, speaker))
+        for fault in faults
+        if fault.kind == "cut"
+        for listener, speakers in fault.deaf().items()
+        for speaker in speakers
+    )
+
+
+def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
+    """Prove a cut: no answer across it, frames dropped for every direction, answers elsewhere.
+
+    ``others`` are the other cuts in force. LabError with a sentence when it does not hold.
+    """
+    stations = reach.running(engine, fault)
+    mine, all_severed = severed([fault]), severed([fault, *others])
+    if not any(pair <= {station.node for station in stations} for pair in mine):
+        raise LabError(f"{fault.title} does not bite: no two of the nodes it parts are running")
+    answered = reach.ping(engine, stations, all_severed)
+    for asker in stations:
+        for other in stations:
+            pair = frozenset((asker.node, other.node))
+            got = other.node in answered.get(asker.node, ())
+            if got and pair in mine:
+                raise LabError(f"{fault.title} does not bite: {other.node} answers {asker.node}")
+            if not got and len(pair) == 2 and pair not in all_severed:
+                raise LabError(
+                    f"{fault.title} cuts too much: {other.node} does not answer {asker.node}"
+                )
+    dropped = _dropped(engine, fault, stations)
+    return {"answered": {node: sorted(those) for node, those in answered.items()}, **dropped}
+
+
+def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
+    """Prove that nothing of a cut is left: no table, and its nodes answer each other."""
+    stations = reach.running(engine, fault)
+    for station, tables in zip(
+        stations, together(lambda s: tables_of(engine, s.holder), stations), strict=True
+    ):
+        if table(fault) in tables:
+            raise LabError(f"{station.node} still has the nftables table {table(fault)}")
+    still = severed(others)
+    answered = reach.ping(engine, stations, still)
+    for pair in severed([fault]) - still:
+        for asker, other in (sorted(pair), sorted(pair, reverse=True)):
+            if asker in answered and other in answered and other not in answered[asker]:
+                raise LabError(f"{fault.title} is healed, but {other} does not answer {asker}")
+    return {"answered": {node: sorted(those) for node, those in answered.items()}}
+
+
+def sweep(engine: Engine, stations: Sequence[Station]) -> list[str]:
+    """Remove every cut's table from running nodes, journalled or not; the names removed."""
+
+    def clear(station: Station) -> list[str]:
+        found = tables_of(engine, station.holder)
+        if found:
+            text = "".join(f"table netdev {n}\ndelete table netdev {n}\n" for n in found)
+            _nft(engine, station.holder, text)
+        return found
+
+    return sorted({name for found in together(clear, stations) for name in found})
+
+
+def tables_of(engine: Engine, holder: str) -> list[str]:
+    """The cuts' tables in a node's namespace."""
+    result = engine.exec(holder, ["nft", "-j", "list", "tables", "netdev"], timeout=10)
+    if result.code != 0:
+        raise LabError(f"nft in {holder} cannot list its tables: {result.stderr.strip()}")
+    listed = (
+        item.get("table", {}).get("name", "") for item in json.loads(result.stdout)["nftables"]
+    )
+    return [name for name in listed if name.startswith(TABLE_PREFIX)]
+
+
+def _dropped(engine: Engine, fault: Fault, stations: Sequence[Station]) -> dict[str, object]:
+    """Frames that each node dropped and, one-way, still heard; LabError where there are none."""
+    deaf, still_heard = fault.deaf(), heard(fault)
+    present = {station.node for station in stations}
+    concerned = [s for s in stations if s.node in {*deaf, *still_heard}]
+    counted = together(lambda s: _counts(engine, s.holder, table(fault)), concerned)
+    counts = {station.node: count for station, count in zip(concerned, counted, strict=True)}
+    rows: dict[str, dict[str, dict[str, int]]] = {"dropped": {}, "heard": {}}
+    for label, kind, pairs in (("dropped", "deaf", deaf), ("heard", "heard", still_heard)):
+        for listener, speakers in pairs.items():
+            for speaker in sorted(present & set(speakers)) if listener in present else ():
+                frames = counts[listener].get(kind, {}).get(fault.station(speaker).mac, 0)
+                if frames == 0:
+                    raise LabError(
+                        f"{fault.title} is not proved: {listener} {label} no frame of {speaker}"
+                    )
+                rows[label].setdefault(listener, {})[speaker] = frames
+    return {label: found for label, found in rows.items() if found}
+
+
+def _counts(engine: Engine, holder: str, name: str) -> Counts:
+    """The counters of a cut's table; LabError when it is not there."""
+    result = engine.exec(holder, ["nft", "-j", "list", "table", "netdev", name], timeout=10)
+    if result.code != 0:
+        raise LabError(f"the cut does not bite: {holder} has no nftables table {name}")
+    sets = [item["set"] for item in json.loads(result.stdout)["nftables"] if "set" in item]
+    return {
+        each["name"]: {
+            element["elem"]["val"].lower(): element["elem"]["counter"]["packets"]
+            for element in each.get("elem", [])
+        }
+        for each in sets
+    }
+
+
+def _nft(engine: Engine, holder: str, text: str) -> None:
+    result = engine.exec(holder, ["nft", "-f", "-"], stdin=text.encode(), timeout=10)
+    if result.code != 0:
+        raise LabError(
+            f"nft in {holder} refused the cut ({names(result.stderr.strip().splitlines()[:1])}); "
+            "the kernel of the engine's machine needs nf_tables with netdev ingress"
+        )

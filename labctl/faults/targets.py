@@ -1,0 +1,133 @@
+"""What a fault is aimed at: a node, an instance, or whoever plays a part just now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from labctl.engine.port import Container, Engine
+from labctl.errors import InputError, LabError
+from labctl.faults.model import names
+from labctl.faults.parallel import together
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab, Node
+
+Clusters = Mapping[str, Mapping[str, Any]]
+"""Kind of cluster → what its members say of their cluster, as ``labctl status --json`` has it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A node, or an instance on it."""
+
+    node: str
+    service: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As on the command line."""
+        return self.node if self.service is None else f"{self.node}/{self.service}"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part in a cluster: the kind of cluster and its answer's key.
+
+    ``service`` plays it, where that is not the one that answers for the cluster.
+    """
+
+    kind: str
+    key: str
+    service: str | None = None
+
+
+VIP_HOLDER = "vip-holder"
+
+PARTS = {
+    "galera-writer": _Part("galera", "writer"),
+    "rabbit-leader": _Part("rabbitmq", "leader"),
+    "redis-master": _Part("redis", "master", "redis"),
+    "mongo-primary": _Part("mongodb", "primary"),
+}
+
+
+def resolve(engine: Engine, lab: Lab, text: str, clusters: Callable[[], Clusters]) -> Target:
+    """Who ``NODE``, ``NODE/SERVICE``, ``PART`` or ``PART/SERVICE`` is now.
+
+    A part of a cluster is an instance; ``vip-holder`` is a node. ``clusters`` asks the lab, and
+    is called only for a part of a cluster. InputError for an unknown name, LabError when nobody,
+    or more than one, plays the part.
+    """
+    first, _, service = text.partition("/")
+    if first in PARTS:
+        found = _player(lab, first, clusters())
+    elif first == VIP_HOLDER:
+        found = Target(_vip_holder(engine, lab))
+    elif lab.node(first) is not None:
+        found = Target(first)
+    else:
+        raise InputError(f"there is no target '{first}' in lab '{lab.name}': {_offer(lab)}")
+    if "/" not in text:
+        return found
+    if lab.instance(found.node, service) is None:
+        there = [i.service.name for i in lab.instances if i.node.name == found.node]
+        raise InputError(
+            f"node {found.node} runs no service '{service}': it runs {names(there) or 'none'}"
+        )
+    return Target(found.node, service)
+
+
+def vip_holders(
+    engine: Engine, lab: Lab, containers: Mapping[str, Container] | None = None
+) -> list[str]:
+    """The nodes that have the virtual IP on their interface now: one, unless something is wrong.
+
+    ``containers`` are the lab's, by name, if they have been asked for already.
+    """
+    there = containers or {c.name: c for c in engine.containers(lab.name)}
+    up = [
+        node
+        for node in lab.nodes
+        if (holder := there.get(lab.holder(node))) is not None and holder.status == "running"
+    ]
+
+    def holds(node: Node) -> bool:
+        command = ["ip", "-j", "-4", "address", "show", "dev", "eth0"]
+        result = engine.exec(lab.holder(node), command, timeout=10)
+        if result.code != 0:
+            raise LabError(f"the addresses of {node.name} cannot be read: {result.stderr.strip()}")
+        links = json.loads(result.stdout or "[]")
+        addresses = {a.get("local") for link in links for a in link.get("addr_info", [])}
+        return lab.vip in addresses
+
+    return [node.name for node, has in zip(up, together(holds, up), strict=True) if has]
+
+
+def _vip_holder(engine: Engine, lab: Lab) -> str:
+    holders = vip_holders(engine, lab)
+    if len(holders) == 1:
+        return holders[0]
+    if not holders:
+        raise LabError(f"no node holds the virtual IP {lab.vip}: name the node that you mean")
+    raise LabError(f"{names(holders)} hold the virtual IP {lab.vip}: name the node that you mean")
+
+
+def _player(lab: Lab, part: str, clusters: Clusters) -> Target:
+    wanted = PARTS[part]
+    for service in lab.services.values():
+        if service.doc.cluster is not None and service.doc.cluster.kind == wanted.kind:
+            node = clusters.get(wanted.kind, {}).get(wanted.key)
+            plays = wanted.service or service.name
+            if not isinstance(node, str) or lab.instance(node, plays) is None:
+                raise LabError(f"lab '{lab.name}' has no {part} now: see `labctl status`")
+            return Target(node, plays)
+    raise InputError(f"lab '{lab.name}' has no {part}: its topology runs no such cluster")
+
+
+def _offer(lab: Lab) -> str:
+    nodes = names([node.name for node in lab.nodes])
+    parts = names([VIP_HOLDER, *PARTS])
+    return f"name a node ({nodes}), a part ({parts}), or one of these with /SERVICE"

@@ -1,0 +1,105 @@
+"""Who a fault is aimed at, resolved live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labctl.errors import InputError, LabError
+from labctl.faults import Target, resolve, vip_holders
+from tests.unit.faults_world import World
+from tests.unit.labs import desired
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(desired(tmp_path))
+
+
+def aim(world: World, text: str, **clusters: Mapping[str, Any]) -> Target:
+    return resolve(world, world.lab, text, lambda: clusters)
+
+
+def hold(world: World, *nodes: str) -> None:
+    for node in nodes:
+        world.spaces[f"small-{node}"].extra.add(world.lab.vip)
+
+
+def test_nodes_and_instances(world: World) -> None:
+    assert aim(world, "c2") == Target("c2")
+    assert aim(world, "c2/api") == Target("c2", "api")
+
+
+def test_the_lab_is_asked_only_for_parts_of_clusters(world: World) -> None:
+    def fail() -> Mapping[str, Mapping[str, Any]]:
+        raise AssertionError("asked")
+
+    assert resolve(world, world.lab, "c1", fail) == Target("c1")
+
+
+def test_a_part_of_a_cluster_is_an_instance(world: World) -> None:
+    assert aim(world, "galera-writer", galera={"writer": "c3"}) == Target("c3", "store")
+    assert aim(world, "galera-writer/api", galera={"writer": "c3"}) == Target("c3", "api")
+
+
+@pytest.mark.parametrize("clusters", [{}, {"galera": {"writer": None}}])
+def test_nobody_plays_the_part(world: World, clusters: dict[str, Any]) -> None:
+    with pytest.raises(LabError) as caught:
+        aim(world, "galera-writer", **clusters)
+    assert str(caught.value) == "lab 'small' has no galera-writer now: see `labctl status`"
+
+
+def test_a_part_of_a_cluster_that_the_lab_has_not(world: World) -> None:
+    with pytest.raises(InputError) as caught:
+        aim(world, "redis-master")
+    assert str(caught.value) == (
+        "lab 'small' has no redis-master: its topology runs no such cluster"
+    )
+
+
+def test_the_vip_holder_is_read_from_the_nodes(world: World) -> None:
+    hold(world, "c2")
+    assert vip_holders(world, world.lab) == ["c2"]
+    assert aim(world, "vip-holder") == Target("c2")
+    assert aim(world, "vip-holder/api") == Target("c2", "api")
+
+
+def test_a_dead_node_holds_nothing(world: World) -> None:
+    hold(world, "c1", "c2")
+    world.kill("small-c1")
+    assert vip_holders(world, world.lab) == ["c2"]
+
+
+def test_two_holders_are_no_target(world: World) -> None:
+    hold(world, "c1", "c2")
+    with pytest.raises(LabError) as caught:
+        aim(world, "vip-holder")
+    assert str(caught.value) == (
+        f"c1 and c2 hold the virtual IP {world.lab.vip}: name the node that you mean"
+    )
+
+
+def test_no_holder_is_no_target(world: World) -> None:
+    with pytest.raises(LabError, match="no node holds the virtual IP"):
+        aim(world, "vip-holder")
+
+
+def test_an_unknown_target(world: World) -> None:
+    with pytest.raises(InputError) as caught:
+        aim(world, "c9")
+    assert str(caught.value) == (
+        "there is no target 'c9' in lab 'small': name a node (c1, c2, c3 and client), "
+        "a part (vip-holder, galera-writer, rabbit-leader, redis-master and mongo-primary), "
+        "or one of these with /SERVICE"
+    )
+
+
+@pytest.mark.parametrize("text", ["c1/nothing", "c1/"])
+def test_an_unknown_service(world: World, text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        aim(world, text)
+    service = text.partition("/")[2]
+    assert str(caught.value) == f"node c1 runs no service '{service}': it runs store and api"

@@ -1,0 +1,328 @@
+"""Faults on a lab in memory: proved, composed, undone, whenever labctl is killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labctl import faults
+from labctl.errors import EngineError, InputError, LabError
+from labctl.faults import Fault, Target, journal
+from labctl.model.lab import Lab
+from tests.unit.faults_world import KilledError, World
+from tests.unit.labs import desired
+
+Build = Callable[[World], Fault]
+
+KINDS: dict[str, Build] = {
+    "kill instance": lambda w: faults.halt(w, w.lab, "kill", [Target("c1", "store")]),
+    "stop instance": lambda w: faults.halt(w, w.lab, "stop", [Target("c1", "store")]),
+    "pause instance": lambda w: faults.halt(w, w.lab, "pause", [Target("c1", "store")]),
+    "kill node": lambda w: faults.halt(w, w.lab, "kill", [Target("c1"), Target("c2")]),
+    "stop node": lambda w: faults.halt(w, w.lab, "stop", [Target("c1")]),
+    "pause node": lambda w: faults.halt(w, w.lab, "pause", [Target("c1")]),
+    "cut": lambda w: faults.cut(w.lab, [["c1"]]),
+    "cut in": lambda w: faults.cut(w.lab, [["c1"]], direction="in"),
+    "cut out": lambda w: faults.cut(w.lab, [["c1", "c2"]], direction="out"),
+    "cut groups": lambda w: faults.cut(w.lab, [["c1"], ["c2"], ["c3"]]),
+}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABCTL_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(desired(tmp_path))
+
+
+@pytest.fixture
+def lab(world: World) -> Lab:
+    return world.lab
+
+
+def inject(world: World, fault: Fault) -> Fault:
+    faults.inject(world, fault, guard=lambda *_: None)
+    return fault
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_changes_the_lab_and_healing_twice_restores_it(world: World, kind: str) -> None:
+    before = world.state()
+    fault = inject(world, KINDS[kind](world))
+    assert world.state() != before
+    assert [entry.state for entry in journal.entries(world.lab.name)] == ["active"]
+    for _ in range(2):
+        assert faults.heal(world, fault).said.endswith("healed, nothing is left")
+        assert world.state() == before
+        assert faults.active(world.lab) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labctl_killed_at_any_moment_leaves_nothing(tmp_path: Path, kind: str) -> None:
+    world = World(desired(tmp_path))
+    before, moment, died = world.state(), 0, True
+    while died:
+        fault = KINDS[kind](world)
+        world.deaths, died = moment, False
+        try:
+            inject(world, fault)
+        except KilledError:
+            died = True
+        world.deaths = None
+        if died:
+            faults.expire(world, world.lab)
+        else:
+            faults.heal_all(world, world.lab)
+        assert world.state() == before, f"killed at call {moment}"
+        assert faults.active(world.lab) == []
+        moment += 1
+    assert moment > 1
+
+
+def test_killed_between_journal_and_guardian(world: World, lab: Lab) -> None:
+    def die(lab: str, url: str) -> None:
+        raise KilledError
+
+    before = world.state()
+    with pytest.raises(KilledError):
+        faults.inject(world, KINDS["kill node"](world), guard=die)
+    assert [entry.state for entry in journal.entries(lab.name)] == ["injecting"]
+    faults.expire(world, lab)
+    assert world.state() == before
+    assert faults.active(lab) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_while_healing_the_next_one_finishes(tmp_path: Path, kind: str) -> None:
+    world = World(desired(tmp_path))
+    before, moment, died = world.state(), 0, True
+    while died:
+        fault = inject(world, KINDS[kind](world))
+        world.deaths, died = moment, False
+        try:
+            faults.heal(world, fault)
+        except KilledError:
+            died = True
+        world.deaths = None
+        faults.heal_all(world, world.lab)
+        assert world.state() == before, f"killed at call {moment}"
+        moment += 1
+    assert moment > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken"),
+    [
+        ("kill instance", "kill"),
+        ("kill node", "kill"),
+        ("pause instance", "pause"),
+        ("pause node", "pause"),
+    ],
+)
+def test_a_fault_that_does_nothing_is_found_out(world: World, kind: str, broken: str) -> None:
+    before = world.state()
+    world.broken = {broken}
+    with pytest.raises(LabError, match="does not bite"):
+        inject(world, KINDS[kind](world))
+    assert world.state() == before
+    assert faults.active(world.lab) == []
+
+
+@pytest.mark.parametrize("kind", ["cut", "cut in", "cut out", "cut groups"])
+def test_a_cut_on_fewer_nodes_than_asked_is_found_out(
+    world: World, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = World._transaction
+
+    def only_c1(self: World, space: object, text: str) -> None:
+        if space is self.spaces["small-c1"] or text.count("\n") == 2:
+            real(self, space, text)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(World, "_transaction", only_c1)
+    with pytest.raises(LabError, match=r"does not bite|is not proved"):
+        inject(world, KINDS[kind](world))
+    assert faults.active(world.lab) == []
+
+
+def test_a_healing_that_does_nothing_is_found_out(world: World, lab: Lab) -> None:
+    fault = inject(world, KINDS["kill instance"](world))
+    world.broken = {"start"}
+    with pytest.raises(LabError) as caught:
+        faults.heal(world, fault)
+    assert str(caught.value) == (
+        "kill c1/store is healed, but c1/store is exited with exit code 137; "
+        "see `labctl logs c1/store`"
+    )
+    assert faults.active(lab)
+
+
+def test_what_does_not_run_cannot_be_killed_again(world: World, lab: Lab) -> None:
+    inject(world, KINDS["kill instance"](world))
+    with pytest.raises(LabError) as caught:
+        KINDS["kill instance"](world)
+    assert str(caught.value) == "c1/store does not run, so there is nothing to kill"
+
+
+def test_only_what_ran_is_started_again(world: World, lab: Lab) -> None:
+    world.kill("small-c1-api")
+    before = world.state()
+    faults.heal(world, inject(world, KINDS["kill node"](world)))
+    assert world.state() == before
+
+
+def test_overlapping_cuts_are_healed_one_by_one(world: World, lab: Lab) -> None:
+    before = world.state()
+    first = inject(world, faults.cut(lab, [["c1"]]))
+    second = inject(world, faults.cut(lab, [["c1", "c2"]]))
+    faults.heal(world, first)
+    assert [fault.id for fault in faults.active(lab)] == [second.id]
+    assert list(world.spaces["small-c1"].tables) == [f"labctl_cut_{second.id}"]
+    faults.heal(world, second)
+    assert world.state() == before
+
+
+def test_a_node_that_powers_on_during_a_cut_is_cut(world: World, lab: Lab) -> None:
+    off = inject(world, faults.halt(world, lab, "kill", [Target("c1")]))
+    cut = inject(world, faults.cut(lab, [["client"]]))
+    faults.heal(world, off)
+    assert list(world.spaces["small-c1"].tables) == [f"labctl_cut_{cut.id}"]
+
+
+def test_an_instance_of_a_dead_node_comes_back_with_it(world: World, lab: Lab) -> None:
+    before = world.state()
+    instance = inject(world, KINDS["kill instance"](world))
+    node = inject(world, faults.halt(world, lab, "kill", [Target("c1")]))
+    faults.heal(world, instance)
+    assert world.status("small-c1-store") == "exited"
+    faults.heal(world, node)
+    assert world.state() == before
+
+
+def test_start_frees_what_it_starts_from_its_fault(world: World, lab: Lab) -> None:
+    before = world.state()
+    targets = [Target("c1", "store"), Target("c2", "store")]
+    fault = inject(world, faults.halt(world, lab, "kill", targets))
+    faults.start(world, lab, [Target("c1", "store")])
+    assert [f.title for f in faults.active(lab)] == ["kill c2/store"]
+    faults.heal(world, fault)
+    assert world.state() == before
+
+
+def test_start_of_an_instance_whose_node_is_off(world: World, lab: Lab) -> None:
+    inject(world, faults.halt(world, lab, "kill", [Target("c1")]))
+    with pytest.raises(LabError) as caught:
+        faults.start(world, lab, [Target("c1", "api")])
+    assert str(caught.value) == "c1/api cannot run while c1 is off"
+
+
+def test_unpause_ends_the_freeze(world: World, lab: Lab) -> None:
+    before = world.state()
+    inject(world, KINDS["pause node"](world))
+    faults.unpause(world, lab, [Target("c1")])
+    assert world.state() == before
+    assert faults.active(lab) == []
+
+
+def test_only_lapsed_faults_expire(world: World, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = inject(world, faults.halt(world, lab, "kill", [Target("c1", "api")], lease=60))
+    long = inject(world, faults.halt(world, lab, "kill", [Target("c2", "api")], lease=600))
+    assert faults.expire(world, lab) == []
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 61)
+    assert [evidence.fault for evidence in faults.expire(world, lab)] == [short.id]
+    assert [fault.id for fault in faults.active(lab)] == [long.id]
+
+
+def test_expire_asks_the_engine_nothing_when_there_is_no_fault(world: World, lab: Lab) -> None:
+    world.calls.clear()
+    assert faults.expire(world, lab) == []
+    assert faults.heal_all(world, lab) == []
+    assert world.calls == []
+
+
+def test_expire_keeps_out_of_the_way_of_another_process(world: World, lab: Lab) -> None:
+    inject(world, faults.halt(world, lab, "kill", [Target("c1", "api")], lease=1))
+    with journal.exclusive(lab.name):
+        assert faults.expire(world, lab) == []
+
+
+def test_heal_all_sweeps_what_no_journal_knows(world: World, lab: Lab) -> None:
+    inject(world, KINDS["cut"](world))
+    faults.forget(lab.name)
+    faults.heal_all(world, lab)
+    assert world.spaces["small-c1"].tables
+    faults.heal_all(world, lab, sweep=True)
+    assert not any(space.tables for space in world.spaces.values())
+
+
+def test_heal_all_tries_everything_before_it_fails(world: World, lab: Lab) -> None:
+    inject(world, faults.halt(world, lab, "kill", [Target("c1", "api")]))
+    inject(world, faults.halt(world, lab, "kill", [Target("c2", "api")]))
+    world.failures["start", "small-c1-api"] = EngineError("no")
+    with pytest.raises(LabError, match="no"):
+        faults.heal_all(world, lab)
+    assert world.status("small-c2-api") == "running"
+    assert [fault.title for fault in faults.active(lab)] == ["kill c1/api"]
+
+
+def test_a_lab_that_is_gone_needs_no_healing(world: World, lab: Lab) -> None:
+    inject(world, KINDS["kill node"](world))
+    for container in world.containers():
+        world.remove(container.name)
+    faults.heal_all(world, lab)
+    assert faults.active(lab) == []
+
+
+@pytest.mark.parametrize(
+    ("groups", "direction", "message"),
+    [
+        ([], "both", "a cut needs nodes on both sides: name some of them, but not all"),
+        (
+            [["c1", "c2", "c3", "client"]],
+            "both",
+            "a cut needs nodes on both sides: name some of them, but not all",
+        ),
+        ([["c1"], ["c1"]], "both", "node c1 is in two groups of the cut: name it once"),
+        (
+            [["c9"]],
+            "both",
+            "there is no node 'c9' in lab 'small': c1, c2, c3 and client",
+        ),
+        (
+            [["c1"], ["c2"], ["c3"]],
+            "in",
+            "a one-way cut is between two groups: name one group or two",
+        ),
+    ],
+)
+def test_cuts_that_make_no_sense(lab: Lab, groups: object, direction: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        faults.cut(lab, groups, direction=direction)  # type: ignore[arg-type]
+    assert str(caught.value) == message
+
+
+def test_nodes_and_instances_do_not_mix(world: World, lab: Lab) -> None:
+    with pytest.raises(InputError, match="name nodes or instances to kill, not both at once"):
+        faults.halt(world, lab, "kill", [Target("c1"), Target("c2", "api")])
+
+
+def test_a_lease_has_limits(lab: Lab) -> None:
+    with pytest.raises(InputError, match="a fault lasts between 1 s and 7 days, not 0 s"):
+        faults.cut(lab, [["c1"]], lease=0)
+
+
+def test_a_damaged_journal_is_named(lab: Lab) -> None:
+    folder = journal.directory(lab.name)
+    folder.mkdir(parents=True)
+    (folder / "x.json").write_text("{}")
+    with pytest.raises(LabError) as caught:
+        faults.active(lab)
+    assert str(caught.value) == (
+        f"{folder / 'x.json'} is no journalled fault; remove it, then `labctl up` repairs the lab"
+    )
