@@ -1,0 +1,145 @@
+"""Reads CPU time and memory of the machine, of containers and of the engine from /proc.
+
+Runs by itself, inside a container of the engine's process namespace: standard library only.
+Standard input is a JSON list of container ids; ``--memory`` reads memory too. The answer is one
+JSON document on standard output, times in CPU-seconds, memory in bytes (PSS):
+
+``{"busy", "cpus", "containers": {id: {"cpu", "pss", "shim_cpu", "shim_pss"}},
+"engine": {"cpu", "pss"}}``
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+DAEMONS = ("dockerd", "containerd", "podman", "docker-proxy")
+SHIMS = ("containerd-shim", "conmon")
+"""Beginnings of process names: the kernel cuts them at 15 characters."""
+BUSY = ("user", "nice", "system", "idle", "iowait", "irq", "softirq")
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+def busy(stat: str) -> float:
+    """CPU-seconds of all CPUs that were spent, from the text of ``/proc/stat``.
+
+    Waiting is not spending, time stolen by a hypervisor is not ours, guests are in ``user``.
+    """
+    fields = dict(zip(BUSY, stat.splitlines()[0].split()[1:], strict=False))
+    return sum(int(v) for k, v in fields.items() if k not in ("idle", "iowait")) / TICKS
+
+
+def spent(stat: str) -> float:
+    """CPU-seconds of a process and its ended children, from the text of ``/proc/PID/stat``."""
+    fields = stat.rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICKS
+
+
+def pss(rollup: str) -> int:
+    """Bytes of the ``Pss`` line of ``/proc/PID/smaps_rollup``; 0 when there is none."""
+    found = re.search(r"^Pss:\s+(\d+) kB$", rollup, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def owner(cgroup: str, wanted: Iterable[str]) -> str | None:
+    """The wanted container that a process is in, from the text of ``/proc/PID/cgroup``."""
+    ids = set(_ID.findall(cgroup))
+    return next((name for name in wanted if name in ids), None)
+
+
+def usage(directory: Path) -> float:
+    """CPU-seconds of a cgroup, of either version; 0 when it has just gone."""
+    try:
+        old = directory / "cpuacct.usage"
+        if old.exists():
+            return int(old.read_text()) / 1e9
+        new = (directory / "cpu.stat").read_text()
+        return int(dict(line.split() for line in new.splitlines())["usage_usec"]) / 1e6
+    except (OSError, KeyError, ValueError):
+        return 0.0
+
+
+def cgroups(root: Path, wanted: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Container and its cgroup's directory, for those that there are below ``root``."""
+    ids = set(wanted)
+    base = next((root / n for n in ("cpuacct", "cpu,cpuacct") if (root / n).is_dir()), root)
+    for top, directories, _ in os.walk(base):
+        for name in list(directories):
+            found = _ID.search(name)
+            if found and found[0] in ids:
+                directories.remove(name)
+                yield found[0], Path(top) / name
+
+
+def views(daemons: Iterable[str]) -> Iterator[Path]:
+    """Where to look for cgroups: as an engine's daemon sees them, or the machine's first process.
+
+    This container sees at most its own, and may not look through just any process.
+    """
+    for pid in [*daemons, "1"]:
+        root = Path("/proc", pid, "root/sys/fs/cgroup")
+        try:
+            if any(root.iterdir()):
+                yield root
+        except OSError:
+            continue
+
+
+def measure(wanted: list[str], *, memory: bool) -> dict[str, object]:
+    """Everything, now."""
+    blank = {"cpu": 0.0, "pss": 0, "shim_cpu": 0.0, "shim_pss": 0}
+    containers = {name: dict(blank) for name in wanted}
+    engine = {"cpu": 0.0, "pss": 0}
+    daemons = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if _add(process, containers, engine, memory=memory) is engine:
+                daemons.append(process.name)
+        except (OSError, ValueError, IndexError):
+            continue  # it ended while it was looked at
+    # A cgroup knows those that have ended, too; where none can be seen, the processes must do.
+    for root in islice(views(daemons), 1):
+        for name, directory in cgroups(root, wanted):
+            containers[name]["cpu"] = usage(directory) or containers[name]["cpu"]
+    return {
+        "busy": busy(Path("/proc/stat").read_text()),
+        "cpus": os.cpu_count(),
+        "containers": containers,
+        "engine": engine,
+    }
+
+
+def _add(
+    process: Path,
+    containers: dict[str, dict[str, float]],
+    engine: dict[str, float],
+    *,
+    memory: bool,
+) -> dict[str, float] | None:
+    """Count a process where it belongs; that place, or None."""
+    name = (process / "comm").read_text().strip()
+    if name.startswith(SHIMS):
+        command = (process / "cmdline").read_text()
+        found = next((i for i in _ID.findall(command) if i in containers), None)
+        place, prefix = (containers[found] if found else None), "shim_"
+    elif name in DAEMONS:
+        place, prefix = engine, ""
+    else:
+        found = owner((process / "cgroup").read_text(), containers)
+        place, prefix = (containers[found] if found else None), ""
+    if place is not None:
+        place[f"{prefix}cpu"] += spent((process / "stat").read_text())
+        if memory:
+            place[f"{prefix}pss"] += pss((process / "smaps_rollup").read_text())
+    return place
+
+
+if __name__ == "__main__":
+    json.dump(measure(json.load(sys.stdin), memory="--memory" in sys.argv[1:]), sys.stdout)

@@ -1,0 +1,80 @@
+"""labctl itself measured, as the program that a person runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from labctl import process
+from labctl.benchmark.metering import Meter
+from labctl.benchmark.readings import Cost, Reading, cost
+from labctl.desired import KIND, SERVICE
+from labctl.engine.port import Engine
+from labctl.errors import LabError
+
+_STEP = re.compile(r"^\s*[\d.]+ s  \[\d+/\d+\] (?P<title>.+) \((?P<seconds>[\d.]+) s\)$")
+_TIMEOUT = 1800.0
+_ERROR_LENGTH = 4000
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A command's cost, what it said on standard error, the machine before it and after."""
+
+    cost: Cost
+    said: str
+    before: Reading
+    after: Reading
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Runs programs against one engine between two readings; ``idle`` is the rate before."""
+
+    meter: Meter
+    engine_url: str
+    idle: float
+
+    def labctl(self, *arguments: str) -> Phase:
+        """``labctl ARGUMENTS``. LabError with its words when it fails."""
+        return self.program([sys.executable, "-m", "labctl", *arguments])
+
+    def program(self, argv: Sequence[str]) -> Phase:
+        """Any program that finds the engine by its environment."""
+        before = self.meter.read()
+        env = {"LABCTL_ENGINE": self.engine_url, "DOCKER_HOST": self.engine_url}
+        measured = process.measure(argv, timeout=_TIMEOUT, env=env)
+        after = self.meter.read()
+        completed = measured.completed
+        if completed.code != 0:
+            said = completed.stderr.strip() or completed.stdout.strip()
+            error = said[max(said.rfind("labctl: "), 0) :][-_ERROR_LENGTH:]
+            raise LabError(f"'{shlex.join(argv[1:])}' failed ({completed.code}): {error}")
+        spent = cost(before, after, wall=measured.wall, program=measured.cpu, idle=self.idle)
+        return Phase(spent, completed.stderr, before, after)
+
+    def settled(self, phase: Phase, containers: Collection[str]) -> Phase:
+        """The phase with what the containers (ids) that it left have used, memory too."""
+        return replace(phase, after=self.meter.read(containers, memory=True))
+
+
+def services(engine: Engine, lab: str) -> dict[str, str]:
+    """Id → service of every container of the lab that runs; a holder's is what it is."""
+    return {
+        container.id: container.labels.get(SERVICE, container.labels[KIND])
+        for container in engine.containers(lab)
+        if container.status == "running"
+    }
+
+
+def longest_steps(said: str, count: int = 10) -> list[tuple[str, float]]:
+    """The longest steps (title, seconds) of the lines that ``up`` says in a pipe."""
+    steps = [
+        (match["title"], float(match["seconds"]))
+        for match in map(_STEP.match, said.splitlines())
+        if match
+    ]
+    return sorted(steps, key=lambda step: -step[1])[:count]

@@ -1,0 +1,92 @@
+"""Arithmetic on what the meter read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A container's CPU-seconds and bytes (PSS), with its shim's."""
+
+    cpu: float
+    pss: int
+    shim_cpu: float
+    shim_pss: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The machine at one moment; times in CPU-seconds since it started."""
+
+    busy: float
+    cpus: int
+    containers: Mapping[str, Usage]
+    """By id."""
+    engine_cpu: float
+    engine_pss: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a phase cost: seconds, CPU-seconds of the machine, of the program that was run.
+
+    ``busy`` is everything that the machine did, whoever asked for it; ``busy_own`` is that
+    without the rate at which it was busy before.
+    """
+
+    wall: float
+    busy: float
+    busy_own: float
+    program: float
+
+
+def reading(document: Mapping[str, Any]) -> Reading:
+    """The meter's JSON."""
+    return Reading(
+        busy=document["busy"],
+        cpus=document["cpus"],
+        containers={name: Usage(**row) for name, row in document["containers"].items()},
+        engine_cpu=document["engine"]["cpu"],
+        engine_pss=document["engine"]["pss"],
+    )
+
+
+def cost(before: Reading, after: Reading, *, wall: float, program: float, idle: float) -> Cost:
+    """The cost of what ran between two readings; ``idle`` is the rate before, in CPUs."""
+    busy = after.busy - before.busy
+    return Cost(wall, busy, max(busy - idle * wall, program), program)
+
+
+def ratio(wall: float, cpu: float, cores: int, chain: float) -> float:
+    """Wall ÷ what no plan can beat: all the work on all cores, or the longest chain of steps."""
+    return wall / max(cpu / cores, chain, 1e-9)
+
+
+def by_service(reading: Reading, services: Mapping[str, str]) -> dict[str, Usage]:
+    """Sums by service; ``services`` says which service a container (by id) runs."""
+    sums: dict[str, Usage] = {}
+    for container, service in services.items():
+        row = reading.containers.get(container)
+        if row is None:
+            continue
+        old = sums.get(service, Usage(0.0, 0, 0.0, 0))
+        sums[service] = Usage(
+            old.cpu + row.cpu,
+            old.pss + row.pss,
+            old.shim_cpu + row.shim_cpu,
+            old.shim_pss + row.shim_pss,
+        )
+    return sums
+
+
+def whole(rows: Mapping[str, Usage]) -> Usage:
+    """The sum of all services."""
+    return Usage(
+        sum(row.cpu for row in rows.values()),
+        sum(row.pss for row in rows.values()),
+        sum(row.shim_cpu for row in rows.values()),
+        sum(row.shim_pss for row in rows.values()),
+    )

@@ -1,0 +1,147 @@
+"""The whole measurement: a lab of its own from nothing to nothing."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from labctl import images, lab, paths, store
+from labctl.benchmark import beside, gaps, report
+from labctl.benchmark.metering import Meter, metering
+from labctl.benchmark.phases import Commands, services
+from labctl.engine.port import Engine
+
+_IDLE_SECONDS = 3.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure: trials of each fault and runs of each command, and the rest of it."""
+
+    request: lab.Request
+    repeat: int = 3
+    keep: bool = False
+    compose: bool = True
+
+
+def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
+    """Measure; the lab is taken down before, and after unless it is to be kept.
+
+    Returns the document of :mod:`labctl.benchmark.report`. LabError when a lab does not come up.
+    """
+    record = lab.request_record(options.request, engine.subnets)
+    say(f"taking lab {record.name} down, if there is one")
+    lab.down(engine, record.name)
+    prepared = lab.prepare(record)
+    built = images.build_all(engine, prepared.lab.release, prepared.desired.images, say)
+    say(f"{len(built)} images built; measuring what the machine does without us")
+    with metering(engine, prepared.desired.images["client"]) as meter:
+        return _Run(engine, options, prepared, meter, say).all()
+
+
+class _Run:
+    def __init__(
+        self, engine: Engine, options: Options, prepared: lab.Prepared, meter: Meter, say: Say
+    ) -> None:
+        self._engine, self._options, self._say = engine, options, say
+        self._prepared, self._desired = prepared, prepared.desired
+        self._commands = Commands(meter, engine.url, _idle(meter))
+        self._name = prepared.lab.name
+
+    def all(self) -> dict[str, Any]:
+        """Every figure; Compose comes last, so it finds files that have been read already."""
+        info = self._engine.info()
+        where = f"{info.kind} {info.version}"
+        document: dict[str, Any] = {
+            "lab": self._name,
+            "topology": self._prepared.lab.topology,
+            "machine": report.machine(info.cpus, where, self._commands.idle),
+        }
+        try:
+            document |= self._up()
+            document |= self._again()
+            document["gaps"] = self._gaps()
+        finally:
+            if not self._options.keep:
+                document["down"] = self._down()
+        document["compose"] = None if self._options.keep else self._compose()
+        return document
+
+    def _up(self) -> dict[str, Any]:
+        self._say("labctl up")
+        made = lab.plan(self._engine, self._prepared)
+        subnet = str(self._prepared.record.subnet)
+        topology = self._options.request.topology
+        phase = self._commands.labctl("up", topology, "-n", self._name, "--subnet", subnet)
+        found = services(self._engine, self._name)
+        phase = self._commands.settled(phase, found)
+        return {
+            "up": report.up(phase, made.longest_chain, found),
+            "memory": report.memory(phase.after, found),
+        }
+
+    def _again(self) -> dict[str, Any]:
+        self._say("second up, status")
+        again = ["up", "-n", self._name]
+        runs = range(self._options.repeat)
+        return {
+            "up_again": report.repeated([self._commands.labctl(*again) for _ in runs]),
+            "status": report.repeated(
+                [self._commands.labctl("status", "--lab", self._name) for _ in runs]
+            ),
+        }
+
+    def _gaps(self) -> dict[str, Any]:
+        if not gaps.measurable(self._desired):
+            return {}
+        # As `up` recorded it: its secrets are the ones that run.
+        desired = lab.current(self._name).desired
+        found: dict[str, Any] = {}
+        kinds: tuple[gaps.Kind, ...] = ("service", "power")
+        for kind in kinds:
+            trials = []
+            for number in range(self._options.repeat):
+                self._say(f"gap in service ({kind}), trial {number + 1}")
+                trials.append(gaps.trial(self._engine, desired, kind))
+            found[kind] = report.gap(trials)
+        return found
+
+    def _down(self) -> dict[str, Any]:
+        self._say("labctl down")
+        return report.repeated([self._commands.labctl("down", "--lab", self._name)])
+
+    def _compose(self) -> dict[str, Any] | None:
+        program = beside.program() if self._options.compose else None
+        if program is None:
+            return None
+        self._say("docker compose up --wait")
+        try:
+            # Measured anew: the lab before has taken minutes.
+            commands = replace(self._commands, idle=_idle(self._commands.meter))
+            found = beside.run(self._engine, self._desired, commands, program)
+            return report.compose(found, commands.idle)
+        finally:
+            lab.down(self._engine, self._name)
+
+
+def save(name: str, document: dict[str, Any]) -> Path:
+    """Write the document into the lab's reports, which stay when the lab goes; its path."""
+    directory = paths.lab_dir(name) / store.REPORTS
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / f"benchmark-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _idle(meter: Meter) -> float:
+    """How many CPUs are busy with something else."""
+    first, began = meter.read(), time.monotonic()
+    threading.Event().wait(_IDLE_SECONDS)  # the interval that is measured
+    return (meter.read().busy - first.busy) / (time.monotonic() - began)

@@ -1,0 +1,1 @@
+"""The command line: a file for each group of commands; the only place with typer and rich."""

@@ -1,0 +1,59 @@
+"""Commands that measure: benchmark."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from labctl.cli.options import EngineOption, JsonOption, SubnetOption, connect
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: labctl benchmark three-controller --repeat 5")(benchmark)
+
+
+def benchmark(
+    topology: Annotated[
+        str, typer.Argument(metavar="[TOPOLOGY]", help="A shipped topology or a file.")
+    ] = "three-controller",
+    name: Annotated[
+        str, typer.Option("--name", "-n", metavar="NAME", help="The lab that is made for it.")
+    ] = "benchmark",
+    subnet: SubnetOption = None,
+    repeat: Annotated[
+        int, typer.Option("--repeat", metavar="N", min=1, help="Trials of each fault.")
+    ] = 3,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the lab when all is done; no Compose then.")
+    ] = False,
+    compose: Annotated[
+        bool, typer.Option(help="Measure 'docker compose up --wait' beside it.")
+    ] = True,
+    as_json: JsonOption = False,
+    engine: EngineOption = None,
+) -> None:
+    """Measure what a lab costs and how long its service is away when something dies.
+
+    A lab of its own is brought up and taken down; what else the machine does is in the figures,
+    so leave it alone meanwhile. Nothing is asserted. The figures are kept in the lab's reports.
+    """
+    from labctl.benchmark import report
+    from labctl.benchmark.run import Options, run, save
+    from labctl.cli import show
+    from labctl.lab import Request
+
+    options = Options(Request(topology, name, subnet), repeat, keep, compose)
+    document = run(connect(engine), options, _say)
+    path = save(name, document)
+    if as_json:
+        show.as_json(document)
+        return
+    show.table(["what", "figure", "remark"], report.rows(document))
+    show.out().print(f"kept in {path}")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

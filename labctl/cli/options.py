@@ -1,0 +1,67 @@
+"""Options that several commands share, said once."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from labctl.engine.port import Engine
+    from labctl.lab import Prepared
+
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        envvar="LABCTL_ENGINE",
+        help="docker, podman or a socket's URL; else $DOCKER_HOST, else what is there.",
+    ),
+]
+LabOption = Annotated[
+    str | None,
+    typer.Option("--lab", "-l", metavar="NAME", envvar="LABCTL_LAB", help="Which lab, if several."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Say it as JSON, for machines.")]
+
+
+def network(text: str) -> IPv4Network:
+    """Parse --subnet."""
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write it as 198.18.7.0/24") from None
+
+
+SubnetOption = Annotated[
+    IPv4Network | None,
+    typer.Option(
+        "--subnet",
+        metavar="CIDR",
+        parser=network,
+        help="The lab's subnet; else the topology's, else a free /24 of 198.18.0.0/15.",
+    ),
+]
+
+
+def connect(choice: str | None) -> Engine:
+    """The engine to work with (imported late: help and completion need none)."""
+    from labctl.engine.choose import connect as choose
+
+    return choose(choice)
+
+
+def reach(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
+    """The engine and the lab a command is about: the lab first, for a wrong name needs no engine.
+
+    What faults have outlived their lease is undone on the way.
+    """
+    from labctl import lab
+    from labctl.faults import verbs
+
+    prepared = lab.current(name)
+    driver = connect(engine)
+    verbs.expire(driver, prepared.lab)
+    return driver, prepared

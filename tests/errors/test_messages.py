@@ -1,0 +1,60 @@
+"""Bad documents and what exactly is said of each: ``<case>.yml`` beside ``<case>.txt``."""
+
+from pathlib import Path
+
+import pytest
+
+from labctl.catalog import load_catalog
+from labctl.documents import load, load_with_source
+from labctl.errors import InputError
+from labctl.model.service import ServiceDoc
+from labctl.model.topology import TopologyDoc
+from labctl.resolve import resolve
+
+HERE = Path(__file__).parent
+CATALOGUE = HERE.parent / "data" / "catalogue" / "compose"
+
+
+def cases(kind):
+    return stems(kind, "yml")
+
+
+def stems(kind, suffix):
+    return sorted(path.stem for path in (HERE / kind).glob(f"*.{suffix}"))
+
+
+def expected(kind, case):
+    return (HERE / kind / f"{case}.txt").read_text(encoding="utf-8").removesuffix("\n")
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    return load_catalog(CATALOGUE)
+
+
+@pytest.mark.parametrize("case", cases("topology"))
+def test_topology(case, catalog, monkeypatch):
+    monkeypatch.chdir(HERE / "topology")
+    path = Path(f"{case}.yml")
+    with pytest.raises(InputError) as caught:
+        topology, source = load_with_source(path, TopologyDoc)
+        resolve(topology, catalog, source=source)
+    assert str(caught.value) == expected("topology", case)
+
+
+@pytest.mark.parametrize("case", cases("service"))
+def test_service(case, monkeypatch):
+    monkeypatch.chdir(HERE / "service")
+    with pytest.raises(InputError) as caught:
+        load(Path(f"{case}.yml"), ServiceDoc)
+    assert str(caught.value) == expected("service", case)
+
+
+@pytest.mark.parametrize("kind", ["topology", "service"])
+def test_every_case_has_its_message(kind):
+    assert stems(kind, "txt") == cases(kind)
+
+
+def test_the_document_that_the_cases_are_made_of_is_good(catalog):
+    topology, source = load_with_source(HERE.parent / "data" / "topology.yml", TopologyDoc)
+    assert len(resolve(topology, catalog, source=source).nodes) == 4
