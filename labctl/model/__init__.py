@@ -1,0 +1,1 @@
+"""What documents may say, and what they come to: typed, frozen, no engine."""

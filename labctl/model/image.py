@@ -1,0 +1,42 @@
+"""What ``images/releases.yml`` and ``images/<role>/image.yml`` may say."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, RootModel
+
+from labctl.model.service import Document, Name
+
+
+class ReleaseDoc(Document):
+    """What a release is built on: a Debian suite, and the image that holds it ready-made."""
+
+    suite: Name
+    base: str
+
+
+class ReleasesDoc(RootModel[dict[Name, ReleaseDoc]]):
+    """Every release, by name."""
+
+
+class FetchDoc(Document):
+    """A file that is in no Debian package: a member of a wheel, pinned by the wheel's hash."""
+
+    name: str
+    """Of the file in the build context."""
+    wheel: str
+    """Requirement with its exact version, such as ``package==1.0``."""
+    sha256: Annotated[str, Field(min_length=64, max_length=64)]
+    """Of the wheel."""
+    member: str
+    """Path of the file in the wheel."""
+    instead: str
+    """Environment variable that names a file (or the directory it is in) to use instead: the
+    file itself or a Debian package of it."""
+
+
+class ImageDoc(Document):
+    """What an image needs besides its Dockerfile and the files beside it."""
+
+    fetch: tuple[FetchDoc, ...] = ()

@@ -1,0 +1,97 @@
+"""A resolved lab: what a topology and the catalogue come to. Frozen, complete, no engine in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from labctl.model.service import ServiceDoc
+
+
+@dataclass(frozen=True)
+class Node:
+    """A failure domain: an address, a MAC address, roles and a network namespace."""
+
+    name: str
+    address: str
+    mac: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of the catalogue with the lab's settings in force."""
+
+    name: str
+    doc: ServiceDoc
+    settings: Mapping[str, Any]
+    nodes: tuple[Node, ...]
+    """The nodes that run it, in the topology's order; the first is the seed."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A service on a node."""
+
+    node: Node
+    service: Service
+
+    @property
+    def name(self) -> str:
+        """``node/service``, as on the command line."""
+        return f"{self.node.name}/{self.service.name}"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything that is known about a lab before it runs."""
+
+    name: str
+    topology: str
+    release: str
+    subnet: str
+    """CIDR."""
+    host_address: str
+    vip: str
+    nodes: tuple[Node, ...]
+    services: Mapping[str, Service]
+    """In the catalogue's dependency order."""
+
+    @cached_property
+    def instances(self) -> tuple[Instance, ...]:
+        """Every instance, by node and then by service."""
+        return tuple(
+            Instance(node, service)
+            for node in self.nodes
+            for service in self.services.values()
+            if node in service.nodes
+        )
+
+    @property
+    def client(self) -> Node:
+        """The node from which everything is probed, driven and measured."""
+        return next(node for node in self.nodes if "client" in node.roles)
+
+    def node(self, name: str) -> Node | None:
+        """A node by name."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+    def instance(self, node: str, service: str) -> Instance | None:
+        """An instance by its node's and service's names."""
+        return next(
+            (i for i in self.instances if i.node.name == node and i.service.name == service), None
+        )
+
+    def holder(self, node: Node) -> str:
+        """Name of the container that owns the node's network namespace."""
+        return f"{self.name}-{node.name}"
+
+    def container(self, instance: Instance) -> str:
+        """Name of an instance's container."""
+        return f"{self.name}-{instance.node.name}-{instance.service.name}"
+
+    def volume(self, instance: Instance, volume: str) -> str:
+        """Name of one of an instance's volumes."""
+        return f"{self.container(instance)}-{volume}"

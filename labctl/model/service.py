@@ -1,0 +1,267 @@
+"""What ``compose/<service>/service.yml`` may say: the catalogue's vocabulary, closed and typed.
+
+A service is one process in the catalogue; an instance is a service on a node. Consumers loop
+over what is declared here (HAProxy over ``endpoint``, the databases job over ``database``,
+Keystone's registration over ``catalog``), so a new service needs a directory and no Python.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/.+$")]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+Mode = Annotated[str, StringConstraints(pattern=r"^0[0-7]{3}$")]
+Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[KMG]$")]
+
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def size_bytes(size: str) -> int:
+    """Bytes of a size such as ``256M``; units are powers of 1024."""
+    matched = re.fullmatch(r"([0-9]+)([KMG])", size)
+    if matched is None:
+        raise ValueError(f"{size!r} is no size such as 256M")
+    return int(matched[1]) * _UNITS[matched[2]]
+
+
+class Document(BaseModel):
+    """Base of all documents: closed (an unknown key is an error) and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Row(Document):
+    """The row of the design's table that a service stands for (``labctl services``)."""
+
+    system: str
+    process: str
+    mode: Literal["A/A", "A/P", "-"]
+    strategy: str
+
+
+class ContainerDoc(Document):
+    """How the container runs: a subset of Compose's vocabulary, with Compose's names."""
+
+    cap_add: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    sysctls: dict[str, str] = {}
+    tmpfs: dict[str, str] = {}
+    """path → mount options."""
+    ulimits: dict[str, int] = {}
+    volumes: dict[Name, AbsolutePath] = {}
+    """volume (made for each instance) → path."""
+    stop_signal: str = "SIGTERM"
+    stop_grace_period: Seconds = 10
+    mem_limit: Size | None = None
+
+
+class FileDoc(Document):
+    """A file that is rendered into the container before it starts."""
+
+    template: str
+    """Jinja2 template in the service's directory; a name without ``.j2`` is copied as it is."""
+    path: AbsolutePath
+    mode: Mode = "0400"
+    user: str | None = None
+    """Owner by name in the image; the service's own user when left out."""
+    bootstrap: bool = False
+    """Only for an instance that founds its cluster (see ClusterDoc)."""
+    handout: str | None = None
+    """Also written, for the person, into the lab's directory under this name, mode 0600."""
+
+
+class ProbeDoc(Document):
+    """A question asked over the network from the client node; exactly one kind is set.
+
+    Values are Jinja2 templates where they are strings, so a probe can hold a secret; they go to
+    the client as a file with mode 0600.
+    """
+
+    running: bool | None = None
+    """The engine says that it runs: for what does not listen."""
+    ping: bool | None = None
+    """It answers an ICMP echo."""
+    tcp: TcpProbe | None = None
+    http: HttpProbe | None = None
+    mysql: MysqlProbe | None = None
+    redis: RedisProbe | None = None
+    mongodb: MongodbProbe | None = None
+    timeout: Seconds = 180
+    """How long ``up`` waits before it gives up on the instance."""
+
+
+class TcpProbe(Document):
+    """A connection; then ``send`` (if any) must be answered by something that holds ``expect``."""
+
+    port: Port
+    send: str | None = None
+    expect: str | None = None
+
+
+class HttpProbe(Document):
+    """A GET: status among ``status`` and, if given, a body that matches ``expect`` (regex)."""
+
+    port: Port
+    path: str = "/"
+    status: tuple[int, ...] = (200,)
+    expect: str | None = None
+    user: str | None = None
+    password: str | None = None
+
+
+class MysqlProbe(Document):
+    """A query whose first value matches ``expect`` (regex)."""
+
+    port: Port
+    user: str
+    password: str
+    query: str
+    expect: str
+
+
+class RedisProbe(Document):
+    """A command whose reply, as text, matches ``expect`` (regex)."""
+
+    port: Port
+    password: str | None = None
+    command: tuple[str, ...] = ("PING",)
+    expect: str = "PONG"
+
+
+class MongodbProbe(Document):
+    """``hello`` says primary or secondary."""
+
+    port: Port
+    user: str | None = None
+    password: str | None = None
+
+
+class ClusterDoc(Document):
+    """A service whose instances form a cluster of its own."""
+
+    kind: Literal["galera", "rabbitmq", "redis", "mongodb"]
+    """Which inspection ``status`` makes of it."""
+    majority: bool = True
+    """A majority decides, so an even number of instances is an error (one is allowed)."""
+    start: Literal["together", "seed"] = "together"
+    """``seed``: in a new cluster the first instance alone, the others when it is ready."""
+    member_file: AbsolutePath | None = None
+    """A file that says that an instance's volume has already been part of the cluster."""
+    position: tuple[str, ...] = ()
+    """Command, run with a stopped instance's volumes and files, that prints IDENTITY:NUMBER: how
+    far its data have got. When no member is left, the farthest founds the cluster anew."""
+
+
+class EndpointDoc(Document):
+    """A port that HAProxy serves on the virtual IP."""
+
+    port: Port
+    """On the virtual IP, and on the nodes unless ``node_port`` differs."""
+    node_port: Port | None = None
+    mode: Literal["http", "tcp"] = "http"
+    check: tuple[str, ...] = ()
+    """HAProxy lines for the backend that say how a server's health is asked."""
+    check_port: Port | None = None
+    options: tuple[str, ...] = ()
+    """Further HAProxy lines for the backend (Jinja2 expands them)."""
+    server_options: str = (
+        "check inter 2s fastinter 500ms downinter 1s fall 2 rise 2 on-marked-down shutdown-sessions"
+    )
+    single: bool = False
+    """One active server, the others backup; stays where it is (no automatic fail-back)."""
+    timeout_server: str = "60s"
+
+
+class DatabaseDoc(Document):
+    """A database of the service's own, and a user who may use only that."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class CatalogDoc(Document):
+    """An entry in Keystone's catalog; ``path`` follows ``http://VIP:port``."""
+
+    type: str
+    name: str
+    description: str = ""
+    path: str = ""
+
+
+class IdentityDoc(Document):
+    """A service user in Keystone."""
+
+    user: str
+    roles: tuple[str, ...] = ("admin",)
+    project: str = "service"
+
+
+class JobDoc(Document):
+    """A one-shot container, run once for a lab; kept when it ended well, as the record of it."""
+
+    name: Name
+    description: str
+    when: Literal["before", "seed", "started", "ready"] = "ready"
+    """Before any instance starts, when the seed is ready, when all run, or when all are ready."""
+    needs: tuple[str, ...] = ()
+    """Services (ready), or service/job (done), that come first."""
+    image: Name | None = None
+    """Image role; the service's own when left out."""
+    user: str | None = None
+    command: tuple[str, ...]
+    files: tuple[FileDoc, ...] = ()
+    tmpfs: dict[str, str] = {}
+    cost: float = 1.0
+    """CPU-seconds, for the plan's critical path."""
+    timeout: Seconds = 120
+
+
+class SecretDoc(Document):
+    """A secret that is made at random for each lab."""
+
+    kind: Literal["password", "hex", "fernet", "keyfile"] = "password"
+    length: Annotated[int, Field(ge=8, le=1024)] = 24
+
+
+class ServiceDoc(Document):
+    """One process of the catalogue."""
+
+    description: str
+    row: Row | None = None
+    image: Name
+    """Directory in ``images/`` whose image it runs in."""
+    user: str
+    command: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    """Services (ready), or service/job (done), that must come before its instances start."""
+    container: ContainerDoc = ContainerDoc()
+    files: tuple[FileDoc, ...] = ()
+    settings: dict[str, Any] = {}
+    """What a topology may override under ``services.<name>``, with defaults."""
+    ready: ProbeDoc
+    """Asked of each instance at its node's address."""
+    vip_ready: ProbeDoc | None = None
+    """Asked once of the virtual IP: what consumers will meet there."""
+    cluster: ClusterDoc | None = None
+    endpoint: EndpointDoc | None = None
+    database: DatabaseDoc | None = None
+    identity: IdentityDoc | None = None
+    catalog: tuple[CatalogDoc, ...] = ()
+    secrets: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], SecretDoc] = {}
+    jobs: tuple[JobDoc, ...] = ()
+    memory: Size
+    """What one instance takes (PSS, measured), for the check against the machine."""
+    cost: float
+    """CPU-seconds from start to ready (measured), for the plan's critical path."""
+
+
+for _model in (ProbeDoc, ServiceDoc):
+    _model.model_rebuild()

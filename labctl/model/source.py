@@ -1,0 +1,58 @@
+"""Where in a person's file something stands, so that an error can name file, line and place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from labctl.errors import InputError
+
+Place = tuple[str | int, ...]
+"""Keys and list indices from the top of a document down to a value."""
+
+
+def printable(text: str, limit: int = 60) -> str:
+    """``text`` on one line, cut to ``limit`` characters: what may stand in a sentence."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return cut if cut.isprintable() else repr(cut)[1:-1]
+
+
+def dotted(place: Place) -> str:
+    """``nodes.c1.roles[0]`` for ``("nodes", "c1", "roles", 0)``."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{printable(part)}"
+    return text.removeprefix(".")
+
+
+def suggestion(wrong: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?``, or the names that are allowed when none is near."""
+    names = list(known)
+    near = get_close_matches(wrong, names, n=1)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"allowed: {', '.join(names)}" if names else "none is allowed here"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A document's name and the lines of its places (1-based); both may be unknown."""
+
+    name: str
+    lines: Mapping[Place, int] = field(default_factory=dict)
+    written: Mapping[Place, str] = field(default_factory=dict, repr=False)
+    """Values that YAML reads as something other than text (numbers, yes/no), as written."""
+
+    def line(self, place: Place) -> int | None:
+        """The line of a place, or of the nearest place around it that the document has."""
+        for end in range(len(place), -1, -1):
+            if place[:end] in self.lines:
+                return self.lines[place[:end]]
+        return None
+
+    def error(self, place: Place, problem: str) -> InputError:
+        """``file:line: place: problem`` as the error to raise."""
+        line = self.line(place)
+        where = [self.name if line is None else f"{self.name}:{line}", dotted(place), problem]
+        return InputError(": ".join(part for part in where if part))

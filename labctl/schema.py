@@ -1,0 +1,60 @@
+"""JSON Schema of the documents a person writes, for editors and other tools."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from itertools import pairwise
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from labctl.model.service import ServiceDoc
+from labctl.model.topology import TopologyDoc
+
+Kind = Literal["topology", "service"]
+KINDS: dict[Kind, type[BaseModel]] = {"topology": TopologyDoc, "service": ServiceDoc}
+
+
+def json_schema(kind: Kind) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a kind of document: closed, with descriptions."""
+    schema = KINDS[kind].model_json_schema(schema_generator=_Generator)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": f"labctl {kind}"}
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's schema without its made-up titles, with the docstrings of fields."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never: ``Timeout Server`` says no more than ``timeout_server``."""
+        del schema
+        return False
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        """A model, each field described by the docstring below it."""
+        made = super().model_schema(schema)
+        made.pop("title", None)
+        for name, text in _field_docstrings(schema["cls"]).items():
+            if name in made["properties"]:
+                made["properties"][name]["description"] = text
+        return made
+
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        """A mapping; names that do not match its pattern are as wrong here as in labctl."""
+        made = super().dict_schema(schema)
+        if "patternProperties" in made:
+            made["additionalProperties"] = False
+        return made
+
+
+def _field_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """field → docstring; from the source, which is read only when a schema is asked for."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    found = {}
+    for pair in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
+        match pair:
+            case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text)))):
+                found[name] = " ".join(text.split())
+    return found
