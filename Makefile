@@ -47,14 +47,18 @@ lint: setup
 unit: setup
 	$(PYTEST) -q tests/unit tests/golden tests/errors tests/contract
 
-test: check images ## All tests, those on a real lab included
+test: export LABCTL_ENGINE = docker
+test: check ## All tests, those on real labs on Docker included
+	$(BIN)/labctl doctor --fix
+	$(BIN)/labctl images build
 	$(PYTEST) -v --engines docker tests/contract
 	$(PYTEST) -v tests/lab tests/chaos
 
+test-podman: export LABCTL_ENGINE = podman
 test-podman: setup ## The contract suite and the support tier on Podman
-	$(BIN)/labctl doctor --fix --engine podman
+	$(BIN)/labctl doctor --fix
 	$(PYTEST) -v --engines podman tests/contract
-	LABCTL_ENGINE=podman $(PYTEST) -v tests/podman
+	$(PYTEST) -v tests/podman
 
 benchmark: images ## Measure the three-controller lab, beside docker compose
 	$(BIN)/labctl benchmark
