@@ -126,17 +126,18 @@ class _Planner:
         # Who joins does so when the seed, or whoever is a member already, is ready.
         first = next((i for i in instances if i.name == founder), (members or instances)[0])
         leader = first if seeded else None
-        rolled: set[str] = set()
+        in_turn = service.doc.cluster is not None and service.doc.cluster.joins == "in turn"
+        previous: set[str] = set()
         for instance in sorted(instances, key=lambda i: i != leader):
             joins = leader not in (None, instance) and instance not in members
-            after = rolled | ({f"ready:{leader.name}"} if leader and joins else set())
+            after = previous | ({f"ready:{leader.name}"} if leader and joins else set())
             founds = instance == leader and not members
             if not self._instance(instance, founding=founds, after=after):
                 if instance == leader and instance.name not in self.observed.ready:
                     self._await_one(instance)
-            elif self._rolls(service, instance):
+            elif in_turn or self._rolls(service, instance):
                 # A cluster whose configuration changed keeps its majority: one at a time.
-                rolled = {f"ready:{instance.name}"}
+                previous = {f"ready:{instance.name}"}
         self._await(service, instances)
 
     def _rolls(self, service: Service, instance: Instance) -> bool:

@@ -153,6 +153,8 @@ class ClusterDoc(Document):
     """A majority decides, so an even number of instances is an error (one is allowed)."""
     start: Literal["together", "seed"] = "together"
     """``seed``: in a new cluster the first instance alone, the others when it is ready."""
+    joins: Literal["together", "in turn"] = "together"
+    """``in turn``: a member starts when the one before it is ready."""
     member_file: AbsolutePath | None = None
     """A file that says that an instance's volume has already been part of the cluster."""
     position: tuple[str, ...] = ()

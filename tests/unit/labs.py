@@ -32,7 +32,7 @@ def service(**fields: Any) -> ServiceDoc:
     return ServiceDoc.model_validate(base | fields)
 
 
-def catalogue(directory: Path) -> dict[str, ServiceDoc]:
+def catalogue(directory: Path, joins: str = "together") -> dict[str, ServiceDoc]:
     """store (a cluster with a seed), api (needs it, with a job before), toolbox."""
     (directory / "store").mkdir(exist_ok=True)
     (directory / "store" / "token").write_text("go\n")
@@ -51,6 +51,7 @@ def catalogue(directory: Path) -> dict[str, ServiceDoc]:
             cluster={
                 "kind": "galera",
                 "start": "seed",
+                "joins": joins,
                 "member_file": "/data/member",
                 "position": ["position"],
             },
@@ -83,7 +84,7 @@ def catalogue(directory: Path) -> dict[str, ServiceDoc]:
     }
 
 
-def desired(directory: Path, **settings: Any) -> Desired:
+def desired(directory: Path, *, joins: str = "together", **settings: Any) -> Desired:
     """The small lab, with settings of ``store`` overridden."""
     topology = TopologyDoc.model_validate(
         {
@@ -99,7 +100,7 @@ def desired(directory: Path, **settings: Any) -> Desired:
             "services": {"store": settings} if settings else {},
         }
     )
-    lab = resolve(topology, catalogue(directory), subnet=IPv4Network("198.18.9.0/24"))
+    lab = resolve(topology, catalogue(directory, joins), subnet=IPv4Network("198.18.9.0/24"))
     renderer = Renderer(lab, {}, USERS, directory)
     return desire(lab, renderer, IMAGES, ("lp", "lh"))
 

@@ -76,6 +76,17 @@ def test_a_cluster_that_exists_is_never_founded_again(wanted: Desired) -> None:
     assert before(plan, "ready:c2/store", "start:c3/store")
 
 
+def test_members_join_in_turn_where_the_service_says_so(tmp_path: Path) -> None:
+    wanted = desired(tmp_path, joins="in turn")
+    plan = make_plan(wanted, Observed())
+    assert before(plan, "ready:c2/store", "start:c3/store")
+    dead = running(wanted)
+    for node in ("c1", "c3"):
+        dead = status(dead, f"small-{node}-store", "exited", 137)
+    plan = make_plan(wanted, replace(dead, ready=dead.ready - {"c1/store", "c3/store"}))
+    assert before(plan, "ready:c1/store", "start:c3/store")
+
+
 def test_members_that_all_died_start_together(wanted: Desired) -> None:
     observed = running(wanted)
     for node in ("c1", "c2", "c3"):
