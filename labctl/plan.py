@@ -150,8 +150,8 @@ class _Planner:
         action, removal = self._action(unit)
         if action is None:
             return False
-        if removal and after:
-            # It serves until its turn has come.
+        if removal and after and f"holder:{instance.node.name}" not in self.steps:
+            # It serves until its turn has come; but not in a namespace that is about to go.
             self._add(replace(self.steps[removal], needs=frozenset(after)))
         doc = instance.service.doc
         befores = [f"job:{doc_job}" for doc_job in self._jobs(instance.service, {"before"})]

@@ -8,12 +8,12 @@ farthest, and let the others join one after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from labctl.desired import KIND, Desired
 from labctl.engine.port import Engine
 from labctl.errors import LabError
+from labctl.faults.parallel import together
 from labctl.model.lab import Instance, Service
 from labctl.steps import Observed
 
@@ -73,8 +73,7 @@ def _founder(
             engine.stop(desired.lab.container(instance), STOP_SECONDS)
         return _position(engine, desired, instance)
 
-    with ThreadPoolExecutor(max_workers=len(lost)) as pool:
-        positions = dict(zip((i.name for i in lost), pool.map(read, lost), strict=True))
+    positions = dict(zip((i.name for i in lost), together(read, lost), strict=True))
     return farthest(service.name, {n: p for n, p in positions.items() if p is not None})
 
 

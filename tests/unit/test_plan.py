@@ -10,6 +10,7 @@ import pytest
 from labctl.desired import Desired
 from labctl.plan import make_plan
 from labctl.steps import AwaitReady, Observed, Plan, StartHolder, StartInstance
+from tests.golden.test_golden import desired as shipped
 from tests.unit.labs import container, desired, running
 
 
@@ -192,3 +193,17 @@ def test_a_missing_image_is_built_before_what_uses_it(wanted: Desired) -> None:
     observed = replace(running(wanted), images=frozenset({"node:1", "database:1", "c:1"}))
     plan = make_plan(wanted, without(observed, "small-c1-api"))
     assert before(plan, "image:controller", "start:c1/api")
+
+
+def test_nodes_that_change_under_running_clusters_are_no_circle() -> None:
+    """A node more changes every node's hosts; what needs what crosses nodes then."""
+    wanted = shipped("three-controller")
+    observed = running(wanted)
+    for node in ("c1", "c2", "c3"):
+        holder = container(f"three-controller-{node}", "before")
+        observed = replace(observed, containers={**observed.containers, holder.name: holder})
+    seen: set[str] = set()
+    for step in make_plan(wanted, observed).steps.values():
+        assert step.needs <= seen
+        seen.add(step.id)
+    assert {"holder:c1", "start:c3/sentinel", "ready:mariadb"} <= seen
