@@ -109,9 +109,11 @@ class _Checks:
                 raise self._sources[name].error(place, problem)
 
     def _check_files(self, name: str, doc: ServiceDoc) -> None:
-        home = self._directory / name
         for place, file in _files(doc):
-            if ".." in Path(file.template).parts or not (home / file.template).is_file():
+            home = self._directory / name
+            shared = "/" in file.template and (self._directory / file.template).is_file()
+            found = shared or (home / file.template).is_file()
+            if ".." in Path(file.template).parts or not found:
                 there = sorted(
                     str(path.relative_to(home))
                     for path in home.rglob("*")

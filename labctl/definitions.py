@@ -22,7 +22,7 @@ from labctl.model.image import ImageDoc, ReleaseDoc, ReleasesDoc
 from labctl.render import render_text
 
 BASE = "base"
-"""The directory of the image that all others are built on; it is no role."""
+"""The directory of the image that all others come to be built on; it is no role."""
 
 _TEMPLATE = "Dockerfile.j2"
 _DOCUMENT = "image.yml"
@@ -42,6 +42,8 @@ class Definition:
 
     role: str
     release: str
+    base: str
+    """The role that it is built on, or BASE."""
     dockerfile: str
     files: Mapping[str, File]
     """Path in the build context → file; without what is downloaded."""
@@ -105,37 +107,56 @@ def base_definition(release: str, root: str | None = None) -> Definition:
     """
     doc = release_doc(release)
     users = read_yaml(paths.data_dir("images") / "users.yml")
-    return _read(BASE, release, {"base": root or doc.base, "users": users})
+    return _read(BASE, release, ImageDoc(), {"base": root or doc.base, "users": users})
 
 
 def definition(role: str, release: str) -> Definition:
     """A role's image. InputError when there is no such role or its files are wrong."""
-    return _definition(role, release, base_definition(release).tag)
+    return _Definitions(release).role(role)
 
 
 def definitions(release: str) -> dict[str, Definition]:
     """Every role's image."""
-    base = base_definition(release).tag
-    return {role: _definition(role, release, base) for role in roles()}
+    found = _Definitions(release)
+    return {role: found.role(role) for role in roles()}
 
 
-def _definition(role: str, release: str, base: str) -> Definition:
-    known = roles()
-    if role not in known:
-        raise InputError(f"unknown image role '{role}'; choose from {', '.join(known)}")
-    return _read(role, release, {"base": base})
+class _Definitions:
+    """The definitions of a release, each read once however many are built on it."""
+
+    def __init__(self, release: str) -> None:
+        self._release = release
+        self._read: dict[str, Definition] = {BASE: base_definition(release)}
+
+    def role(self, role: str, users: tuple[str, ...] = ()) -> Definition:
+        """A role's definition; ``users`` are the roles on the way to it."""
+        known = roles()
+        if role not in known and users:
+            place = paths.data_dir("images") / users[-1] / _DOCUMENT
+            raise InputError(f"{place}: base: no image '{role}'; choose from {', '.join(known)}")
+        if role not in known:
+            raise InputError(f"unknown image role '{role}'; choose from {', '.join(known)}")
+        if role in users:
+            place = paths.data_dir("images") / users[-1] / _DOCUMENT
+            raise InputError(f"{place}: base: '{role}' is built on this image itself")
+        if role not in self._read:
+            document = paths.data_dir("images") / role / _DOCUMENT
+            doc = load(document, ImageDoc) if document.is_file() else ImageDoc()
+            if doc.base != BASE:
+                self.role(doc.base, (*users, role))
+            context = {"base": self._read[doc.base].tag}
+            self._read[role] = _read(role, self._release, doc, context)
+        return self._read[role]
 
 
-def _read(role: str, release: str, context: Mapping[str, object]) -> Definition:
+def _read(role: str, release: str, doc: ImageDoc, context: Mapping[str, object]) -> Definition:
     directory = paths.data_dir("images") / role
-    document = directory / _DOCUMENT
-    doc = load(document, ImageDoc) if document.is_file() else ImageDoc()
     sources = tuple(downloads.source(fetch) for fetch in doc.fetch)
     fetched = {source.doc.name: source.filename for source in sources}
     template = (directory / _TEMPLATE).read_text(encoding="utf-8")
     name = f"images/{role}/{_TEMPLATE}"
     dockerfile = render_text(template, name, {**context, "release": release, "fetched": fetched})
-    return Definition(role, release, dockerfile, _files(directory), sources)
+    return Definition(role, release, doc.base, dockerfile, _files(directory), sources)
 
 
 def _files(directory: Path) -> dict[str, File]:

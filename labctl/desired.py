@@ -126,10 +126,7 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
         cap_add=container.cap_add,
         security_opt=container.security_opt,
         sysctls=container.sysctls,
-        volumes=tuple(
-            VolumeMount(lab.volume(instance, name), path)
-            for name, path in container.volumes.items()
-        ),
+        volumes=_volumes(lab, instance),
         tmpfs=container.tmpfs,
         devices=container.devices,
         ulimits=container.ulimits,
@@ -141,6 +138,16 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
     files = renderer.instance_files(instance)
     founding = [f for f in renderer.instance_files(instance, founding=True) if f not in files]
     return _hashed(spec, files, founding)
+
+
+def _volumes(lab: Lab, instance: Instance) -> tuple[VolumeMount, ...]:
+    container = instance.service.doc.container
+    own = {lab.volume(instance, name): path for name, path in container.volumes.items()}
+    node = {
+        lab.node_volume(instance.node, name): path for name, path in container.node_volumes.items()
+    }
+    shared = {lab.lab_volume(name): path for name, path in container.lab_volumes.items()}
+    return tuple(VolumeMount(name, path) for name, path in (own | node | shared).items())
 
 
 def _job(

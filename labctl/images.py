@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 from labctl.base import ROOT, ensure_base, root_tag
-from labctl.definitions import BASE, File, base_definition, definition, definitions, roles, tar
+from labctl.definitions import (
+    BASE,
+    Definition,
+    File,
+    base_definition,
+    definition,
+    definitions,
+    roles,
+    tar,
+)
 from labctl.engine.port import ContainerSpec, Engine, Image
 from labctl.errors import EngineError
 
@@ -20,6 +31,9 @@ VERSIONS_LABEL = "labctl.versions"
 
 _VERSIONS_FILE = "/usr/share/labctl/versions"
 _AT_ONCE = 2
+
+_ONE_AT_A_TIME: defaultdict[str, Lock] = defaultdict(Lock)
+"""By role: two images that are built on a third do not build it twice."""
 
 Report = Callable[[str], None]
 
@@ -45,11 +59,20 @@ def build(engine: Engine, release: str, role: str, report: Report = _silent) -> 
     EngineError when a step of the build fails.
     """
     wanted = definition(role, release)
-    if engine.image(wanted.tag) is not None:
-        return wanted.tag
-    ensure_base(engine, release, report)
+    with _ONE_AT_A_TIME[role]:
+        if engine.image(wanted.tag) is None:
+            _build(engine, wanted, report)
+    return wanted.tag
+
+
+def _build(engine: Engine, wanted: Definition, report: Report) -> None:
+    """Build an image, and first the one that it is built on."""
+    if wanted.base == BASE:
+        ensure_base(engine, wanted.release, report)
+    else:
+        build(engine, wanted.release, wanted.base, report)
     downloaded = {source.filename: source.read(report) for source in wanted.sources}
-    labels = {ROLE_LABEL: role, RELEASE_LABEL: release}
+    labels = {ROLE_LABEL: wanted.role, RELEASE_LABEL: wanted.release}
     unlabelled = f"{wanted.tag}-unlabelled"
     for line in engine.build(wanted.context(downloaded), unlabelled, labels):
         report(line)
@@ -60,7 +83,6 @@ def build(engine: Engine, release: str, role: str, report: Report = _silent) -> 
     for line in engine.build(relabel, wanted.tag, labels):
         report(line)
     engine.remove_image(unlabelled)
-    return wanted.tag
 
 
 def build_all(

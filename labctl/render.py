@@ -16,22 +16,22 @@ from labctl.model.service import FileDoc, JobDoc, ProbeDoc
 
 Users = Mapping[str, int]
 
-_ENVIRONMENT = jinja2.Environment(
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 - configuration files, not HTML
-)
 
 PROBE_KINDS = ("ping", "tcp", "http", "mysql", "redis", "mongodb")
 """The kinds of ProbeDoc that are asked over the network."""
 
 
-def render_text(source: str, name: str, context: Mapping[str, object]) -> str:
-    """Render one template; InputError with the template's name and line when it is wrong."""
+def render_text(
+    source: str, name: str, context: Mapping[str, object], parts: Path | None = None
+) -> str:
+    """Render one template; InputError with the template's name and line when it is wrong.
+
+    ``parts`` is the directory in which what the template imports or includes is looked up.
+    """
     try:
-        return _template(source).render(context)
+        return _template(source, parts).render(context)
+    except jinja2.TemplateNotFound as error:
+        raise InputError(f"{name}: template error: there is no {error.name}") from None
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"{name}:{error.lineno}: template error: {error.message}") from None
     except jinja2.UndefinedError as error:
@@ -41,9 +41,21 @@ def render_text(source: str, name: str, context: Mapping[str, object]) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _template(source: str) -> jinja2.Template:
+def _template(source: str, parts: Path | None) -> jinja2.Template:
     """Compiled once: the same file is rendered for every node."""
-    return _ENVIRONMENT.from_string(source)
+    return _environment(parts).from_string(source)
+
+
+@lru_cache(maxsize=8)
+def _environment(parts: Path | None) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(parts) if parts else None,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - configuration files, not HTML
+    )
 
 
 def _line(error: Exception) -> int:
@@ -101,10 +113,12 @@ class Renderer:
     def _file(
         self, doc: FileDoc, service: Service, context: Mapping[str, object], user: str | None = None
     ) -> FileEntry:
-        path = self._catalogue / service.name / doc.template
-        text = self._source(path)
+        name = f"{service.name}/{doc.template}"
+        if not (self._catalogue / name).is_file():
+            name = doc.template  # what services share
+        text = self._source(self._catalogue / name)
         if doc.template.endswith(".j2"):
-            text = render_text(text, f"compose/{service.name}/{doc.template}", context)
+            text = render_text(text, f"compose/{name}", context, self._catalogue)
         owner = self.uid(doc.user or user or service.doc.user)
         return FileEntry(doc.path, text.encode(), int(doc.mode, 8), owner, owner)
 

@@ -7,20 +7,24 @@ import ipaddress
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pymysql
 
+Statement = tuple[str, tuple[str, ...]]
 
-def statements(database: dict[str, str], network: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What makes one database and a user who may use it, and only it, from the lab's network."""
-    schema = f"`{database['name']}`"
-    account = (database["user"], network)
-    return [
-        (f"CREATE DATABASE IF NOT EXISTS {schema}", ()),
+
+def statements(document: dict[str, Any], network: str) -> list[Statement]:
+    """What makes a user's databases, and the user who may use only those, from the network."""
+    account = (document["user"], network)
+    made: list[Statement] = [
         ("CREATE USER IF NOT EXISTS %s@%s", account),
-        ("ALTER USER %s@%s IDENTIFIED BY %s", (*account, database["password"])),
-        (f"GRANT ALL PRIVILEGES ON {schema}.* TO %s@%s", account),
+        ("ALTER USER %s@%s IDENTIFIED BY %s", (*account, document["password"])),
     ]
+    for name in document["names"]:
+        made.append((f"CREATE DATABASE IF NOT EXISTS `{name}`", ()))
+        made.append((f"GRANT ALL PRIVILEGES ON `{name}`.* TO %s@%s", account))
+    return made
 
 
 def main() -> None:
@@ -34,7 +38,8 @@ def main() -> None:
         for database in document["databases"]:
             for statement, values in statements(database, network):
                 cursor.execute(statement, values)
-            sys.stdout.write(f"{database['name']}: ready for {database['user']}\n")
+            names = ", ".join(database["names"])
+            sys.stdout.write(f"{names}: ready for {database['user']}\n")
 
 
 if __name__ == "__main__":

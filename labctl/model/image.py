@@ -39,4 +39,6 @@ class FetchDoc(Document):
 class ImageDoc(Document):
     """What an image needs besides its Dockerfile and the files beside it."""
 
+    base: Name = "base"
+    """The directory of the image that it is built on: layers that several images share."""
     fetch: tuple[FetchDoc, ...] = ()

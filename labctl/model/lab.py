@@ -95,3 +95,11 @@ class Lab:
     def volume(self, instance: Instance, volume: str) -> str:
         """Name of one of an instance's volumes."""
         return f"{self.container(instance)}-{volume}"
+
+    def node_volume(self, node: Node, volume: str) -> str:
+        """Name of a volume that the instances of a node share."""
+        return f"{self.holder(node)}-shared-{volume}"
+
+    def lab_volume(self, volume: str) -> str:
+        """Name of a volume that the whole lab shares."""
+        return f"{self.name}-shared-{volume}"

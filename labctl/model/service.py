@@ -58,6 +58,11 @@ class ContainerDoc(Document):
     ulimits: dict[str, int] = {}
     volumes: dict[Name, AbsolutePath] = {}
     """volume (made for each instance) → path."""
+    node_volumes: dict[Name, AbsolutePath] = {}
+    """volume that all instances of the node share → path: sockets, what one writes for another."""
+    lab_volumes: dict[Name, AbsolutePath] = {}
+    """volume that the whole lab shares → path: stands in for a shared file system (NFS), and like
+    one outlives any node."""
     stop_signal: str = "SIGTERM"
     stop_grace_period: Seconds = 10
     mem_limit: Size | None = None
@@ -67,7 +72,8 @@ class FileDoc(Document):
     """A file that is rendered into the container before it starts."""
 
     template: str
-    """Jinja2 template in the service's directory; a name without ``.j2`` is copied as it is."""
+    """Jinja2 template in the service's directory; a name without ``.j2`` is copied as it is.
+    What services share lies in a directory of the catalogue too: ``openstack/nova.conf.j2``."""
     path: AbsolutePath
     mode: Mode = "0400"
     user: str | None = None
@@ -182,11 +188,16 @@ class EndpointDoc(Document):
     timeout_server: str = "60s"
 
 
+SqlName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
 class DatabaseDoc(Document):
     """A database of the service's own, and a user who may use only that."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-    user: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: SqlName
+    user: SqlName
+    also: tuple[SqlName, ...] = ()
+    """Further databases of the same user."""
 
 
 class CatalogDoc(Document):

@@ -86,7 +86,8 @@ def test_a_bad_topology_touches_nothing(
             ("images", "build", "toaster"),
             2,
             "there is no image role 'toaster' "
-            "(roles: client, controller, database, loadbalancer, messaging, node)",
+            "(roles: browser, client, compute, controller, database, loadbalancer, messaging, "
+            "network, node, openstack, storage)",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,

@@ -27,7 +27,8 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_there_is_a_tag_for_every_role() -> None:
     tags = images.image_tags("zed")
-    assert sorted(tags) == ["client", "controller", "database", "loadbalancer", "messaging", "node"]
+    assert {"client", "controller", "database", "loadbalancer", "messaging", "node"} <= set(tags)
+    assert "base" not in tags
     for role, tag in tags.items():
         assert re.fullmatch(rf"labctl/{role}:zed-[0-9a-f]{{12}}", tag)
     assert images.image_tags("zed") == tags
@@ -38,6 +39,28 @@ def test_a_changed_file_changes_its_own_image_only(directory: Path) -> None:
     (directory / "node" / "holder").write_text("#!/bin/sh\n")
     after = images.image_tags("zed")
     assert {role for role in before if before[role] != after[role]} == {"node"}
+
+
+def test_an_image_that_others_are_built_on_changes_those(directory: Path) -> None:
+    before = images.image_tags("zed")
+    (directory / "openstack" / "wsgi-start").write_text("#!/bin/sh\n")
+    after = images.image_tags("zed")
+    changed = {role for role in before if before[role] != after[role]}
+    assert changed == {"openstack", "controller", "network", "storage", "compute"}
+
+
+def test_images_that_are_built_on_each_other(directory: Path) -> None:
+    (directory / "openstack" / "image.yml").write_text("base: network\n")
+    with pytest.raises(InputError) as caught:
+        images.image_tags("zed")
+    assert "is built on this image itself" in str(caught.value)
+    assert str(directory) in str(caught.value)
+
+
+def test_an_image_that_is_built_on_none_there_is(directory: Path) -> None:
+    (directory / "network" / "image.yml").write_text("base: opnstack\n")
+    with pytest.raises(InputError, match="network/image.yml: base: no image 'opnstack'; choose"):
+        images.image_tags("zed")
 
 
 def test_a_mode_counts_as_content(directory: Path) -> None:
@@ -125,7 +148,9 @@ def test_every_user_is_made_before_any_package_with_its_fixed_id() -> None:
 def test_unknown_release_and_role() -> None:
     with pytest.raises(InputError, match=r"^unknown release 'liberty'; .*releases.yml has: zed$"):
         images.image_tags("liberty")
-    with pytest.raises(InputError, match=r"^unknown image role 'base'; choose from client, "):
+    with pytest.raises(
+        InputError, match=r"^unknown image role 'base'; choose from browser, client, "
+    ):
         definitions.definition("base", "zed")
 
 

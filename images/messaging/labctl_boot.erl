@@ -1,0 +1,58 @@
+%% Boots RabbitMQ and, meanwhile, keeps Erlang's `global' from waiting for ever.
+%%
+%% A node that comes back before the others noticed that it was gone (its power returned within
+%% net_ticktime) may boot no further: `global' waits for a peer that still answers the node's
+%% former connection. RabbitMQ 3.10.8 knows this and fakes nodedown and nodeup, but in words that
+%% `global' no longer understands since Erlang 25.1 (rabbitmq-server issue 6034, mended upstream
+%% in 3.10.9 and not in Debian 12): here they are said in today's words.
+-module(labctl_boot).
+-export([boot/0]).
+
+-define(INTERVAL, 2000).
+%% Synchronising takes milliseconds; the same attempt seen this often is stuck.
+-define(PATIENCE, 3).
+
+%% Instead of `rabbit:boot/0' (RABBITMQ_BOOT_MODULE).
+boot() ->
+    Booting = self(),
+    spawn(fun() -> watch(monitor(process, Booting), #{}) end),
+    rabbit:boot().
+
+%% Look every INTERVAL until the boot is over. `Seen': attempt => how often it was seen.
+watch(Monitor, Seen) ->
+    receive
+        {'DOWN', Monitor, process, _, _} -> ok
+    after ?INTERVAL ->
+        Again = maps:from_list([{A, maps:get(A, Seen, 0) + 1} || A <- attempts()]),
+        maps:foreach(fun mend/2, Again),
+        case rabbit:is_running() of
+            true -> ok;
+            false -> watch(Monitor, maps:filter(fun(_, N) -> N < ?PATIENCE end, Again))
+        end
+    end.
+
+%% The synchronisations with peers that are under way: {peer, tag}.
+attempts() ->
+    {status, _, _, [Dictionary | _]} = sys:get_status(global_name_server),
+    [{Peer, Tag} || {{sync_tag_his, Peer}, Tag} <- Dictionary].
+
+mend({Peer, _}, ?PATIENCE) ->
+    logger:warning("global is stuck at ~s: both begin anew", [Peer]),
+    try
+        Ours = connection(sys:get_state(global_name_server), Peer),
+        Theirs = connection(erpc:call(Peer, sys, get_state, [global_name_server]), node()),
+        renew({global_name_server, node()}, Peer, Ours),
+        renew({global_name_server, Peer}, node(), Theirs)
+    catch
+        Class:Reason -> logger:warning("~s: ~p:~p", [Peer, Class, Reason])
+    end;
+mend(_, _) ->
+    ok.
+
+renew(Server, Node, Connection) ->
+    Server ! {nodedown, Node, #{connection_id => Connection}},
+    Server ! {nodeup, Node, #{connection_id => Connection}}.
+
+%% global's state is a record whose third element maps what it knows of peers.
+connection(State, Node) ->
+    maps:get({connection_id, Node}, element(3, State), undefined).
