@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from labctl.documents import load_with_source, read_yaml, shown
+from labctl.definitions import user_ids
+from labctl.documents import load_with_source, shown
 from labctl.errors import InputError
-from labctl.model.order import circle
+from labctl.model.order import circle, step_circle
 from labctl.model.service import FileDoc, ProbeDoc, ServiceDoc
 from labctl.model.source import Place, Source, suggestion
 from labctl.paths import data_dir
@@ -48,9 +49,11 @@ class _Checks:
         self._images = directory.parent / "images"
         self._catalog = catalog
         self._sources = sources
-        self._users: Collection[str] = ["root", *read_yaml(self._images / "users.yml")]
+        self._users: Collection[str] = ["root", *user_ids(self._images)]
         self._image_names = sorted(path.name for path in self._images.iterdir() if path.is_dir())
         self._ports: dict[int, str] = {}
+        self._verifies: dict[str, tuple[str, int]] = {}
+        """step → its service and its place there."""
 
     def run(self) -> None:
         """Raise InputError for the first thing that does not fit."""
@@ -61,6 +64,8 @@ class _Checks:
             self._check_files(name, doc)
             self._check_probe(name, doc)
             self._check_port(name, doc)
+            self._check_verify(name, doc)
+        self._check_verify_order()
         around = circle(self._catalog)
         if around:
             source = self._sources[around[0].partition("/")[0]]
@@ -138,6 +143,38 @@ class _Checks:
         if other != name:
             problem = f"'{other}' has {doc.endpoint.port} on the virtual IP too; change one"
             raise self._sources[name].error(("endpoint", "port"), problem)
+
+    def _check_verify(self, name: str, doc: ServiceDoc) -> None:
+        source = self._sources[name]
+        for i, step in enumerate(doc.verify):
+            other = self._verifies.setdefault(step.name, (name, i))
+            if other != (name, i):
+                problem = f"'{other[0]}' has a step '{step.name}' too; rename one"
+                raise source.error(("verify", i, "name"), problem)
+            home = self._directory / name
+            if "/" in step.script or not (home / step.script).is_file():
+                there = [path.name for path in home.glob("*.py")]
+                advice = suggestion(step.script, there)
+                problem = f"no file '{step.script}' in {shown(home)}; {advice}"
+                raise source.error(("verify", i, "script"), problem)
+            for k, service in enumerate(step.proves):
+                unknown = self._unknown(service)
+                if unknown:
+                    raise source.error(("verify", i, "proves", k), unknown)
+
+    def _check_verify_order(self) -> None:
+        for name, doc in self._catalog.items():
+            for i, step in enumerate(doc.verify):
+                for field in ("needs", "after"):
+                    for k, other in enumerate(getattr(step, field)):
+                        if other not in self._verifies:
+                            advice = suggestion(other, self._verifies)
+                            problem = f"no service has a step '{other}'; {advice}"
+                            raise self._sources[name].error(("verify", i, field, k), problem)
+        if around := step_circle(self._catalog):
+            name, i = self._verifies[around[0]]
+            problem = f"goes in a circle: {' → '.join(around)}"
+            raise self._sources[name].error(("verify", i, "needs"), problem)
 
 
 def _files(doc: ServiceDoc) -> Iterator[tuple[Place, FileDoc]]:

@@ -58,7 +58,7 @@ def _service(instance: Instance) -> str:
 
 
 def _job(service: Service, job: JobDoc) -> str:
-    return f"{service.nodes[0].name}-{service.name}-{job.name}"
+    return f"{service.job_node.name}-{service.name}-{job.name}"
 
 
 def _labels(labels: Mapping[str, str]) -> dict[str, str]:
@@ -126,7 +126,7 @@ class _Writer:
     def job(self, service: Service, job: JobDoc) -> Document:
         """A one-shot container, tried until it ends well."""
         unit = self._desired.jobs[f"{service.name}/{job.name}"]
-        node = service.nodes[0].name
+        node = service.job_node.name
         waits = self._after(job.needs)
         seed = _service(Instance(service.nodes[0], service))
         if job.when == "seed":
@@ -202,6 +202,7 @@ class _Writer:
                 "stop_signal": spec.stop_signal,
                 "stop_grace_period": f"{spec.stop_seconds}s",
                 "mem_limit": spec.memory_bytes,
+                "cpu_shares": spec.cpu_shares,
             }
         )
 

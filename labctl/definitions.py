@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from labctl import downloads, paths
-from labctl.documents import load, read_yaml
+from labctl.documents import load, load_with_source, read_yaml
 from labctl.errors import InputError
 from labctl.model.image import ImageDoc, ReleaseDoc, ReleasesDoc
 from labctl.render import render_text
@@ -100,14 +100,32 @@ def roles() -> list[str]:
     return sorted(path.parent.name for path in found if path.parent.name != BASE)
 
 
+def user_ids(images: Path | None = None) -> dict[str, int]:
+    """Every user that services run as, and its id: of all images, and of single ones.
+
+    ``images`` is the directory of images; the shipped one when left out. InputError when two
+    users have one id, or one user two.
+    """
+    directory = images or paths.data_dir("images")
+    found: dict[str, int] = dict(read_yaml(directory / "users.yml"))
+    for path in sorted(directory.glob(f"*/{_DOCUMENT}")):
+        doc, source = load_with_source(path, ImageDoc)
+        for name, number in doc.users.items():
+            taken = next((n for n, other in found.items() if other == number and n != name), None)
+            if taken is not None or found.setdefault(name, number) != number:
+                problem = f"the id {number} is taken by {taken}" if taken else "has another id too"
+                raise source.error(("users", name), f"{problem}; see {directory / 'users.yml'}")
+    return found
+
+
 def base_definition(release: str, root: str | None = None) -> Definition:
     """The base image's definition; ``root`` is the root file system's image, if already known.
 
     Its tag does not depend on ``root``: pulled or bootstrapped, it is the same release.
     """
     doc = release_doc(release)
-    users = read_yaml(paths.data_dir("images") / "users.yml")
-    return _read(BASE, release, ImageDoc(), {"base": root or doc.base, "users": users})
+    common = read_yaml(paths.data_dir("images") / "users.yml")
+    return _read(BASE, release, ImageDoc(), {"base": root or doc.base, "users": common})
 
 
 def definition(role: str, release: str) -> Definition:
@@ -156,7 +174,21 @@ def _read(role: str, release: str, doc: ImageDoc, context: Mapping[str, object])
     template = (directory / _TEMPLATE).read_text(encoding="utf-8")
     name = f"images/{role}/{_TEMPLATE}"
     dockerfile = render_text(template, name, {**context, "release": release, "fetched": fetched})
+    if doc.users:
+        first, _, rest = dockerfile.partition(f"FROM {context['base']}\n")
+        dockerfile = f"{first}FROM {context['base']}\n{_useradd(doc.users)}{rest}"
     return Definition(role, release, doc.base, dockerfile, _files(directory), sources)
+
+
+def _useradd(users: Mapping[str, int]) -> str:
+    """A Dockerfile's step that makes users, as the base image makes those of all."""
+    made = (
+        f"groupadd --system --gid {number} {name} && useradd --system --uid {number} "
+        f"--gid {number} --home-dir /var/lib/{name} --no-create-home --shell /usr/sbin/nologin "
+        f"{name}"
+        for name, number in users.items()
+    )
+    return f"RUN {' && '.join(made)}\n"
 
 
 def _files(directory: Path) -> dict[str, File]:

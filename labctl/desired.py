@@ -128,12 +128,13 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
         sysctls=container.sysctls,
         volumes=_volumes(lab, instance),
         tmpfs=container.tmpfs,
-        devices=container.devices,
+        devices=tuple(filter(None, renderer.command(container.devices, instance.node, service))),
         ulimits=container.ulimits,
         environment=container.environment,
         stop_signal=container.stop_signal,
         stop_seconds=int(container.stop_grace_period),
         memory_bytes=size_bytes(container.mem_limit) if container.mem_limit else 0,
+        cpu_shares=container.cpu_shares or 0,
     )
     files = renderer.instance_files(instance)
     founding = [f for f in renderer.instance_files(instance, founding=True) if f not in files]
@@ -153,7 +154,7 @@ def _volumes(lab: Lab, instance: Instance) -> tuple[VolumeMount, ...]:
 def _job(
     lab: Lab, service: Service, job: JobDoc, renderer: Renderer, images: Mapping[str, str]
 ) -> Unit:
-    node = service.nodes[0]
+    node = service.job_node
     owner = renderer.uid(job.user or service.doc.user)
     name = f"{service.name}-{job.name}"
     spec = ContainerSpec(

@@ -48,10 +48,15 @@ _HINTS = {
 
 def read_yaml(path: Path) -> Any:
     """The data of a YAML file. Raises InputError with file and line for every defect."""
-    data, source = parse(_read_text(path), shown(path))
+    data, source = read_with_source(path)
     if data is None:
         raise source.error((), "is empty")
     return data
+
+
+def read_with_source(path: Path) -> tuple[Any, Source]:
+    """The data of a YAML file (None when it holds nothing), and where in it things stand."""
+    return parse(_read_text(path), shown(path))
 
 
 def load(path: Path, model: type[Model]) -> Model:
@@ -61,7 +66,7 @@ def load(path: Path, model: type[Model]) -> Model:
 
 def load_with_source(path: Path, model: type[Model]) -> tuple[Model, Source]:
     """The same, and where in the file things stand, for checks that come later."""
-    data, source = parse(_read_text(path), shown(path))
+    data, source = read_with_source(path)
     return validate(data, model, source), source
 
 

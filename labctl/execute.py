@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,10 +20,22 @@ from labctl.engine.port import Engine, Stream
 from labctl.errors import LabctlError, LabError
 from labctl.steps import AwaitReady, BuildImage, Plan, RunJob, StartInstance, Step
 
-CHECK_SECONDS = 2.0
-"""How often the engine is asked whether something that is awaited has died."""
+CHECK_SECONDS = 4.0
+"""How often the engine is asked whether something has died; it takes a large lab 60 ms of a CPU."""
+LOOK_SECONDS = 0.3
+"""How often it is looked whether there is room for what is to be started."""
 BUILDS = 2
 """Images built at a time."""
+STARTING = 4
+"""Instances for each CPU that may be on their way to readiness at a time. More would not be ready
+sooner, but each would be slow: logins that give up after seconds fail then."""
+UNASKED = 3.0
+"""Seconds for each CPU-second that one counts whose readiness nobody can ask."""
+HEAVY = 0.5
+"""CPU-seconds to readiness from which on an instance counts as such."""
+GRACE = 30.0
+"""Seconds after which it does not count any more: it waits for something else than a CPU, perhaps
+for one that is not started yet."""
 
 
 class Report(Protocol):
@@ -71,6 +83,8 @@ class _State:
     """Step id → step and the monotonic time since when it is awaited."""
     running: dict[str, tuple[Step, float]] = field(default_factory=dict)
     failure: BaseException | None = None
+    failed: frozenset[str] = frozenset()
+    """The steps that the failure is about."""
 
 
 class Executor:
@@ -84,11 +98,17 @@ class Executor:
         ready: Iterable[str],
         report: Report,
         *,
+        only: Collection[str] | None = None,
         workers: int | None = None,
     ) -> None:
+        """``only``: the instances that must live; all of the lab when left out."""
         self._engine, self._desired, self._plan, self._report = engine, desired, plan, report
         self._actions = Actions(engine, desired, report.note)
-        self._workers = workers or 2 * (os.cpu_count() or 2)
+        self._only = desired.instances.keys() if only is None else only
+        cpus = os.cpu_count() or 2
+        self._workers, self._most_starting = workers or 2 * cpus, STARTING * cpus
+        self._starting: dict[str, float] = {}
+        """Heavy instance → the monotonic time until which it counts, unless it answers before."""
         self._state = _State(waiting=dict(plan.steps), ready=set(ready))
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._eligible: list[tuple[float, str]] = []
@@ -96,16 +116,21 @@ class Executor:
         self._stream: Stream | None = None
 
     def run(self) -> None:
-        """Do everything; the first failure ends it, when what was begun has ended."""
+        """Do everything; the first failure ends it, when what was begun has ended.
+
+        In the end everything must still run: some things cannot be asked.
+        """
         self._report.planned(self._plan)
         checked = time.monotonic()
         with ThreadPoolExecutor(max_workers=max(32, self._workers)) as pool:
             try:
                 while self._advance(pool):
-                    self._take(CHECK_SECONDS)
+                    # What waits for its place gets one when time has passed, too.
+                    self._take(LOOK_SECONDS if self._eligible else CHECK_SECONDS)
                     if time.monotonic() - checked > CHECK_SECONDS:
                         self._check()
                         checked = time.monotonic()
+                self._check()
             finally:
                 if self._stream is not None:
                     self._stream.close()
@@ -156,6 +181,10 @@ class Executor:
                 put_back.append((rank, name))
                 continue
             state.running[name] = (step, time.monotonic())
+            if isinstance(step, StartInstance) and self._cost(step) >= HEAVY:
+                asked = step.instance in self._desired.probes
+                counts = GRACE if asked else min(GRACE, UNASKED * self._cost(step))
+                self._starting[step.instance] = time.monotonic() + counts
             self._report.started(step)
             future = pool.submit(self._actions.do, step)
             future.add_done_callback(partial(self._ended, step))
@@ -172,8 +201,17 @@ class Executor:
             return True
         if isinstance(step, BuildImage):
             return sum(isinstance(each, BuildImage) for each in running) < BUILDS
+        if isinstance(step, StartInstance) and self._cost(step) >= HEAVY:
+            now, ready = time.monotonic(), self._state.ready
+            counted = (name not in ready and now < until for name, until in self._starting.items())
+            if sum(counted) >= self._most_starting:
+                return False
         busy = sum(not isinstance(each, RunJob | BuildImage) for each in running)
         return busy < self._workers
+
+    def _cost(self, step: StartInstance) -> float:
+        """CPU-seconds until the instance answers."""
+        return self._desired.lab.services[step.instance.partition("/")[2]].doc.cost
 
     def _take(self, timeout: float) -> None:
         """Wait for an event and take in all that have come."""
@@ -191,11 +229,12 @@ class Executor:
             step, since = state.running.pop(event.step.id)
             if event.error is None:
                 self._finish(step, since)
-            elif state.failure is None:
-                state.failure = event.error
+            else:
+                self._fail(event.error, {step.id})
             return
         if isinstance(event, _Silence):
-            state.failure = state.failure or self._unheard()
+            if state.failure is None:
+                self._fail(self._unheard(), state.awaited)
             return
         name, answer = event
         state.details[name] = answer.detail
@@ -237,36 +276,54 @@ class Executor:
     # what goes wrong
 
     def _check(self) -> None:
-        """Fail what has waited too long, or whose container has died."""
+        """Fail what has died, or waited too long."""
         state = self._state
-        if state.failure is not None or not state.awaited:
+        if state.failure is None:
+            self._check_alive()
+        if state.failure is None:
+            self._check_patience()
+
+    def _check_alive(self) -> None:
+        """What has been started, or ran before, must run."""
+        done, steps = self._state.done, self._plan.steps
+        started = [
+            name for name in self._only if f"start:{name}" in done or f"start:{name}" not in steps
+        ]
+        if not started:
             return
-        status = {c.name: c for c in self._engine.containers(self._desired.lab.name)}
-        for step, since in state.awaited.values():
-            waited = time.monotonic() - since
-            for name in step.probes:
-                unit = self._desired.instances.get(name)
-                if name in state.ready or unit is None:
-                    continue
-                there = status.get(unit.spec.name)
-                if there is None or there.status in ("exited", "dead"):
-                    code = there.exit_code if there else None
-                    state.failure = self._not_ready(name, f"ended with exit code {code}")
-                    return
-            silent = [name for name in step.probes if name not in state.ready]
-            if waited > step.timeout and silent:
-                detail = state.details.get(silent[0], "no answer")
-                state.failure = self._not_ready(
-                    silent[0], f"is not ready {waited:.0f} s after it was started ({detail})"
-                )
+        there = {c.name: c for c in self._engine.containers(self._desired.lab.name)}
+        for name in started:
+            container = there.get(self._desired.instances[name].spec.name)
+            if container is None or container.status in ("exited", "dead"):
+                code = container.exit_code if container else None
+                self._fail_instance(name, f"ended with exit code {code}")
                 return
 
-    def _not_ready(self, name: str, what: str) -> LabError:
+    def _check_patience(self) -> None:
+        for step, since in self._state.awaited.values():
+            waited = time.monotonic() - since
+            silent = [name for name in step.probes if name not in self._state.ready]
+            if waited > step.timeout and silent:
+                detail = self._state.details.get(silent[0], "no answer")
+                what = f"is not ready {waited:.0f} s after it was started ({detail})"
+                self._fail_instance(silent[0], what)
+                return
+
+    def _fail_instance(self, name: str, what: str) -> None:
+        """Fail because of an instance, or of a service at the virtual IP (``vip/service``)."""
         unit = self._desired.instances.get(name)
+        service = name.partition("/")[2]
         if unit is None:
-            service = name.removeprefix("vip/")
-            return LabError(f"{service} at the virtual IP {self._desired.lab.vip} {what}")
-        return LabError(f"{name} {what}; its log ends:\n{self._actions.log(unit.spec.name)}")
+            failure = LabError(f"{service} at the virtual IP {self._desired.lab.vip} {what}")
+        else:
+            log = self._actions.log(unit.spec.name)
+            failure = LabError(f"{name} {what}; its log ends:\n{log}")
+        self._fail(failure, {f"start:{name}", f"ready:{name}", f"ready:{service}"})
+
+    def _fail(self, failure: BaseException, steps: Iterable[str]) -> None:
+        """End the run, because of these steps."""
+        if self._state.failure is None:
+            self._state.failure, self._state.failed = failure, frozenset(steps)
 
     def _unheard(self) -> LabctlError:
         """Why the prober ended: asked once more, it says."""
@@ -277,11 +334,38 @@ class Executor:
         return LabError(f"the prober in {probe.client_container(self._desired.lab)} ended early")
 
     def _explained(self, failure: BaseException) -> BaseException:
-        """The failure, with what could not be started because of it."""
+        """The failure, with what was not started: what waits for it, then the rest."""
         if not isinstance(failure, LabctlError):
             return failure
-        left = [s.title for s in self._state.waiting.values() if not isinstance(s, AwaitReady)]
-        if not left:
-            return failure
-        shown = ", ".join(left[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
-        return type(failure)(f"{failure}\nnot done because of it: {shown}")
+        waiting = self._plan.users(self._state.failed)
+        gone = self._state.done | self._state.failed
+        left = [s for s in self._plan.steps.values() if s.id not in gone]
+        because = self._shown(step for step in left if step.id in waiting)
+        besides = self._shown(step for step in left if step.id not in waiting)
+        lines = [
+            str(failure),
+            f"not started, because it waits for this: {because}" if because else "",
+            f"not started either: {besides}" if besides else "",
+        ]
+        return type(failure)("\n".join(filter(None, lines)))
+
+    def _shown(self, steps: Iterable[Step]) -> str:
+        """Instances and jobs of steps: a service's name when it is all of its instances."""
+        missing: dict[str, list[str]] = {}
+        jobs = []
+        for step in steps:
+            if isinstance(step, StartInstance):
+                node, _, service = step.instance.partition("/")
+                missing.setdefault(service, []).append(node)
+            elif isinstance(step, RunJob):
+                jobs.append(f"{step.service}/{step.job}")
+        services = self._desired.lab.services
+        return ", ".join(
+            [
+                service
+                if len(nodes) == len(services[service].nodes)
+                else ", ".join(f"{node}/{service}" for node in nodes)
+                for service, nodes in missing.items()
+            ]
+            + [f"job {job}" for job in jobs]
+        )

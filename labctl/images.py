@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
 from threading import Lock
+from typing import TypedDict
 
 from labctl.base import ROOT, ensure_base, root_tag
 from labctl.definitions import (
@@ -21,13 +27,26 @@ from labctl.definitions import (
 )
 from labctl.engine.port import ContainerSpec, Engine, Image
 from labctl.errors import EngineError
+from labctl.locks import claim
 
-__all__ = ["build", "build_all", "current_tags", "image_tags", "missing", "prune", "roles"]
+__all__ = [
+    "build",
+    "build_all",
+    "current_tags",
+    "figures",
+    "image_tags",
+    "missing",
+    "prune",
+    "roles",
+]
 
 ROLE_LABEL = "labctl.image"
 RELEASE_LABEL = "labctl.release"
 VERSIONS_LABEL = "labctl.versions"
 """JSON: package → version, of the packages that the Dockerfile names."""
+
+SECONDS_LABEL = "labctl.seconds"
+"""How long the build took, without the images that it stands on."""
 
 _VERSIONS_FILE = "/usr/share/labctl/versions"
 _AT_ONCE = 2
@@ -36,6 +55,17 @@ _ONE_AT_A_TIME: defaultdict[str, Lock] = defaultdict(Lock)
 """By role: two images that are built on a third do not build it twice."""
 
 Report = Callable[[str], None]
+
+
+class Figures(TypedDict):
+    """Bytes of an image with and without what it stands on, and the seconds of its build.
+
+    ``seconds`` is None for an image that does not tell.
+    """
+
+    size: int
+    own: int
+    seconds: float | None
 
 
 def _silent(_line: str) -> None:
@@ -59,23 +89,48 @@ def build(engine: Engine, release: str, role: str, report: Report = _silent) -> 
     EngineError when a step of the build fails.
     """
     wanted = definition(role, release)
-    with _ONE_AT_A_TIME[role]:
+    if engine.image(wanted.tag) is not None:
+        return wanted.tag
+    with _ONE_AT_A_TIME[role], _alone(role, report):
         if engine.image(wanted.tag) is None:
             _build(engine, wanted, report)
     return wanted.tag
 
 
+def _ensure_base(engine: Engine, release: str, report: Report) -> None:
+    with _ONE_AT_A_TIME[BASE], _alone(BASE, report):
+        ensure_base(engine, release, report)
+
+
+@contextmanager
+def _alone(role: str, report: Report) -> Iterator[None]:
+    """Be the only labctl of this user on the machine that builds a role's image.
+
+    Several labs that are brought up at once would build the same, each as slowly as all of them.
+    """
+    path = Path(gettempdir()) / f"labctl-{os.getuid()}" / f"build-{role}.lock"
+    with claim(path, wait=False) as free:
+        if free:
+            yield
+            return
+    report(f"another labctl builds image {role}: waiting for it")
+    with claim(path, wait=True):
+        yield
+
+
 def _build(engine: Engine, wanted: Definition, report: Report) -> None:
     """Build an image, and first the one that it is built on."""
     if wanted.base == BASE:
-        ensure_base(engine, wanted.release, report)
+        _ensure_base(engine, wanted.release, report)
     else:
         build(engine, wanted.release, wanted.base, report)
     downloaded = {source.filename: source.read(report) for source in wanted.sources}
     labels = {ROLE_LABEL: wanted.role, RELEASE_LABEL: wanted.release}
     unlabelled = f"{wanted.tag}-unlabelled"
+    began = time.monotonic()
     for line in engine.build(wanted.context(downloaded), unlabelled, labels):
         report(line)
+    labels[SECONDS_LABEL] = f"{time.monotonic() - began:.1f}"
     # Only the built image knows its versions, and labels come from outside: a second build
     # without steps puts them on. The tag appears last, so a build that was cut short is missing.
     labels[VERSIONS_LABEL] = json.dumps(_versions(engine, unlabelled), sort_keys=True)
@@ -83,6 +138,25 @@ def _build(engine: Engine, wanted: Definition, report: Report) -> None:
     for line in engine.build(relabel, wanted.tag, labels):
         report(line)
     engine.remove_image(unlabelled)
+
+
+def figures(engine: Engine, release: str, wanted: Iterable[str]) -> dict[str, Figures]:
+    """What the images of roles take, by role; those that are not built are left out."""
+    known = definitions(release)
+    found: dict[str, Figures] = {}
+    for role in wanted:
+        image = engine.image(known[role].tag)
+        base = known[role].base
+        under = base_definition(release).tag if base == BASE else known[base].tag
+        beneath = engine.image(under)
+        if image is not None:
+            seconds = image.labels.get(SECONDS_LABEL)
+            found[role] = Figures(
+                size=image.size,
+                own=image.size - (beneath.size if beneath else 0),
+                seconds=float(seconds) if seconds else None,
+            )
+    return found
 
 
 def build_all(
@@ -94,7 +168,7 @@ def build_all(
     """Build what is missing of the wanted roles (or of all), two at a time; the roles built."""
     to_build = missing(engine, release, wanted)
     if to_build:
-        ensure_base(engine, release, report)
+        _ensure_base(engine, release, report)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for future in [
             pool.submit(build, engine, release, role, _prefixed(role, report)) for role in to_build

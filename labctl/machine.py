@@ -12,12 +12,16 @@ from labctl.engine.choose import connect
 from labctl.engine.helper import run_helper
 from labctl.engine.port import Engine, EngineInfo
 from labctl.errors import EngineError
+from labctl.fit import MEMORY_SPARE, memory_bytes
+from labctl.model.service import PROFILES
 from labctl.provision import BOOTSTRAPPERS, fix
+from labctl.request import example
 
 __all__ = ["Check", "checks", "fix"]
 
 GIB = 1 << 30
-MEMORY_NEEDED = 4 * GIB
+TOPOLOGY = "three-controller"
+"""The lab that a machine is looked at for."""
 DISK_NEEDED = 8 * GIB
 PROCESSORS_WANTED = 2
 OLDEST = {"docker": (20, 10), "podman": (4, 3)}
@@ -101,10 +105,14 @@ def _processors(info: EngineInfo) -> Check:
 
 def _memory(info: EngineInfo) -> Check:
     detail = f"{info.memory / GIB:.1f} GiB"
-    if info.memory >= MEMORY_NEEDED:
-        return Check("memory", True, detail)
-    wanted = f"at least {MEMORY_NEEDED // GIB} GiB for a three-controller lab"
-    return Check("memory", False, f"{detail}, {wanted}", "give the machine more memory")
+    needed = {
+        profile: memory_bytes(example(TOPOLOGY, profile)) + MEMORY_SPARE for profile in PROFILES
+    }
+    fits = [profile for profile, size in needed.items() if size <= info.memory]
+    said = ", ".join(f"{profile} {size / GIB:.1f} GiB" for profile, size in needed.items())
+    if fits:
+        return Check("memory", True, f"{detail}: {TOPOLOGY} fits with profile {fits[-1]} ({said})")
+    return Check("memory", False, f"{detail}, {TOPOLOGY} needs: {said}", "give it more memory")
 
 
 def _disk(info: EngineInfo) -> Check:
@@ -153,9 +161,10 @@ def _kernel(engine: Engine) -> Iterator[Check]:
 
 
 def _devices() -> Iterator[Check]:
-    """Devices that later services want; today's labs do without."""
+    """Devices that services of the larger profiles want."""
     tun, kvm = Path("/dev/net/tun"), Path("/dev/kvm")
-    yield Check("tun", True if tun.exists() else None, f"{tun} {_there(tun)}")
+    without = "" if tun.exists() else "; without it there is only profile support"
+    yield Check("tun", True if tun.exists() else None, f"{tun} {_there(tun)}{without}")
     note = "; whether guests run on it only a guest can tell" if kvm.exists() else ""
     yield Check("kvm", None, f"{kvm} {_there(kvm)}{note}")
 

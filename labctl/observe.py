@@ -50,11 +50,11 @@ def _linked(engine: Engine, desired: Desired, observed: Observed) -> bool:
 
 
 def _ready(engine: Engine, desired: Desired, containers: dict[str, Container]) -> frozenset[str]:
-    client = containers.get(client_container(desired.lab))
-    if client is None or client.status != "running":
+    alive = [c for c in containers.values() if c.status == "running"]
+    if client_container(desired.lab) not in {c.name for c in alive}:
         return frozenset()
     try:
-        asked = inspect(engine, desired)
+        asked = inspect(engine, desired, [c.name for c in alive])
     except LabError:
         return frozenset()
     return frozenset(name for name, answer in asked.probes.items() if answer.ready)

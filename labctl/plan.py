@@ -161,6 +161,8 @@ class _Planner:
             removal or "",
             *befores,
             *after,
+            # Two that hold themselves for the only one would spoil what they share.
+            *(f"remove:{container}" for container in self.lab.elsewhere(instance)),
         }
         needs |= {need for wanted in doc.needs for need in self._done(wanted)}
         step = StartInstance(
@@ -237,7 +239,7 @@ class _Planner:
             if done and there.labels.get(HASH) == unit.hash:
                 return
             removal = self._remove(there.name)
-        seed = service.nodes[0].name
+        seed, where = service.nodes[0].name, service.job_node.name
         after: dict[str, set[str]] = {
             "before": set(),
             "seed": {f"ready:{seed}/{service.name}"},
@@ -246,7 +248,7 @@ class _Planner:
         }
         needs = {
             removal,
-            f"holder:{seed}",
+            f"holder:{where}",
             f"image:{job.image or service.doc.image}",
             *after[job.when],
         }

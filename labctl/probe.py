@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,14 +35,20 @@ class Inspection:
 
 def client_container(lab: Lab) -> str:
     """The container in the client node from which everything is asked."""
-    instance = next(i for i in lab.instances if i.node == lab.client)
-    return lab.container(instance)
+    return lab.container(lab.toolbox)
 
 
-def inspect(engine: Engine, desired: Desired, *, timeout: float = 15) -> Inspection:
-    """Ask every probe and inspect every cluster once. LabError when the client cannot be used."""
+def inspect(
+    engine: Engine, desired: Desired, running: Collection[str] | None = None, *, timeout: float = 15
+) -> Inspection:
+    """Ask every probe and inspect every cluster once. LabError when the client cannot be used.
+
+    ``running`` are the containers that run: an instance whose own does not is not asked, because
+    it takes seconds to hear nothing from a dead node.
+    """
     container = client_container(desired.lab)
-    put_spec(engine, desired, desired.probes, final=True)
+    asked = [name for name in desired.probes if _may_answer(desired, name, running)]
+    put_spec(engine, desired, asked, final=True)
     try:
         result = engine.exec(container, [PROBER, SPEC_PATH, "--once"], timeout=timeout)
     except EngineError as error:
@@ -58,6 +64,11 @@ def inspect(engine: Engine, desired: Desired, *, timeout: float = 15) -> Inspect
         clusters=answer["clusters"],
         vip=answer["vip"],
     )
+
+
+def _may_answer(desired: Desired, name: str, running: Collection[str] | None) -> bool:
+    unit = desired.instances.get(name)
+    return running is None or unit is None or unit.spec.name in running
 
 
 def watch(engine: Engine, desired: Desired) -> Stream:
@@ -89,8 +100,7 @@ def put_spec(engine: Engine, desired: Desired, probes: Iterable[str], *, final: 
 
 
 def _client_user(desired: Desired) -> str:
-    instance = next(i for i in desired.lab.instances if i.node == desired.lab.client)
-    return desired.instances[instance.name].spec.user.partition(":")[0]
+    return desired.instances[desired.lab.toolbox.name].spec.user.partition(":")[0]
 
 
 def _clustered(lab: Lab) -> list[Service]:

@@ -21,6 +21,9 @@ PROBE_KINDS = ("ping", "tcp", "http", "mysql", "redis", "mongodb")
 """The kinds of ProbeDoc that are asked over the network."""
 
 
+_MARKS = ("{{", "{%", "{#")
+
+
 def render_text(
     source: str, name: str, context: Mapping[str, object], parts: Path | None = None
 ) -> str:
@@ -28,6 +31,8 @@ def render_text(
 
     ``parts`` is the directory in which what the template imports or includes is looked up.
     """
+    if not any(mark in source for mark in _MARKS):
+        return source  # most of a catalogue's words are: compiling them would take longer
     try:
         return _template(source, parts).render(context)
     except jinja2.TemplateNotFound as error:
@@ -85,8 +90,8 @@ class Renderer:
         return [self._file(doc, instance.service, context) for doc in docs]
 
     def job_files(self, service: Service, job: JobDoc) -> list[FileEntry]:
-        """The files of a service's one-shot job, which runs on the service's first node."""
-        context = self._context(service.nodes[0], service)
+        """The files of a service's one-shot job, on the node where it runs."""
+        context = self._context(service.job_node, service)
         return [self._file(doc, service, context, job.user) for doc in job.files]
 
     def command(self, command: tuple[str, ...], node: Node, service: Service) -> tuple[str, ...]:

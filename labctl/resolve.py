@@ -10,16 +10,11 @@ from typing import Any
 from labctl.addresses import CLIENT, choose_addresses, mac_address
 from labctl.errors import InputError
 from labctl.model.lab import Lab, Node, Service
-from labctl.model.order import service_order
-from labctl.model.service import ServiceDoc, size_bytes
+from labctl.model.order import VIP_SERVICES, service_order
+from labctl.model.service import ServiceDoc
 from labctl.model.source import Place, Source, printable, suggestion
 from labctl.model.topology import TopologyDoc
 
-_VIP_SERVICES = ("keepalived", "haproxy")
-"""What a service with an endpoint needs in the lab: who holds the virtual IP, and who serves it."""
-_SMALL_TOPOLOGY = "single"
-_HOLDER_BYTES = 3 << 20
-"""A node's holder and its shim (measured)."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _LONGEST_NAME = 63
 """A container's name is a host name: one DNS label."""
@@ -40,46 +35,29 @@ def resolve(
     name: str | None = None,
     subnet: IPv4Network | None = None,
     source: Source | str = "topology",
+    placed: Mapping[str, str] | None = None,
 ) -> Lab:
     """The lab that a topology and the catalogue come to.
 
     ``name`` overrides the topology's; ``subnet`` is used when the topology names none;
-    ``source`` (see ``documents.load_with_source``) is what errors name.
+    ``source`` (see ``documents.load_with_source``) is what errors name; ``placed`` says on which
+    node a service with one active instance runs, if not on the first that may.
     Raises InputError, with file, line and place, for the first thing that does not fit.
     """
     place = source if isinstance(source, Source) else Source(source)
-    return _Resolver(topology, catalog, place).lab(name, subnet)
-
-
-def memory_bytes(lab: Lab) -> int:
-    """Bytes that a lab takes when it runs: the services' measured memory and the holders'."""
-    instances = sum(size_bytes(i.service.doc.memory) for i in lab.instances)
-    return instances + _HOLDER_BYTES * len(lab.nodes)
-
-
-def check_memory(lab: Lab, available_bytes: int) -> None:
-    """Raise InputError when the lab asks for more memory than there is."""
-    need = memory_bytes(lab)
-    if need <= available_bytes:
-        return
-    advice = f"free some, or use the smaller topology '{_SMALL_TOPOLOGY}'"
-    if lab.topology == _SMALL_TOPOLOGY:
-        advice = "free some, or take services out of its roles"
-    raise InputError(
-        f"topology '{lab.topology}' needs {_gib(need)} of memory and {_gib(available_bytes)} "
-        f"is available; {advice}"
-    )
-
-
-def _gib(size: int) -> str:
-    return f"{size / (1 << 30):.1f} GiB"
+    return _Resolver(topology, catalog, place, placed or {}).lab(name, subnet)
 
 
 class _Resolver:
     def __init__(
-        self, topology: TopologyDoc, catalog: Mapping[str, ServiceDoc], source: Source
+        self,
+        topology: TopologyDoc,
+        catalog: Mapping[str, ServiceDoc],
+        source: Source,
+        placed: Mapping[str, str],
     ) -> None:
         self.topology, self.catalog, self.source = topology, catalog, source
+        self.placed = placed
         self.listed: dict[str, Place] = {}
         """Services of the lab, and where a role lists them first."""
 
@@ -98,6 +76,7 @@ class _Resolver:
         lab = Lab(
             name=self._name(name),
             topology=self.topology.name,
+            profile=self.topology.profile,
             release=self.topology.release,
             subnet=str(addresses.subnet),
             host_address=str(addresses.host),
@@ -168,7 +147,7 @@ class _Resolver:
                 if other not in self.listed:
                     problem = f"{service} needs {other}; list '{other}' in a role too"
                     raise self.source.error(place, problem)
-            missing = [other for other in _VIP_SERVICES if other not in self.listed]
+            missing = [other for other in VIP_SERVICES if other not in self.listed]
             if doc.endpoint is not None and missing:
                 problem = (
                     f"{service} is served on the virtual IP, which needs {missing[0]}; "
@@ -189,7 +168,12 @@ class _Resolver:
         for name in service_order({name: self.catalog[name] for name in self.listed}):
             roles = {role for role, names in self.topology.roles.items() if name in names}
             where = tuple(node for node in nodes if roles & set(node.roles))
-            services[name] = Service(name, self.catalog[name], self._settings(name), where)
+            active = where
+            if self.catalog[name].active == "one":
+                chosen = (node for node in where if node.name == self.placed.get(name))
+                active = (next(chosen, where[0]),)
+            settings = self._settings(name)
+            services[name] = Service(name, self.catalog[name], settings, active, where)
         return services
 
     def _settings(self, name: str) -> dict[str, Any]:

@@ -12,10 +12,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from labctl.model.service import ServiceDoc
-from labctl.model.topology import TopologyDoc
+from labctl.model.topology import ExtensionDoc, TopologyDoc
 
-Kind = Literal["topology", "service"]
-KINDS: dict[Kind, type[BaseModel]] = {"topology": TopologyDoc, "service": ServiceDoc}
+Kind = Literal["topology", "extension", "service"]
+KINDS: dict[Kind, type[BaseModel]] = {
+    "topology": TopologyDoc,
+    "extension": ExtensionDoc,
+    "service": ServiceDoc,
+}
 
 
 def json_schema(kind: Kind) -> dict[str, Any]:

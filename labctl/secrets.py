@@ -43,14 +43,19 @@ class Secrets(Mapping[str, str]):
 def wanted(lab: Lab) -> Mapping[str, SecretDoc]:
     """The secrets that a lab has: those that its services declare, as ``service.secret``.
 
-    A service with a ``database`` or an ``identity`` has a password for it, under that name.
+    A service with a ``database``, a ``mongodb``, an ``identity`` or a domain of its own has a
+        password for it, under that name.
     """
     found: dict[str, SecretDoc] = {}
     for name, service in lab.services.items():
         if service.doc.database is not None:
             found[f"{name}.database"] = SecretDoc()
+        if service.doc.mongodb is not None:
+            found[f"{name}.mongodb"] = SecretDoc()
         if service.doc.identity is not None:
             found[f"{name}.identity"] = SecretDoc()
+            if service.doc.identity.domain is not None:
+                found[f"{name}.domain"] = SecretDoc()
         found |= {f"{name}.{secret}": doc for secret, doc in service.doc.secrets.items()}
     return found
 

@@ -41,6 +41,7 @@ class Status(TypedDict):
 
     lab: str
     topology: str
+    profile: str
     state: State
     vip: dict[str, Any]
     nodes: list[NodeStatus]
@@ -63,6 +64,7 @@ def status(engine: Engine, desired: Desired) -> Status:
     return Status(
         lab=lab.name,
         topology=lab.topology,
+        profile=lab.profile,
         state=_state(nodes, jobs, holders, asked, desired),
         vip={"address": lab.vip, "holders": holders},
         nodes=nodes,
@@ -77,7 +79,7 @@ def _inspect(engine: Engine, desired: Desired, there: Mapping[str, Container]) -
     if client is None or client.status != "running":
         return None
     try:
-        return inspect(engine, desired)
+        return inspect(engine, desired, [c.name for c in there.values() if c.status == "running"])
     except (LabError, EngineError):
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -161,6 +161,14 @@ class Plan:
             after = max((longest[user] for user in users[name]), default=0.0)
             longest[name] = self.steps[name].cost + after
         return longest
+
+    def users(self, steps: Iterable[str]) -> set[str]:
+        """Steps that wait for any of these, however many others are between."""
+        found = set(steps)
+        for step in self.steps.values():  # each comes after what it needs
+            if step.needs & found:
+                found.add(step.id)
+        return found
 
     @property
     def longest_chain(self) -> float:

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from labctl import paths
 from labctl.documents import dump, read_yaml, validate
 from labctl.errors import InputError, LabError
 from labctl.model.source import Source
-from labctl.model.topology import TopologyDoc
+from labctl.model.topology import Choice, TopologyDoc
 
 REPORTS = "reports"
 
@@ -33,6 +33,10 @@ class Record:
     topology: TopologyDoc
     source: Source
     """The document it comes from, for messages."""
+    placed: Mapping[str, str] = field(default_factory=dict)
+    """Service of which one instance is active → the node to which it was moved."""
+    choice: Choice = field(default_factory=Choice)
+    """What of the topology was chosen."""
 
     @property
     def directory(self) -> Path:
@@ -62,6 +66,8 @@ def load(name: str) -> Record:
             subnet=IPv4Network(data["subnet"]),
             topology=validate(data["topology"], TopologyDoc, Source(str(path), {})),
             source=Source(str(data["source"]), {}),
+            placed=dict(data.get("placed", {})),
+            choice=validate(data.get("choice", {}), Choice, Source(str(path), {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is no record of a lab ({error}); remove it") from None
@@ -92,6 +98,8 @@ def save(record: Record) -> None:
         "name": record.name,
         "subnet": str(record.subnet),
         "source": record.source.name,
+        "placed": dict(record.placed),
+        "choice": record.choice.model_dump(mode="json"),
         "topology": record.topology.model_dump(mode="json", exclude_none=True),
     }
     dump(_path(record.name), data, 0o600)

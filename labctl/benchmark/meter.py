@@ -6,6 +6,9 @@ JSON document on standard output, times in CPU-seconds, memory in bytes (PSS):
 
 ``{"busy", "cpus", "containers": {id: {"cpu", "pss", "shim_cpu", "shim_pss"}},
 "engine": {"cpu", "pss"}}``
+
+``--follow SECONDS`` reads no input and says every so often, until its input is closed, a line
+``{"time": seconds since the epoch, "cpu": {id: CPU-seconds}}`` of all containers there are.
 """
 
 from __future__ import annotations
@@ -13,10 +16,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
 DAEMONS = ("dockerd", "containerd", "podman", "docker-proxy")
@@ -66,14 +72,14 @@ def usage(directory: Path) -> float:
         return 0.0
 
 
-def cgroups(root: Path, wanted: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Container and its cgroup's directory, for those that there are below ``root``."""
-    ids = set(wanted)
+def cgroups(root: Path, wanted: Iterable[str] | None = None) -> Iterator[tuple[str, Path]]:
+    """Container and its cgroup's directory, of those wanted (or of all) below ``root``."""
+    ids = None if wanted is None else set(wanted)
     base = next((root / n for n in ("cpuacct", "cpu,cpuacct") if (root / n).is_dir()), root)
     for top, directories, _ in os.walk(base):
         for name in list(directories):
             found = _ID.search(name)
-            if found and found[0] in ids:
+            if found and (ids is None or found[0] in ids):
                 directories.remove(name)
                 yield found[0], Path(top) / name
 
@@ -92,7 +98,7 @@ def views(daemons: Iterable[str]) -> Iterator[Path]:
             continue
 
 
-def measure(wanted: list[str], *, memory: bool) -> dict[str, object]:
+def measure(wanted: list[str], *, memory: bool) -> dict[str, Any]:
     """Everything, now."""
     blank = {"cpu": 0.0, "pss": 0, "shim_cpu": 0.0, "shim_pss": 0}
     containers = {name: dict(blank) for name in wanted}
@@ -141,5 +147,28 @@ def _add(
     return place
 
 
+def follow(seconds: float) -> None:
+    """Say what the containers have spent, again and again, until nobody listens."""
+    names = ((path.name, path / "comm") for path in Path("/proc").glob("[0-9]*"))
+    daemons = [pid for pid, comm in names if _text(comm).strip() in DAEMONS]
+    roots = list(islice(views(daemons), 1))
+    while True:
+        spent = {name: usage(path) for root in roots for name, path in cgroups(root)}
+        sys.stdout.write(json.dumps({"time": time.time(), "cpu": spent}) + "\n")
+        sys.stdout.flush()
+        if select.select([0], [], [], seconds)[0]:
+            return
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""  # it ended while it was looked at
+
+
 if __name__ == "__main__":
+    if "--follow" in sys.argv[1:]:
+        follow(float(sys.argv[-1]))
+        sys.exit()
     json.dump(measure(json.load(sys.stdin), memory="--memory" in sys.argv[1:]), sys.stdout)

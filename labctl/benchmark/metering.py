@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 
-from labctl.benchmark.readings import Reading, reading
+from labctl.benchmark import meter
+from labctl.benchmark.readings import Reading, Spent, Usage, reading
 from labctl.engine.helper import NO_LAB
 from labctl.engine.port import LABEL, ContainerSpec, Engine, FileEntry
 from labctl.errors import EngineError
@@ -32,6 +34,54 @@ class Meter:
             said = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise EngineError(f"the engine's machine cannot be measured: {said}")
         return reading(json.loads(result.stdout))
+
+    @contextmanager
+    def following(self, seconds: float) -> Iterator[list[Spent]]:
+        """What every container has spent, every so many seconds, while the context lasts.
+
+        The list grows meanwhile and is whole afterwards.
+        """
+        command = ["python3", "-I", _SCRIPT, "--follow", str(seconds)]
+        stream = self._engine.exec_stream(self._container, command)
+        found: list[Spent] = []
+
+        def listen() -> None:
+            for line in stream:
+                with contextlib.suppress(ValueError, KeyError):  # the last may be cut short
+                    said = json.loads(line)
+                    found.append(Spent(float(said["time"]), said["cpu"]))
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            yield found
+        finally:
+            stream.close()
+            listener.join()
+
+
+def weigh(engine: Engine, lab: str, image: str) -> int | None:
+    """Bytes (PSS) that all containers of a lab take now, the engine's shims counted.
+
+    None where an engine does not let that be read.
+    """
+    found = [each.id for each in engine.containers(lab) if each.status == "running"]
+    usage = _seen_from_here(found)
+    try:
+        if not usage:
+            with metering(engine, image) as helper:
+                usage = list(helper.read(found, memory=True).containers.values())
+    except EngineError:
+        return None
+    return sum(each.pss + each.shim_pss for each in usage)
+
+
+def _seen_from_here(containers: Collection[str]) -> list[Usage]:
+    """Root on the engine's own machine sees all processes, without a helper; else nothing."""
+    if os.geteuid() != 0:
+        return []
+    rows = reading(meter.measure(sorted(containers), memory=True)).containers.values()
+    return list(rows) if all(row.pss and row.shim_pss for row in rows) else []
 
 
 @contextmanager

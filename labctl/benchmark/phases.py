@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import re
+import json
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from labctl import process
 from labctl.benchmark.metering import Meter
-from labctl.benchmark.readings import Cost, Reading, cost
+from labctl.benchmark.readings import Cost, Reading, Spent, cost, spent_until
 from labctl.desired import KIND, SERVICE
 from labctl.engine.port import Engine
 from labctl.errors import LabError
 
-_STEP = re.compile(r"^\s*[\d.]+ s  \[\d+/\d+\] (?P<title>.+) \((?P<seconds>[\d.]+) s\)$")
 _TIMEOUT = 1800.0
 _ERROR_LENGTH = 4000
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A command's cost, what it said on standard error, the machine before it and after."""
+    """A command's cost, what it said on standard output, the machine before it and after."""
 
     cost: Cost
-    said: str
+    out: str
     before: Reading
     after: Reading
 
@@ -54,7 +54,7 @@ class Commands:
             error = said[max(said.rfind("labctl: "), 0) :][-_ERROR_LENGTH:]
             raise LabError(f"'{shlex.join(argv[1:])}' failed ({completed.code}): {error}")
         spent = cost(before, after, wall=measured.wall, program=measured.cpu, idle=self.idle)
-        return Phase(spent, completed.stderr, before, after)
+        return Phase(spent, completed.stdout, before, after)
 
     def settled(self, phase: Phase, containers: Collection[str]) -> Phase:
         """The phase with what the containers (ids) that it left have used, memory too."""
@@ -70,11 +70,29 @@ def services(engine: Engine, lab: str) -> dict[str, str]:
     }
 
 
-def longest_steps(said: str, count: int = 10) -> list[tuple[str, float]]:
-    """The longest steps (title, seconds) of the lines that ``up`` says in a pipe."""
-    steps = [
-        (match["title"], float(match["seconds"]))
-        for match in map(_STEP.match, said.splitlines())
-        if match
-    ]
-    return sorted(steps, key=lambda step: -step[1])[:count]
+def steps(phase: Phase) -> list[dict[str, Any]]:
+    """The steps of an ``up --json``, as it tells them."""
+    found: list[dict[str, Any]] = json.loads(phase.out)["steps"]
+    return found
+
+
+def longest_steps(done: Sequence[Mapping[str, Any]], count: int = 10) -> list[tuple[str, float]]:
+    """The longest of some steps: title and seconds."""
+    named = [(str(step["title"]), float(step["seconds"])) for step in done]
+    return sorted(named, key=lambda step: -step[1])[:count]
+
+
+def to_ready(
+    phase: Phase, series: Sequence[Spent], instances: Mapping[str, str]
+) -> dict[str, float]:
+    """Instance → CPU-seconds that it had spent when it was ready; ``instances`` has their ids."""
+    began = float(json.loads(phase.out)["began"])
+    ended = {step["id"]: began + step["ended"] for step in steps(phase)}
+    found = {}
+    for name, container in instances.items():
+        service = name.partition("/")[2]
+        ids = (f"ready:{name}", f"ready:{service}", f"start:{name}")
+        moment = next((ended[step] for step in ids if step in ended), None)
+        if moment is not None:
+            found[name] = spent_until(series, container, moment)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,14 @@ class Reading:
     """By id."""
     engine_cpu: float
     engine_pss: int
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What each container (by id) had spent at a time (seconds since the epoch): CPU-seconds."""
+
+    time: float
+    cpu: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -90,3 +98,15 @@ def whole(rows: Mapping[str, Usage]) -> Usage:
         sum(row.shim_cpu for row in rows.values()),
         sum(row.shim_pss for row in rows.values()),
     )
+
+
+def spent_until(series: Sequence[Spent], container: str, moment: float) -> float:
+    """CPU-seconds that a container (id) had spent at a moment, between the readings around it."""
+    before, at = Spent(moment, {}), 0.0
+    for each in series:
+        cpu = each.cpu.get(container, 0.0)
+        if each.time >= moment:
+            part = (moment - before.time) / max(each.time - before.time, 1e-9)
+            return at + max(0.0, min(part, 1.0)) * max(0.0, cpu - at)
+        before, at = each, max(cpu, at)  # its cgroup goes when it ends
+    return at

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from labctl.benchmark.beside import Beside
 from labctl.benchmark.gaps import Trial
-from labctl.benchmark.phases import Phase, longest_steps
+from labctl.benchmark.phases import Phase, longest_steps, steps
 from labctl.benchmark.readings import Reading, Usage, by_service, ratio, whole
+from labctl.model.lab import Lab
+from labctl.model.service import size_bytes
 
 Document = dict[str, Any]
 Row = tuple[str, str, str]
@@ -61,7 +63,7 @@ def up(phase: Phase, chain: float, services: Mapping[str, str]) -> Document:
         "longest_chain": round(chain, 2),
         "ratio": round(ratio(figures["wall"], figures["cpu"], cores, chain), 2),
         "longest_steps": [
-            {"step": title, "seconds": seconds} for title, seconds in longest_steps(phase.said)
+            {"step": title, "seconds": seconds} for title, seconds in longest_steps(steps(phase))
         ],
     }
 
@@ -88,6 +90,42 @@ def memory(reading: Reading, services: Mapping[str, str]) -> Document:
             name: {**_memory(row), "containers": instances.count(name)}
             for name, row in sorted(rows.items(), key=lambda item: -item[1].pss)
         },
+    }
+
+
+def services(
+    lab: Lab, to_ready: Mapping[str, float], used: Reading, containers: Mapping[str, str]
+) -> Document:
+    """Each service's instances: what one took until it answered and takes now, and what is said.
+
+    ``to_ready`` is by instance in CPU-seconds, ``containers`` has the instances' ids. Means of
+    all instances; memory is PSS in bytes without shims, read after the lab was used.
+    """
+    found: Document = {}
+    for service in lab.services.values():
+        names = [name for name in containers if name.partition("/")[2] == service.name]
+        cpu = [to_ready[name] for name in names if name in to_ready]
+        rows = [used.containers.get(containers[name]) for name in names]
+        pss = [row.pss for row in rows if row is not None]
+        found[service.name] = {
+            "instances": len(names),
+            "cpu_to_ready": round(mean(cpu), 2) if cpu else None,
+            "cost": service.doc.cost,
+            "pss": round(mean(pss)) if pss else None,
+            "memory": size_bytes(service.doc.memory),
+        }
+    return found
+
+
+def verified(run: Mapping[str, Any]) -> Document:
+    """The steps of a run of ``labctl verify``."""
+    return {
+        "passed": run["passed"],
+        "seconds": round(run["seconds"], 2),
+        "steps": [
+            {key: step[key] for key in ("name", "service", "result", "seconds")}
+            for step in run["steps"]
+        ],
     }
 
 
@@ -128,6 +166,9 @@ def rows(document: Document) -> Iterator[Row]:
             continue
         yield name, f"{figures['wall']:.2f} s", f"labctl {figures['program_cpu']:.2f} CPU-s"
     yield from _memory_rows(document["memory"])
+    yield from _service_rows(document.get("services", {}))
+    yield from _image_rows(document.get("images", {}))
+    yield from _verify_rows(document.get("verify"))
     for key, title in (("service", "HAProxy killed"), ("power", "node without power")):
         if key in document["gaps"]:
             yield _gap_row(title, document["gaps"][key])
@@ -166,6 +207,34 @@ def _memory_rows(figures: Document) -> Iterator[Row]:
     for name, row in figures["services"].items():
         yield f"  {name}", f"{row['pss'] // MIB} MiB", f"{row['containers']} containers, no shims"
     yield "  engine's daemons", f"{figures['engine'] // MIB} MiB", "not counted above"
+
+
+def _service_rows(figures: Document) -> Iterator[Row]:
+    for name, row in sorted(figures.items(), key=lambda item: -(item[1]["cpu_to_ready"] or 0)):
+        cpu, pss = row["cpu_to_ready"], row["pss"]
+        ready = f"{cpu:.2f} CPU-s" if cpu is not None else "-"
+        takes = f"{pss // MIB} MiB" if pss is not None else "-"
+        said = f"said {row['cost']:.2f} CPU-s, {row['memory'] // MIB} MiB"
+        yield f"  {name} until ready", f"{ready}, {takes}", f"mean of {row['instances']}; {said}"
+
+
+def _image_rows(figures: Document) -> Iterator[Row]:
+    for role, row in figures.items():
+        took = f"built in {row['seconds']:.0f} s" if row["seconds"] is not None else "built before"
+        own = f"{row['own'] / 1e6:.0f} MB of its own"
+        yield f"image {role}", f"{row['size'] / 1e6:.0f} MB", f"{own}, {took}"
+
+
+def _verify_rows(figures: Document | None) -> Iterator[Row]:
+    if not figures:
+        return
+    yield "verify", f"{figures['seconds']:.1f} s", "passed" if figures["passed"] else "failed"
+    for step in figures["steps"]:
+        yield (
+            f"  {step['name']}",
+            f"{step['seconds']:.1f} s",
+            f"{step['service']}: {step['result']}",
+        )
 
 
 def _gap_row(title: str, figures: Document) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,16 @@ from typing import Any
 from labctl import images, lab, paths, store
 from labctl.benchmark import beside, gaps, report
 from labctl.benchmark.metering import Meter, metering
-from labctl.benchmark.phases import Commands, services
+from labctl.benchmark.phases import Commands, services, to_ready
 from labctl.engine.port import Engine
+from labctl.fit import memory_bytes
+from labctl.request import Request, request_record
+from labctl.verify.choice import Step, choose
+from labctl.verify.run import StepReport, verify
 
 _IDLE_SECONDS = 3.0
+_FOLLOW_SECONDS = 0.5
+"""How often the containers' CPU time is read while they start."""
 
 Say = Callable[[str], None]
 
@@ -25,10 +31,11 @@ Say = Callable[[str], None]
 class Options:
     """What to measure: trials of each fault and runs of each command, and the rest of it."""
 
-    request: lab.Request
+    request: Request
     repeat: int = 3
     keep: bool = False
     compose: bool = True
+    verify: bool = True
 
 
 def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
@@ -36,7 +43,7 @@ def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
 
     Returns the document of :mod:`labctl.benchmark.report`. LabError when a lab does not come up.
     """
-    record = lab.request_record(options.request, engine.subnets)
+    record = request_record(options.request, engine.subnets)
     say(f"taking lab {record.name} down, if there is one")
     lab.down(engine, record.name)
     prepared = lab.prepare(record)
@@ -53,7 +60,8 @@ class _Run:
         self._engine, self._options, self._say = engine, options, say
         self._prepared, self._desired = prepared, prepared.desired
         self._commands = Commands(meter, engine.url, _idle(meter))
-        self._name = prepared.lab.name
+        self._name, self._profile = prepared.lab.name, prepared.lab.profile
+        self._to_ready: dict[str, float] = {}
 
     def all(self) -> dict[str, Any]:
         """Every figure; Compose comes last, so it finds files that have been read already."""
@@ -62,11 +70,16 @@ class _Run:
         document: dict[str, Any] = {
             "lab": self._name,
             "topology": self._prepared.lab.topology,
+            "profile": self._profile,
             "machine": report.machine(info.cpus, where, self._commands.idle),
+            "images": images.figures(
+                self._engine, self._prepared.lab.release, self._prepared.desired.images
+            ),
         }
         try:
             document |= self._up()
             document |= self._again()
+            document |= self._verify()
             document["gaps"] = self._gaps()
         finally:
             if not self._options.keep:
@@ -79,13 +92,39 @@ class _Run:
         made = lab.plan(self._engine, self._prepared)
         subnet = str(self._prepared.record.subnet)
         topology = self._options.request.topology
-        phase = self._commands.labctl("up", topology, "-n", self._name, "--subnet", subnet)
+        asked = [topology, "-n", self._name, "--subnet", subnet, "--profile", self._profile]
+        with self._commands.meter.following(_FOLLOW_SECONDS) as series:
+            phase = self._commands.labctl("up", *asked, "--json")
         found = services(self._engine, self._name)
         phase = self._commands.settled(phase, found)
+        self._to_ready = to_ready(phase, series, self._instances())
         return {
             "up": report.up(phase, made.longest_chain, found),
-            "memory": report.memory(phase.after, found),
+            "memory": {
+                **report.memory(phase.after, found),
+                "predicted": memory_bytes(self._prepared.lab),
+            },
         }
+
+    def _instances(self) -> dict[str, str]:
+        """Instance → id of its container."""
+        there = {each.name: each.id for each in self._engine.containers(self._name)}
+        units = {name: unit.spec.name for name, unit in self._desired.instances.items()}
+        return {name: there[container] for name, container in units.items() if container in there}
+
+    def _verify(self) -> dict[str, Any]:
+        """The lab used for real, then what its services take."""
+        chosen = choose(self._prepared.lab, ())
+        figures: dict[str, Any] = {}
+        if chosen and self._options.verify:
+            self._say("labctl verify")
+            desired = lab.current(self._name).desired
+            made = verify(self._engine, desired, chosen, _Silent(), keep=False)
+            figures["verify"] = report.verified(made)
+        containers = self._instances()
+        used = self._commands.meter.read(containers.values(), memory=True)
+        figures["services"] = report.services(self._prepared.lab, self._to_ready, used, containers)
+        return figures
 
     def _again(self) -> dict[str, Any]:
         self._say("second up, status")
@@ -145,3 +184,22 @@ def _idle(meter: Meter) -> float:
     first, began = meter.read(), time.monotonic()
     threading.Event().wait(_IDLE_SECONDS)  # the interval that is measured
     return (meter.read().busy - first.busy) / (time.monotonic() - began)
+
+
+class _Silent:
+    """Nobody watches the verification: its figures come at the end."""
+
+    def begun(self, steps: Sequence[Step]) -> None:
+        """Say nothing."""
+
+    def started(self, step: str) -> None:
+        """Say nothing."""
+
+    def said(self, step: str, text: str) -> None:
+        """Say nothing."""
+
+    def ended(self, report: StepReport) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""

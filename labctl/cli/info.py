@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labctl.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from labctl import table
 
 
 class Document(StrEnum):
     """Kinds of documents that have a schema."""
 
     TOPOLOGY = "topology"
+    EXTENSION = "extension"
     SERVICE = "service"
 
 
@@ -26,12 +30,10 @@ def register(app: typer.Typer) -> None:
 
 def topologies(as_json: JsonOption = False) -> None:
     """List the shipped topologies."""
-    from labctl import lab
     from labctl.cli import show
-    from labctl.documents import load
-    from labctl.model.topology import TopologyDoc
+    from labctl.topologies import load_topology, shipped
 
-    found = {name: load(path, TopologyDoc) for name, path in lab.topologies().items()}
+    found = {name: load_topology(path)[0] for name, path in shipped().items()}
     if as_json:
         show.as_json(
             [
@@ -46,43 +48,57 @@ def topologies(as_json: JsonOption = False) -> None:
     )
 
 
-def services(as_json: JsonOption = False) -> None:
-    """Print the catalogue as the design's table: what each service is and how it survives."""
+def services(
+    which: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[LAB|TOPOLOGY]",
+            help="A lab, a shipped topology or a file; else the lab that is there, "
+            "or all of the catalogue.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the design's table: each service, how it survives, the nodes that run it.
+
+    A process that is retired keeps its row, with the successor that does its job.
+    """
+    from labctl import request, table
     from labctl.catalog import load_catalog
     from labctl.cli import show
 
-    rows = [(name, doc, doc.row) for name, doc in load_catalog().items()]
+    resolved = request.described(which)
+    rows = table.of_lab(resolved) if resolved else table.of_catalog(load_catalog())
     if as_json:
-        show.as_json(
-            [
-                {
-                    "service": name,
-                    "description": doc.description,
-                    "image": doc.image,
-                    "row": row.model_dump() if row else None,
-                    "needs": list(doc.needs),
-                    "memory": doc.memory,
-                    "cost": doc.cost,
-                }
-                for name, doc, row in rows
-            ]
-        )
+        show.as_json(rows)
         return
     show.table(
-        ["service", "system", "process", "mode", "strategy"],
+        ["system", "process", "mode", "strategy", "service", "nodes"],
         [
-            (name, row.system, row.process, row.mode, row.strategy)
-            if row
-            else (name, "-", doc.description, "-", "-")
-            for name, doc, row in rows
+            (
+                row["system"],
+                row["process"],
+                row["mode"],
+                row["strategy"],
+                row["service"],
+                f"retired: {row['successor']}" if row["retired"] else _where(row),
+            )
+            for row in rows
         ],
     )
+
+
+def _where(row: table.Row) -> str:
+    """``c1, c2, c3``; ``c1 (of c1, c2, c3)`` when one is active; ``-`` without a lab."""
+    nodes = ", ".join(row["nodes"]) or "-"
+    others = row["candidates"] != row["nodes"]
+    return f"{nodes} (of {', '.join(row['candidates'])})" if others else nodes
 
 
 def schema(
     kind: Annotated[Document, typer.Argument(help="Which kind of document.")] = Document.TOPOLOGY,
 ) -> None:
-    """Print the JSON Schema of topologies or of the catalogue's services."""
+    """Print the JSON Schema of topologies, of those that extend another, or of services."""
     from labctl.cli import show
     from labctl.schema import json_schema
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -12,16 +13,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labctl.cli.options import (
+    AUTO,
     EngineOption,
     JsonOption,
     LabOption,
+    ProfileOption,
     SubnetOption,
+    WithOption,
+    WithoutOption,
+    chosen,
     connect,
     reach,
 )
 
 if TYPE_CHECKING:
     from labctl.lab import Prepared
+    from labctl.model.topology import Choice
     from labctl.store import Record
 
 TopologyArgument = Annotated[
@@ -42,6 +49,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: labctl up three-controller --name demo")(up)
     app.command(epilog="Example: labctl down --lab demo")(down)
     app.command(epilog="Example: labctl status --json | jq .vip.holders")(status)
+    app.command(epilog="Example: labctl move cinder-volume --to c2")(move)
     app.command(epilog="Example: labctl plan segregated")(plan)
     app.command(epilog="Example: labctl render single -o lab/")(render)
 
@@ -50,19 +58,58 @@ def up(
     topology: TopologyArgument = None,
     name: NameOption = None,
     subnet: SubnetOption = None,
+    profile: ProfileOption = None,
+    added: WithOption = None,
+    dropped: WithoutOption = None,
+    as_json: JsonOption = False,
     engine: EngineOption = None,
 ) -> None:
-    """Bring a lab up, or repair what is not as it should be; nothing when all is well."""
+    """Bring a lab up, or repair what is not as it should be; nothing when all is well.
+
+    Refused, with exit code 3 and the profile that would fit, when the machine is too small.
+    """
     from labctl import lab, store
-    from labctl.cli.progress import display
+    from labctl.benchmark.metering import weigh
+    from labctl.cli import show
+    from labctl.cli.progress import Timed, display
+    from labctl.fit import memory_bytes
 
     driver = cache(lambda: connect(engine))
-    record = _record(lambda: driver().subnets(), topology, name, subnet)
+    choice = chosen(profile, added, dropped)
+    record = _record(lambda: driver().subnets(), topology, name, subnet, choice)
     with store.lock(record.name):
-        prepared = lab.prepare(record)
-        with display() as report:
+        with display() as shown:
+            report = Timed(shown)
+            if profile == AUTO:
+                record = lab.fitting(driver(), record)
+            prepared = lab.prepare(record)
+            if profile == AUTO:
+                report.note(f"profile {prepared.lab.profile} fits this machine")
             made = lab.up(driver(), prepared, report)
-    _summary(prepared, changed=bool(made.steps))
+        # Reading what every process takes is worth a second only when something was started.
+        image = prepared.desired.images["client"]
+        real = weigh(driver(), record.name, image) if made.steps else None
+    predicted = memory_bytes(prepared.lab)
+    if as_json:
+        show.as_json(
+            {
+                "lab": record.name,
+                "topology": prepared.lab.topology,
+                "profile": prepared.lab.profile,
+                "vip": prepared.lab.vip,
+                "began": report.began,
+                "steps": report.steps,
+                "memory": {"predicted": predicted, "real": real},
+                "directory": str(record.directory),
+            }
+        )
+        return
+    weight = f"{_gib(real)} (PSS), predicted {_gib(predicted)}" if real else None
+    _summary(prepared, changed=bool(made.steps), memory=weight)
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.2f} GiB"
 
 
 def _record(
@@ -70,16 +117,19 @@ def _record(
     topology: str | None,
     name: str | None,
     subnet: IPv4Network | None,
+    choice: Choice,
 ) -> Record:
     """The lab that is asked for: a topology's, or the one that is there already."""
-    from labctl import lab, store
+    from labctl import store
+    from labctl.request import Request, request_record
 
-    if topology is None:
-        return store.choose(name)
-    return lab.request_record(lab.Request(topology, name, subnet), taken)
+    if topology is not None:
+        return request_record(Request(topology, name, subnet, choice), taken)
+    record = store.choose(name)
+    return replace(record, choice=record.choice.then(choice))
 
 
-def _summary(prepared: Prepared, *, changed: bool) -> None:
+def _summary(prepared: Prepared, *, changed: bool, memory: str | None) -> None:
     """What to do next."""
     from labctl import store
     from labctl.cli.show import out
@@ -88,7 +138,9 @@ def _summary(prepared: Prepared, *, changed: bool) -> None:
     console = out()
     console.print(f"lab {lab.name} is {'up' if changed else 'as it should be; nothing to do'}")
     clouds = directory / "clouds.yaml"
-    rows = {"virtual IP": lab.vip}
+    rows = {"profile": lab.profile, "virtual IP": lab.vip}
+    if memory is not None:
+        rows["memory"] = memory
     if clouds.exists():
         rows["clouds.yaml"] = str(clouds)
         rows["from here"] = (
@@ -134,10 +186,36 @@ def status(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOpt
         raise typer.Exit(1)
 
 
+def move(
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="A service with one active instance.")
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="NODE", help="Where it is to run.")],
+    lab: LabOption = None,
+    engine: EngineOption = None,
+) -> None:
+    """Take an active/passive service to another node, though the one it ran on be dead.
+
+    The old instance is stopped and removed first, so that there are never two. The lab remembers
+    the place: 'up' does not start it where it was. Nothing is done when it is there already.
+    """
+    from labctl import moving, store
+    from labctl.cli.progress import display
+    from labctl.cli.show import out
+
+    driver, prepared = reach(engine, lab)
+    with store.lock(prepared.lab.name), display() as report:
+        moved = moving.move(driver, prepared, service, to, report)
+    out().print(f"{service} runs on {to} now" if moved else f"{service} runs on {to} already")
+
+
 def plan(
     topology: TopologyArgument = None,
     name: NameOption = None,
     subnet: SubnetOption = None,
+    profile: ProfileOption = None,
+    added: WithOption = None,
+    dropped: WithoutOption = None,
     as_json: JsonOption = False,
     engine: EngineOption = None,
 ) -> None:
@@ -146,7 +224,11 @@ def plan(
     from labctl.cli import show
 
     driver = cache(lambda: connect(engine))
-    prepared = lab.prepare(_record(lambda: driver().subnets(), topology, name, subnet))
+    choice = chosen(profile, added, dropped)
+    record = _record(lambda: driver().subnets(), topology, name, subnet, choice)
+    if profile == AUTO:
+        record = lab.fitting(driver(), record)
+    prepared = lab.prepare(record)
     made = lab.plan(driver(), prepared)
     if as_json:
         show.as_json(show.plan_document(made))
@@ -160,6 +242,9 @@ def render(
     topology: TopologyArgument = None,
     name: NameOption = None,
     subnet: SubnetOption = None,
+    profile: ProfileOption = None,
+    added: WithOption = None,
+    dropped: WithoutOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where compose.yml goes.")
     ] = Path(),
@@ -173,8 +258,12 @@ def render(
     from labctl.cli.show import out
     from labctl.composefile import compose
     from labctl.documents import dump
+    from labctl.errors import InputError
 
-    prepared = lab.prepare(_record(list, topology, name, subnet))
+    if profile == AUTO:
+        raise InputError(f"--profile {AUTO} asks a machine, which render does not; name a profile")
+    choice = chosen(profile, added, dropped)
+    prepared = lab.prepare(_record(list, topology, name, subnet, choice))
     output.mkdir(parents=True, exist_ok=True)
     path = output / "compose.yml"
     dump(path, compose(prepared.desired), 0o600)

@@ -92,6 +92,7 @@ def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> Non
                     "tag": wanted[role],
                     "built": image is not None,
                     "size": image.size if image else None,
+                    "build_seconds": image.labels.get(builder.SECONDS_LABEL) if image else None,
                     "versions": versions[role],
                 }
                 for role, image in found.items()

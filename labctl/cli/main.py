@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from labctl import __version__, paths
-from labctl.cli import faults, info, inside, lab, machine, measure
+from labctl.cli import faults, info, inside, lab, machine, measure, verify
 from labctl.errors import LabctlError
 
 INTERRUPTED = 130
@@ -36,6 +36,7 @@ faults.register(app)
 machine.register(app)
 info.register(app)
 measure.register(app)
+verify.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from labctl.cli.options import EngineOption, JsonOption, SubnetOption, connect
+from labctl.cli.options import (
+    AUTO,
+    EngineOption,
+    JsonOption,
+    ProfileOption,
+    SubnetOption,
+    chosen,
+    connect,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +40,8 @@ def benchmark(
     compose: Annotated[
         bool, typer.Option(help="Measure 'docker compose up --wait' beside it.")
     ] = True,
+    verify: Annotated[bool, typer.Option(help="Run 'labctl verify' in it, and time it.")] = True,
+    profile: ProfileOption = None,
     as_json: JsonOption = False,
     engine: EngineOption = None,
 ) -> None:
@@ -43,9 +53,13 @@ def benchmark(
     from labctl.benchmark import report
     from labctl.benchmark.run import Options, run, save
     from labctl.cli import show
-    from labctl.lab import Request
+    from labctl.errors import InputError
+    from labctl.request import Request
 
-    options = Options(Request(topology, name, subnet), repeat, keep, compose)
+    if profile == AUTO:
+        raise InputError("a benchmark is of one profile: name it, so that it can be repeated")
+    choice = chosen(profile, None, None)
+    options = Options(Request(topology, name, subnet, choice), repeat, keep, compose, verify)
     document = run(connect(engine), options, _say)
     path = save(name, document)
     if as_json:

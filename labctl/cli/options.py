@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from labctl.engine.port import Engine
     from labctl.lab import Prepared
+    from labctl.model.topology import Choice
+
+AUTO = "auto"
 
 EngineOption = Annotated[
     str | None,
@@ -44,6 +47,44 @@ SubnetOption = Annotated[
         help="The lab's subnet; else the topology's, else a free /24 of 198.18.0.0/15.",
     ),
 ]
+
+
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="PROFILE",
+        help="support, core, full, or auto: the largest that fits this machine. "
+        "Else as the lab was asked for before, else the topology's, else full.",
+    ),
+]
+WithOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with", metavar="SERVICE[:ROLE]", help="A service more, with what it needs; repeatable."
+    ),
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="SERVICE", help="A service less; repeatable."),
+]
+
+
+def chosen(profile: str | None, added: list[str] | None, dropped: list[str] | None) -> Choice:
+    """What --profile (but auto), --with and --without say."""
+    from labctl.errors import InputError
+    from labctl.model.service import PROFILES, Profile
+    from labctl.model.topology import Choice
+
+    known: dict[str, Profile] = {name: name for name in PROFILES}
+    if profile not in (None, AUTO, *known):
+        raise InputError(f"--profile is '{profile}', should be one of: {', '.join([*known, AUTO])}")
+    wishes = [wish.partition(":") for wish in added or ()]
+    return Choice(
+        profile=known.get(profile or ""),
+        add={service: role or None for service, _, role in wishes},
+        drop=tuple(dropped or ()),
+    )
 
 
 def connect(choice: str | None) -> Engine:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -146,6 +146,27 @@ class Screen:
             return ""
         silent = [name for name in step.probes if name not in self._ready]
         return self._details.get(silent[0], "") if silent else ""
+
+
+class Timed:
+    """Passes everything on, and remembers what each step took."""
+
+    def __init__(self, shown: Lines | Screen) -> None:
+        self._shown = shown
+        self.began = time.time()
+        """Seconds since the epoch."""
+        self.steps: list[dict[str, Any]] = []
+        """Of each step that ended: id, title, seconds and when it ended, since the beginning."""
+        self.planned, self.started = shown.planned, shown.started
+        self.note, self.answer = shown.note, shown.answer
+
+    def done(self, step: Step, seconds: float) -> None:
+        """Remember it."""
+        ended = round(time.time() - self.began, 3)
+        self.steps.append(
+            {"id": step.id, "title": step.title, "seconds": round(seconds, 3), "ended": ended}
+        )
+        self._shown.done(step, seconds)
 
 
 def display() -> Lines | Screen:

@@ -51,7 +51,7 @@ def status(document: Status) -> None:
     holders = ", ".join(document["vip"]["holders"]) or "nobody"
     console.print(
         Text.assemble(
-            f"lab {document['lab']} ({document['topology']}): ",
+            f"lab {document['lab']} ({document['topology']}, {document['profile']}): ",
             (state, COLOURS[state]),
             f"; virtual IP {document['vip']['address']} on {holders}",
         )

@@ -25,6 +25,7 @@ def run_helper(
     lab: str = NO_LAB,
     cap_add: tuple[str, ...] = (),
     host_network: bool = False,
+    devices: tuple[str, ...] = (),
 ) -> tuple[int, str]:
     """Run a shell script to its end; its exit code and what it wrote.
 
@@ -38,6 +39,7 @@ def run_helper(
         command=("sh", "-c", script, name, *arguments),
         cap_add=cap_add,
         host_network=host_network,
+        devices=devices,
     )
     engine.remove(name)
     engine.create(spec)

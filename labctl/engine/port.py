@@ -67,6 +67,8 @@ class ContainerSpec:
     stop_signal: str = "SIGTERM"
     stop_seconds: int = 10
     memory_bytes: int = 0
+    cpu_shares: int = 0
+    """Weight when there is less CPU time than asked for; 0 is the engine's default (1024)."""
     """Hard limit; 0 is none."""
 
 

@@ -10,6 +10,8 @@ from labctl.engine.port import ContainerSpec
 
 ENDPOINT_MAC = (1, 44)
 """From this API version on a MAC address belongs to the endpoint, before it to the container."""
+SYSTEM_PATHS = "systempaths=unconfined"
+"""The security option with which nothing of /proc is masked or read-only."""
 
 
 def container_config(
@@ -53,7 +55,7 @@ def _host_config(
         "NetworkMode": _network_mode(spec),
         "CapDrop": ["ALL"],
         "CapAdd": list(spec.cap_add),
-        "SecurityOpt": _security(spec),
+        "SecurityOpt": _security(spec, kind),
         "Sysctls": dict(spec.sysctls),
         "Binds": [f"{volume.volume}:{volume.target}" for volume in spec.volumes],
         "Tmpfs": podman.tmpfs(spec) if kind == "podman" else dict(spec.tmpfs),
@@ -63,6 +65,7 @@ def _host_config(
             for name, value in {**ulimits, **spec.ulimits}.items()
         ],
         "Memory": spec.memory_bytes,
+        "CpuShares": spec.cpu_shares,
         "RestartPolicy": {"Name": "no"},
     }
     if spec.join is None:
@@ -72,6 +75,9 @@ def _host_config(
         host["UTSMode"] = f"container:{spec.join}"
     if spec.host_pid:
         host["PidMode"] = "host"
+    if kind == "docker" and SYSTEM_PATHS in spec.security_opt:
+        # Docker's command line says it so: to the engine it is no option, but two empty lists.
+        host["MaskedPaths"] = host["ReadonlyPaths"] = []
     return host
 
 
@@ -83,11 +89,14 @@ def _network_mode(spec: ContainerSpec) -> str:
     return "host" if spec.host_network else "none"
 
 
-def _security(spec: ContainerSpec) -> list[str]:
+def _security(spec: ContainerSpec, kind: Literal["docker", "podman"]) -> list[str]:
     """No process may gain privileges by a set-uid program, unless the spec decides otherwise."""
-    if any(option.startswith("no-new-privileges") for option in spec.security_opt):
-        return list(spec.security_opt)
-    return ["no-new-privileges", *spec.security_opt]
+    options = [option for option in spec.security_opt if option != SYSTEM_PATHS]
+    if kind == "podman" and SYSTEM_PATHS in spec.security_opt:
+        options.append("unmask=ALL")
+    if any(option.startswith("no-new-privileges") for option in options):
+        return options
+    return ["no-new-privileges", *options]
 
 
 def _device(device: str) -> dict[str, str]:

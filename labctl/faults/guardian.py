@@ -14,6 +14,7 @@ from threading import Event
 from labctl.errors import LabctlError
 from labctl.faults import journal
 from labctl.faults.lease import LOCK
+from labctl.locks import claim
 
 NAP = 2.0
 """Seconds between looks at the journal: a new fault may be due before the ones known."""
@@ -27,7 +28,7 @@ def watch(lab: str, url: str) -> int:
     """Undo what becomes due until the journal is empty; the exit code."""
     lock = journal.directory(lab) / LOCK
     while journal.entries(lab):
-        with journal.claim(lock, wait=False) as mine:
+        with claim(lock, wait=False) as mine:
             if not mine:
                 return 0
             if not _serve(lab, url):

@@ -6,7 +6,6 @@ made and removed when it is healed and proved gone.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Literal
 from labctl import paths
 from labctl.errors import EngineError, LabError
 from labctl.faults.model import Fault
+from labctl.locks import claim
 
 State = Literal["injecting", "active"]
 
@@ -90,25 +90,6 @@ def exclusive(lab: str, *, wait: bool = True) -> Iterator[bool]:
     """
     with claim(directory(lab) / "lock", wait=wait) as held:
         yield held
-
-
-@contextmanager
-def claim(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file for the block; False when another process has it and ``wait`` is not set."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        yield _locked(descriptor, wait=wait)
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int, *, wait: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sync(folder: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from labctl.faults.journal import claim, directory
+from labctl.faults.journal import directory
+from labctl.locks import claim
 from labctl.process import spawn_detached
 
 LOCK = "guardian.lock"

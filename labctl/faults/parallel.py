@@ -10,14 +10,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def together(act: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Call ``act`` on every item, all at once; results in order.
+MOST = 64
+"""Calls at a time: no fault has as many members."""
+
+
+def together(
+    act: Callable[[Item], Result], items: Iterable[Item], *, most: int = MOST
+) -> list[Result]:
+    """Call ``act`` on every item, all at once, or ``most`` at a time; results in order.
 
     Every call ends before the first error, if any, is raised: nothing goes on behind a failure.
     """
     work = list(items)
     if not work:
         return []
-    with ThreadPoolExecutor(max_workers=len(work)) as pool:
+    with ThreadPoolExecutor(max_workers=min(len(work), most)) as pool:
         futures = [pool.submit(act, item) for item in work]
     return [future.result() for future in futures]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, RootModel
+from pydantic import Field, RootModel, StringConstraints
 
 from labctl.model.service import Document, Name
+
+UserName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class ReleaseDoc(Document):
@@ -41,4 +43,7 @@ class ImageDoc(Document):
 
     base: Name = "base"
     """The directory of the image that it is built on: layers that several images share."""
+    users: dict[UserName, Annotated[int, Field(ge=900, le=999)]] = Field(default_factory=dict)
+    """user → id, made before anything else of it: for what runs in this image only. Those that
+    all images have are in ``images/users.yml``, which they are all built on."""
     fetch: tuple[FetchDoc, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from labctl.model.service import ServiceDoc
+from labctl.model.service import Profile, ServiceDoc
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,13 @@ class Service:
     settings: Mapping[str, Any]
     nodes: tuple[Node, ...]
     """The nodes that run it, in the topology's order; the first is the seed."""
+    candidates: tuple[Node, ...]
+    """The nodes that may run it: those whose role lists it. ``nodes`` unless only one is active."""
+
+    @property
+    def job_node(self) -> Node:
+        """Where its one-shot jobs run: always the same, so that a move does not repeat them."""
+        return self.candidates[0]
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Lab:
 
     name: str
     topology: str
+    profile: Profile
     release: str
     subnet: str
     """CIDR."""
@@ -74,6 +82,13 @@ class Lab:
         """The node from which everything is probed, driven and measured."""
         return next(node for node in self.nodes if "client" in node.roles)
 
+    @property
+    def toolbox(self) -> Instance:
+        """The instance in the client node where all of that runs: the one of the client's image."""
+        return next(
+            i for i in self.instances if i.node == self.client and i.service.doc.image == "client"
+        )
+
     def node(self, name: str) -> Node | None:
         """A node by name."""
         return next((node for node in self.nodes if node.name == name), None)
@@ -91,6 +106,15 @@ class Lab:
     def container(self, instance: Instance) -> str:
         """Name of an instance's container."""
         return f"{self.name}-{instance.node.name}-{instance.service.name}"
+
+    def elsewhere(self, instance: Instance) -> tuple[str, ...]:
+        """Names of containers on nodes where the service may run, and does not now."""
+        service = instance.service
+        return tuple(
+            self.container(Instance(node, service))
+            for node in service.candidates
+            if node not in service.nodes
+        )
 
     def volume(self, instance: Instance, volume: str) -> str:
         """Name of one of an instance's volumes."""

@@ -7,9 +7,20 @@ from graphlib import CycleError, TopologicalSorter
 
 from labctl.model.service import ServiceDoc
 
+VIP_SERVICES = ("keepalived", "haproxy")
+"""What a service with an endpoint needs in the lab: who holds the virtual IP, and who serves it."""
+
 _Step = tuple[str, str]
 """A service and a job of it, or one of the three below."""
 _START, _READY, _DONE = "(start)", "(ready)", "(done)"
+
+
+def needed(doc: ServiceDoc) -> list[str]:
+    """Services that must be in a lab that has this one."""
+    needs = [*doc.needs, *(need for job in doc.jobs for need in job.needs)]
+    if doc.endpoint is not None:
+        needs += VIP_SERVICES
+    return list(dict.fromkeys(need.partition("/")[0] for need in needs))
 
 
 def service_order(catalog: Mapping[str, ServiceDoc]) -> list[str]:
@@ -30,6 +41,16 @@ def circle(catalog: Mapping[str, ServiceDoc]) -> list[str]:
         names = [s if what in inner else f"{s}/{what}" for s, what in error.args[1]]
         # A service's start and its being done are one thing to a person.
         return [n for i, n in enumerate(names) if i == 0 or n != names[i - 1]]
+    return []
+
+
+def step_circle(catalog: Mapping[str, ServiceDoc]) -> list[str]:
+    """Steps of verify that wait for each other, the last the first; or empty."""
+    graph = {step.name: step.before for doc in catalog.values() for step in doc.verify}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
     return []
 
 

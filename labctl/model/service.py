@@ -8,7 +8,7 @@ Keystone's registration over ``catalog``), so a new service needs a directory an
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -18,6 +18,12 @@ AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/.+$")]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Mode = Annotated[str, StringConstraints(pattern=r"^0[0-7]{3}$")]
 Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[KMG]$")]
+
+RowMode = Literal["A/A", "A/P", "-"]
+"""Active/active, active/passive, or neither."""
+Profile = Literal["support", "core", "full"]
+"""How much of the catalogue a lab has; each holds the one before."""
+PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -41,8 +47,20 @@ class Row(Document):
 
     system: str
     process: str
-    mode: Literal["A/A", "A/P", "-"]
+    mode: RowMode
     strategy: str
+
+
+class RetiredDoc(Document):
+    """A row of the design's table whose process there is no more; this service does its job."""
+
+    process: str
+    successor: str
+    """Who does its job now, in words: ``glance-api talks to the database itself``."""
+    system: str | None = None
+    """The service's own row's when left out; so are ``mode`` and ``strategy``."""
+    mode: RowMode | None = None
+    strategy: str | None = None
 
 
 class ContainerDoc(Document):
@@ -51,6 +69,7 @@ class ContainerDoc(Document):
     cap_add: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    """Jinja2 expands them; one that comes to nothing is left out."""
     environment: dict[str, str] = {}
     sysctls: dict[str, str] = {}
     tmpfs: dict[str, str] = {}
@@ -66,6 +85,8 @@ class ContainerDoc(Document):
     stop_signal: str = "SIGTERM"
     stop_grace_period: Seconds = 10
     mem_limit: Size | None = None
+    cpu_shares: Annotated[int, Field(ge=2, le=262144)] | None = None
+    """Weight when there is less CPU time than is asked for; others have 1024."""
 
 
 class FileDoc(Document):
@@ -100,7 +121,7 @@ class ProbeDoc(Document):
     mysql: MysqlProbe | None = None
     redis: RedisProbe | None = None
     mongodb: MongodbProbe | None = None
-    timeout: Seconds = 180
+    timeout: Seconds = 300
     """How long ``up`` waits before it gives up on the instance."""
 
 
@@ -180,8 +201,8 @@ class EndpointDoc(Document):
     check_port: Port | None = None
     options: tuple[str, ...] = ()
     """Further HAProxy lines for the backend (Jinja2 expands them)."""
-    server_options: str = (
-        "check inter 2s fastinter 500ms downinter 1s fall 2 rise 2 on-marked-down shutdown-sessions"
+    server_options: str = (  # a busy API, whose answer waits for a thread, is not a dead one
+        "check inter 2s fastinter 1s downinter 1s fall 4 rise 2 on-marked-down shutdown-sessions"
     )
     single: bool = False
     """One active server, the others backup; stays where it is (no automatic fail-back)."""
@@ -200,6 +221,13 @@ class DatabaseDoc(Document):
     """Further databases of the same user."""
 
 
+class MongodbDoc(Document):
+    """A user of the document store who may do what it likes in the named databases only."""
+
+    user: SqlName
+    databases: tuple[SqlName, ...]
+
+
 class CatalogDoc(Document):
     """An entry in Keystone's catalog; ``path`` follows ``http://VIP:port``."""
 
@@ -209,12 +237,24 @@ class CatalogDoc(Document):
     path: str = ""
 
 
+class DomainDoc(Document):
+    """A domain of its own in Keystone; its administrator's password is the secret ``domain``."""
+
+    name: str
+    admin: str
+    """User of that domain who may administer it, and nothing else."""
+    roles: tuple[str, ...] = ("admin",)
+
+
 class IdentityDoc(Document):
-    """A service user in Keystone."""
+    """A service user in Keystone, and what else the service expects to find there."""
 
     user: str
     roles: tuple[str, ...] = ("admin",)
     project: str = "service"
+    creates_roles: tuple[str, ...] = ()
+    """Roles that its policies name and nobody has yet."""
+    domain: DomainDoc | None = None
 
 
 class JobDoc(Document):
@@ -234,7 +274,7 @@ class JobDoc(Document):
     tmpfs: dict[str, str] = {}
     cost: float = 1.0
     """CPU-seconds, for the plan's critical path."""
-    timeout: Seconds = 120
+    timeout: Seconds = 300
 
 
 class SecretDoc(Document):
@@ -244,11 +284,46 @@ class SecretDoc(Document):
     length: Annotated[int, Field(ge=8, le=1024)] = 24
 
 
+class VerifyDoc(Document):
+    """A step of ``labctl verify``: the service is used as its users use it, through the virtual IP.
+
+    The script runs in the client node; its function gets one argument, which has all it needs
+    (labctl/verify/context.py), and raises if the service does not do its job.
+    """
+
+    name: Name
+    """The only step of this name in the catalogue."""
+    description: str
+    script: str = "verify.py"
+    """Python file in the service's directory."""
+    function: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] = "run"
+    """Function in the script; one script may hold several steps."""
+    needs: tuple[Name, ...] = ()
+    """Steps that must have passed before. In a lab that lacks one, this step is left out."""
+    after: tuple[Name, ...] = ()
+    """Steps that come first if they run at all."""
+    proves: tuple[Name, ...] = ()
+    """Further services whose row of the table it is the proof of, beside its own."""
+    timeout: Seconds = 60
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """The steps that come before it, if they run."""
+        return (*self.needs, *self.after)
+
+
 class ServiceDoc(Document):
     """One process of the catalogue."""
 
     description: str
     row: Row | None = None
+    retired: tuple[RetiredDoc, ...] = ()
+    """Further rows of the table that it stands for, because their own process is retired."""
+    profile: Profile = "full"
+    """The smallest profile that it belongs to."""
+    active: Literal["all", "one"] = "all"
+    """``one``: active/passive. It runs on one of the nodes whose role lists it, the first until
+    ``labctl move`` takes it to another. One-shot jobs stay on the first."""
     image: Name
     """Directory in ``images/`` whose image it runs in."""
     user: str
@@ -266,10 +341,12 @@ class ServiceDoc(Document):
     cluster: ClusterDoc | None = None
     endpoint: EndpointDoc | None = None
     database: DatabaseDoc | None = None
+    mongodb: MongodbDoc | None = None
     identity: IdentityDoc | None = None
     catalog: tuple[CatalogDoc, ...] = ()
     secrets: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], SecretDoc] = {}
     jobs: tuple[JobDoc, ...] = ()
+    verify: tuple[VerifyDoc, ...] = ()
     memory: Size
     """What one instance takes (PSS, measured), for the check against the machine."""
     cost: float

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from labctl.model.service import Document, Name
+from labctl.model.service import Document, Name, Profile
 
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,14}$")]
 RoleName = Name
@@ -41,3 +41,52 @@ class TopologyDoc(Document):
     """role → services that its nodes run."""
     services: Annotated[dict[Name, dict[str, Any]], Field(default_factory=dict)]
     """service → settings that override those of the catalogue."""
+    profile: Profile = "full"
+    """How much of it comes up when nothing else is asked for: services of this profile and of
+    those that it holds (support is part of core, core of full)."""
+    add: dict[RoleName, tuple[Name, ...]] = Field(default_factory=dict)
+    """role → further services, whatever the profile; what they need comes along."""
+    drop: tuple[Name, ...] = ()
+    """Services to leave out, whichever role lists them."""
+
+
+class ExtensionDoc(Document):
+    """A topology that differs from another one in what is said here."""
+
+    name: Name
+    description: str
+    extends: str
+    """A shipped topology, or the path of a file, seen from this one."""
+    network: NetworkDoc | None = None
+    nodes: dict[NodeName, NodeDoc] = Field(default_factory=dict)
+    """Further nodes, or the other's nodes with other roles."""
+    roles: dict[RoleName, tuple[Name, ...]] = Field(default_factory=dict)
+    """Further roles, or the other's roles with other services."""
+    services: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """service → settings that override those of the catalogue and of the other topology."""
+    profile: Profile | None = None
+    """As in a topology."""
+    add: dict[RoleName, tuple[Name, ...]] = Field(default_factory=dict)
+    """role → further services, whatever the profile; what they need comes along."""
+    drop: tuple[Name, ...] = ()
+    """Services to leave out, whichever role lists them."""
+
+
+class Choice(Document):
+    """What a person chose of a topology on the command line; kept with the lab."""
+
+    profile: Profile | None = None
+    """The topology's own when left out."""
+    add: dict[str, str | None] = Field(default_factory=dict)
+    """service → the role that gets it; None where it is evident."""
+    drop: tuple[str, ...] = ()
+
+    def then(self, later: Choice) -> Choice:
+        """What is chosen when ``later`` changes some of it: what it does not speak of stays."""
+        add = {name: role for name, role in self.add.items() if name not in later.drop}
+        drop = tuple(n for n in self.drop if n not in later.add and n not in later.drop)
+        return Choice(
+            profile=later.profile or self.profile,
+            add={**add, **later.add},
+            drop=(*drop, *later.drop),
+        )

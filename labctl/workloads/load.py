@@ -74,7 +74,7 @@ class Load:
             **settings(desired.lab, secrets, kind),
         }
         self._path = f"/run/labctl/{self._config['name']}.json"
-        user = desired.instances[_toolbox(desired.lab)].spec.user.partition(":")[0]
+        user = desired.instances[desired.lab.toolbox.name].spec.user.partition(":")[0]
         self._uid = int(user)
         self._lines: list[str] = []
         self._ready = threading.Event()
@@ -171,7 +171,3 @@ def archive() -> bytes:
 
 def _members(lab: Lab, service: str) -> dict[str, dict[str, str]]:
     return {"members": {node.name: node.address for node in lab.services[service].nodes}}
-
-
-def _toolbox(lab: Lab) -> str:
-    return next(i.name for i in lab.instances if i.node == lab.client)

@@ -12,6 +12,7 @@ from labctl.cli import main
 NO_ENGINE = "unix:///nonexistent/engine.sock"
 OTHER_CATALOGUE = {"need-not-met"}
 """Cases that are bad only with the tests' own catalogue."""
+NO_LAB = "there is no lab; 'labctl up three-controller' makes one"
 CASES = [
     path
     for path in sorted((Path(__file__).parent / "topology").glob("*.yml"))
@@ -63,7 +64,7 @@ def test_a_bad_topology_touches_nothing(
             "there is no topology 'nonsense' (shipped: segregated, single, three-controller); "
             "name one of these or the path of a .yml file",
         ),
-        (("status",), 2, "there is no lab; 'labctl up three-controller' makes one"),
+        (("status",), 2, NO_LAB),
         (
             ("status", "--lab", "x"),
             2,
@@ -75,6 +76,27 @@ def test_a_bad_topology_touches_nothing(
             "Invalid value for '--subnet': Octet 300 (> 255) not permitted in '300.1.2.3'; "
             "write it as 198.18.7.0/24 (see 'labctl --help')",
         ),
+        (
+            ("up", "single", "--profile", "everything"),
+            2,
+            "--profile is 'everything', should be one of: support, core, full, auto",
+        ),
+        (
+            ("up", "single", "--without", "mariadb"),
+            2,
+            "--without mariadb: keystone needs it; add '--without keystone', or keep it",
+        ),
+        (
+            ("up", "single", "--with", "mariadbb"),
+            2,
+            "--with mariadbb: no service 'mariadbb'; did you mean 'mariadb'?",
+        ),
+        (
+            ("render", "single", "--profile", "auto"),
+            2,
+            "--profile auto asks a machine, which render does not; name a profile",
+        ),
+        (("move", "keystone", "--to", "c1"), 2, NO_LAB),
         (("frobnicate",), 2, "No such command 'frobnicate'. (see 'labctl --help')"),
         (
             ("kill", "c1", "--for", "soon"),

@@ -8,8 +8,10 @@ from labctl.catalog import load_catalog
 from labctl.documents import load, load_with_source
 from labctl.errors import InputError
 from labctl.model.service import ServiceDoc
-from labctl.model.topology import TopologyDoc
+from labctl.model.topology import Choice, TopologyDoc
 from labctl.resolve import resolve
+from labctl.selection import select
+from labctl.topologies import load_topology
 
 HERE = Path(__file__).parent
 CATALOGUE = HERE.parent / "data" / "catalogue" / "compose"
@@ -37,8 +39,8 @@ def test_topology(case, catalog, monkeypatch):
     monkeypatch.chdir(HERE / "topology")
     path = Path(f"{case}.yml")
     with pytest.raises(InputError) as caught:
-        topology, source = load_with_source(path, TopologyDoc)
-        resolve(topology, catalog, source=source)
+        topology, source = load_topology(path)
+        resolve(select(topology, catalog, Choice(), source), catalog, source=source)
     assert str(caught.value) == expected("topology", case)
 
 

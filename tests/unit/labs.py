@@ -80,7 +80,7 @@ def catalogue(directory: Path, joins: str = "together") -> dict[str, ServiceDoc]
                 }
             ],
         ),
-        "toolbox": service(image="client", user="lab"),
+        "toolbox": service(image="client", user="lab", cost=0.1),
     }
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from labctl.benchmark import report
 from labctl.benchmark.beside import Beside
 from labctl.benchmark.gaps import Trial
-from labctl.benchmark.phases import Phase, longest_steps
-from labctl.benchmark.readings import Cost, Reading, Usage, by_service, cost, ratio, reading
+from labctl.benchmark.phases import Phase, longest_steps, to_ready
+from labctl.benchmark.readings import (
+    Cost,
+    Reading,
+    Spent,
+    Usage,
+    by_service,
+    cost,
+    ratio,
+    reading,
+    spent_until,
+)
 from labctl.benchmark.samples import Gap
+from tests.unit.labs import desired
 
 MIB = report.MIB
 CONTAINERS = {
@@ -66,7 +80,7 @@ def test_memory_counts_the_shims() -> None:
 
 
 def test_up_says_where_the_time_went() -> None:
-    phase = Phase(Cost(12, 30, 20, 1), "", machine(70, engine=5), machine(100, engine=8))
+    phase = Phase(Cost(12, 30, 20, 1), OUT, machine(70, engine=5), machine(100, engine=8))
     figures = report.up(phase, 5.0, SERVICES)
     assert (figures["cpu"], figures["cpu_of_all"]) == (20, 30)
     assert figures["labctl_share"] == 0.05
@@ -87,15 +101,57 @@ def test_on_a_machine_that_was_busy_all_the_while_only_what_is_counted_singly_is
     assert figures["cpu_parts"]["rest"] == 0
 
 
-def test_the_longest_steps_are_read_from_plain_progress() -> None:
-    said = (
-        "   0.1 s  3 steps\n"
-        "   1.4 s  [1/3] create node c1 (1.3 s)\n"
-        "   2.0 s  build: something (9.9 s)\n"
-        "   9.9 s  [2/3] await c1/store (8.5 s)\n"
-        "  10.0 s  [3/3] run store/databases (0.1 s)\n"
-    )
-    assert longest_steps(said, 2) == [("await c1/store", 8.5), ("create node c1", 1.3)]
+STEPS = [
+    {"id": "holder:c1", "title": "create node c1", "seconds": 1.3, "ended": 1.4},
+    {"id": "ready:c1/store", "title": "await c1/store", "seconds": 8.5, "ended": 9.9},
+    {"id": "start:c1/api", "title": "create c1/api", "seconds": 0.4, "ended": 10.0},
+    {"id": "job:store/databases", "title": "run store/databases", "seconds": 0.1, "ended": 10.0},
+]
+OUT = json.dumps({"began": 1000.0, "steps": STEPS})
+
+
+def test_the_longest_steps_come_first() -> None:
+    assert longest_steps(STEPS, 2) == [("await c1/store", 8.5), ("create node c1", 1.3)]
+
+
+def test_what_was_spent_until_a_moment_lies_between_two_readings() -> None:
+    series = [Spent(10.0, {"a": 1.0}), Spent(12.0, {"a": 3.0}), Spent(14.0, {"b": 1.0})]
+    assert spent_until(series, "a", 9.0) == 0.0
+    assert spent_until(series, "a", 11.5) == 2.5
+    assert spent_until(series, "a", 13.0) == 3.0
+    assert spent_until(series, "a", 99.0) == 3.0
+    assert spent_until(series, "b", 13.0) == 0.5
+    assert spent_until([], "a", 1.0) == 0.0
+
+
+def test_an_instance_is_ready_when_its_own_step_ends() -> None:
+    phase = Phase(Cost(12, 30, 20, 1), OUT, machine(70), machine(100))
+    series = [Spent(1000.0, {"1": 0.0, "2": 0.0}), Spent(1020.0, {"1": 10.0, "2": 20.0})]
+    instances = {"c1/store": "1", "c1/api": "2", "c2/other": "3"}
+    assert to_ready(phase, series, instances) == {
+        "c1/store": pytest.approx(4.95),
+        "c1/api": pytest.approx(10.0),
+    }
+
+
+def test_each_service_beside_what_its_document_says(tmp_path: Path) -> None:
+    lab = desired(tmp_path).lab
+    containers = {"c1/store": "1", "c2/store": "2", "c1/api": "3"}
+    figures = report.services(lab, {"c1/store": 2.0, "c2/store": 4.0}, machine(0), containers)
+    assert figures["store"] == {
+        "instances": 2,
+        "cpu_to_ready": 3.0,
+        "cost": 1.0,
+        "pss": 60 * MIB,
+        "memory": 10 << 20,
+    }
+    assert figures["api"]["cpu_to_ready"] is None
+    rows = {what: rest for what, *rest in report._service_rows(figures)}
+    assert rows["  store until ready"] == [
+        "3.00 CPU-s, 60 MiB",
+        "mean of 2; said 1.00 CPU-s, 10 MiB",
+    ]
+    assert rows["  api until ready"][0] == "-, 10 MiB"
 
 
 def test_gaps_are_compared_each_with_its_own_bound() -> None:
@@ -118,14 +174,21 @@ def test_gaps_are_compared_each_with_its_own_bound() -> None:
 
 
 def test_the_table_has_a_row_for_each_figure_that_there_is() -> None:
-    said = "   1.4 s  [1/3] create node c1 (1.3 s)\n"
-    phase = Phase(Cost(12, 30, 20, 1), said, machine(70, engine=5), machine(100, engine=8))
+    phase = Phase(Cost(12, 30, 20, 1), OUT, machine(70, engine=5), machine(100, engine=8))
     document = {
         "machine": report.machine(2, "docker 20.10", 0.5),
         "up": report.up(phase, 5.0, SERVICES),
         "up_again": report.repeated([phase]),
         "status": report.repeated([phase, phase, phase]),
         "memory": report.memory(machine(0), SERVICES),
+        "images": {"node": {"size": 140_000_000, "own": 20_000_000, "seconds": 31.0}},
+        "verify": report.verified(
+            {
+                "passed": True,
+                "seconds": 61.0,
+                "steps": [{"name": "image", "service": "api", "result": "passed", "seconds": 4}],
+            }
+        ),
         "gaps": {"service": report.gap([Trial("c1", Gap(1.2, 900, 100, 1.1), bound=1.05)])},
         "compose": report.compose(Beside(phase, SERVICES, 14.0, phase), 0.5),
     }
@@ -137,6 +200,9 @@ def test_the_table_has_a_row_for_each_figure_that_there_is() -> None:
     assert rows["  labctl's share"][0] == "5.0 %"
     assert rows["  create node c1"][0] == "1.3 s"
     assert rows["memory (PSS)"] == ["136 MiB", "shims 6 MiB of it"]
+    assert rows["image node"] == ["140 MB", "20 MB of its own, built in 31 s"]
+    assert rows["verify"] == ["61.0 s", "passed"]
+    assert rows["  image"] == ["4.0 s", "api: passed"]
     assert rows["gap: HAProxy killed"][0] == "1.20 / 1.20 / 1.20 s"
     assert "down" not in rows
     assert rows["docker compose up --wait"] == [

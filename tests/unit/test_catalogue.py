@@ -16,12 +16,13 @@ from labctl.catalog import load_catalog
 from labctl.documents import load_with_source, read_yaml
 from labctl.engine.port import FileEntry
 from labctl.model.lab import Lab
-from labctl.model.service import ServiceDoc
-from labctl.model.topology import TopologyDoc
+from labctl.model.service import Profile, ServiceDoc
+from labctl.model.topology import Choice, TopologyDoc
 from labctl.paths import data_dir
 from labctl.render import Renderer
 from labctl.resolve import resolve
 from labctl.secrets import make_secret, wanted
+from labctl.selection import select
 
 TOPOLOGIES = ("three-controller", "segregated", "single")
 CATALOGUE = load_catalog()
@@ -32,10 +33,12 @@ def shipped(
     name: str,
     subnet: str = "198.18.7.0/24",
     catalogue: Mapping[str, ServiceDoc] = CATALOGUE,
+    profile: Profile | None = None,
     **settings: dict[str, Any],
 ) -> Lab:
     topology, source = load_with_source(data_dir("topologies") / f"{name}.yml", TopologyDoc)
     topology = topology.model_copy(update={"services": settings})
+    topology = select(topology, catalogue, Choice(profile=profile), source)
     return resolve(topology, catalogue, subnet=IPv4Network(subnet), source=source)
 
 
@@ -75,7 +78,7 @@ def three() -> Rendered:
 
 @pytest.fixture(scope="module", params=TOPOLOGIES)
 def any_lab(request: pytest.FixtureRequest) -> Rendered:
-    return Rendered(shipped(request.param))
+    return Rendered(shipped(request.param, profile="full"))
 
 
 def test_no_secret_is_in_a_command_or_an_environment(any_lab: Rendered) -> None:
@@ -91,18 +94,20 @@ def test_a_file_with_a_secret_is_for_its_owner_only(any_lab: Rendered) -> None:
 
 def test_json_for_the_jobs_is_json(any_lab: Rendered) -> None:
     documents = [f for (_, path), f in any_lab.files.items() if path.endswith(".json")]
-    assert len(documents) == 3
+    assert len(documents) >= 3
     assert all(json.loads(file.data) for file in documents)
 
 
 def test_haproxy_serves_on_the_virtual_ip_and_its_own_pages_on_the_node(three: Rendered) -> None:
     config = three.text("c2/haproxy", "/etc/haproxy/haproxy.cfg")
-    assert re.findall(r"^ +bind (\S+)$", config, re.M) == [
-        "198.18.7.12:8405",
-        "198.18.7.12:8404",
-        "198.18.7.250:3306",
-        "198.18.7.250:5000",
-    ]
+    own, shared = (
+        re.findall(r"^ +bind 198.18.7.12:(\S+)$", config, re.M),
+        sorted(int(port) for port in re.findall(r"^ +bind 198.18.7.250:(\S+)$", config, re.M)),
+    )
+    endpoints = [s.doc.endpoint for s in three.lab.services.values() if s.doc.endpoint]
+    assert own == ["8405", "8404"]
+    assert shared == sorted(endpoint.port for endpoint in endpoints)
+    assert len(re.findall("^ +bind ", config, re.M)) == len(own) + len(shared)
     assert f"stats auth labctl:{three.secrets['haproxy.stats']}" in config
 
 
@@ -233,7 +238,7 @@ def test_a_new_service_is_registered_by_its_data_alone() -> None:
     rendered = Rendered(replace(lab, services={**lab.services, "glance": service}))
     databases = json.loads(rendered.text("mariadb/databases", "/etc/labctl/databases.json"))
     bootstrap = json.loads(rendered.text("keystone/bootstrap", "/etc/labctl/bootstrap.json"))
-    assert [d["name"] for d in databases["databases"]] == ["keystone", "glance"]
+    assert [d["names"] for d in databases["databases"]] == [["keystone"], ["glance"]]
     assert bootstrap["users"][0]["password"] == rendered.secrets["glance.identity"]
     assert [e["url"] for e in bootstrap["catalog"]] == [
         "http://198.18.7.250:5000/v3",

@@ -39,6 +39,16 @@ def test_privileges_may_be_gained_only_when_the_spec_says_so() -> None:
     assert config(spec)["HostConfig"]["SecurityOpt"] == list(option)
 
 
+def test_system_paths_may_be_opened() -> None:
+    """What Docker's command line and Compose call an option is none to either engine."""
+    spec = ContainerSpec("a", "a:1", {}, security_opt=("systempaths=unconfined",))
+    docker, podman = (config(spec, kind)["HostConfig"] for kind in ("docker", "podman"))
+    assert docker["SecurityOpt"] == ["no-new-privileges"]
+    assert (docker["MaskedPaths"], docker["ReadonlyPaths"]) == ([], [])
+    assert podman["SecurityOpt"] == ["no-new-privileges", "unmask=ALL"]
+    assert "MaskedPaths" not in config(NODE)["HostConfig"]
+
+
 @pytest.mark.parametrize(
     ("kind", "api", "at_endpoint"),
     [("docker", (1, 41), False), ("docker", (1, 44), True), ("podman", (1, 41), True)],

@@ -133,8 +133,31 @@ def test_what_dies_is_named_with_its_log_and_what_waits(
         run(fake, wanted)
     assert str(raised.value) == (
         "c2/store ended with exit code 3; its log ends:\n  cannot open the database\n"
-        "not done because of it: create c1/api, create c2/api, create c3/api"
+        "not started, because it waits for this: api"
     )
+
+
+def test_what_does_not_listen_is_missed_too(
+    fake: LabEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``ready: running`` is no question that can go unanswered."""
+    monkeypatch.setattr("labctl.execute.CHECK_SECONDS", 0.01)
+    wanted = desired(tmp_path)
+    probes = {name: probe for name, probe in wanted.probes.items() if "api" not in name}
+    fake.dies = {"small-c3-api"}
+    with pytest.raises(LabError) as raised:
+        run(fake, replace(wanted, probes=probes))
+    assert str(raised.value) == (
+        "c3/api ended with exit code 3; its log ends:\n  cannot open the database"
+    )
+
+
+def test_what_was_running_is_missed_as_well(fake: LabEngine, wanted: Desired) -> None:
+    run(fake, wanted)
+    fake.end("small-c1-api", 7, "out of memory\n")
+    with pytest.raises(LabError, match="c1/api ended with exit code 7"):
+        Executor(fake, wanted, Plan({}), (), Recorder()).run()
+    Executor(fake, wanted, Plan({}), (), Recorder(), only={"c2/api"}).run()
 
 
 def test_what_never_answers_is_named_with_how_long(
@@ -176,3 +199,50 @@ def test_a_failure_is_finished_by_the_next_run(fake: LabEngine, wanted: Desired)
 def test_foreign_things_are_not_seen(fake: LabEngine, wanted: Desired) -> None:
     fake.create_network(Network("other", "198.18.77.0/24", "x", {LABEL: "other"}))
     assert observe(fake, wanted) == Observed(images=frozenset(IMAGES.values()) - {""})
+
+
+def test_a_failed_step_lists_what_waits_and_what_was_not_begun(
+    fake: LabEngine, wanted: Desired
+) -> None:
+    fake.failures["start", "small-c1-store"] = EngineError("cannot start it: disk full")
+    with pytest.raises(EngineError) as raised:
+        run(fake, wanted)
+    assert str(raised.value) == (
+        "cannot start it: disk full\n"
+        "not started, because it waits for this: c2/store, c3/store, api, "
+        "job store/databases, job api/schema"
+    )
+
+
+def test_no_more_start_at_a_time_than_the_machine_can_carry(
+    fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labctl.execute.STARTING", 1)
+    monkeypatch.setattr("labctl.execute.UNASKED", 0.01)
+    monkeypatch.setattr("labctl.execute.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    finished = run(fake, wanted)
+    order = [step for step in finished if step.endswith("/api") and "/" in step]
+    api = [step.partition(":")[0] for step in order if step != "ready:api"]
+    assert api == ["start", "ready"] * 3
+
+
+def test_what_takes_long_holds_nobody_up(
+    fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may wait for one that is not started yet."""
+    monkeypatch.setattr("labctl.execute.STARTING", 1)
+    monkeypatch.setattr("labctl.execute.GRACE", 0.01)
+    monkeypatch.setattr("labctl.execute.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    fake.mute = {"c1/api", "c2/api", "c3/api"}
+
+    def unmute() -> None:
+        while sum("-api" in c.name for c in fake.containers("small")) < 4:  # and its job
+            pass
+        fake.mute = set()
+
+    other = threading.Thread(target=unmute, daemon=True)
+    other.start()
+    run(fake, wanted)
+    other.join(5)

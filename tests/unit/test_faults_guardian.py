@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from labctl import faults
+from labctl import faults, locks
 from labctl.engine import choose
 from labctl.errors import EngineError
 from labctl.faults import Target, guardian, journal, lease
@@ -70,7 +70,7 @@ def test_it_leaves_at_once_when_there_is_nothing(world: World, clock: Clock) -> 
 
 def test_there_is_only_one(world: World, clock: Clock) -> None:
     inject(world, "c1", 5)
-    with journal.claim(journal.directory("small") / lease.LOCK, wait=False):
+    with locks.claim(journal.directory("small") / lease.LOCK, wait=False):
         assert guardian.watch("small", "fake://") == 0
     assert clock.naps == []
 
@@ -98,6 +98,6 @@ def test_it_is_summoned_once(world: World, monkeypatch: pytest.MonkeyPatch) -> N
     folder = journal.directory("small")
     argv = [sys.executable, "-m", "labctl.faults.guardian", "small", "fake://"]
     assert spawned == [(argv, folder / "guardian.log")]
-    with journal.claim(folder / lease.LOCK, wait=False):
+    with locks.claim(folder / lease.LOCK, wait=False):
         lease.summon("small", "fake://")
     assert len(spawned) == 1

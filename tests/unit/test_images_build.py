@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -57,7 +58,18 @@ def test_an_image_stands_on_the_base_and_tells_its_versions(builder: Builder) ->
         "nftables": "1.0.6-2",
         "procps": "2:4.0.2-3",
     }
+    assert float(image.labels["labctl.seconds"]) >= 0
     assert builder.dockerfiles[tag] == f"FROM {tag}-unlabelled\n"
+
+
+def test_figures_are_of_the_image_and_of_what_it_adds(builder: Builder) -> None:
+    assert images.figures(builder, "zed", ["node"]) == {}
+    images.build(builder, "zed", "node")
+    figures = images.figures(builder, "zed", ["node", "client"])
+    assert list(figures) == ["node"]
+    assert figures["node"]["size"] == 1 << 20
+    assert figures["node"]["own"] == 0
+    assert figures["node"]["seconds"] is not None
 
 
 def test_nothing_is_left_of_a_build_but_the_image_and_its_base(builder: Builder) -> None:
@@ -78,6 +90,32 @@ def test_the_base_is_built_once_for_all(builder: Builder) -> None:
     images.build_all(builder, "zed")
     tag = base.base_definition("zed").tag
     assert [name for method, name in builder.calls if (method, name) == ("build", tag)] == [tag]
+
+
+def test_two_at_once_build_it_once(builder: Builder) -> None:
+    """As two processes do: the lock is not of this one."""
+    tag = images.image_tags("zed")["node"]
+    lines: list[str] = []
+    held, go = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with images._alone("node", lines.append):
+            held.set()
+            go.wait(5)
+            builder.add_image(tag, {"labctl.image": "node"})
+
+    first = threading.Thread(target=other)
+    first.start()
+    assert held.wait(5)
+    second = threading.Thread(target=images.build, args=(builder, "zed", "node", lines.append))
+    second.start()
+    while not lines:
+        second.join(0.01)
+    go.set()
+    first.join()
+    second.join()
+    assert lines == ["another labctl builds image node: waiting for it"]
+    assert not [call for call in builder.calls if call[0] == "build"]
 
 
 def test_only_the_wanted_roles_are_built(builder: Builder) -> None:

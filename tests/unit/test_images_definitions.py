@@ -160,3 +160,30 @@ def test_sources_are_chosen_without_being_read(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(downloads.Source, "read", read)
     images.image_tags("zed")
+
+
+def test_a_user_of_one_image_is_made_first_and_known_to_all(directory: Path) -> None:
+    before = images.image_tags("zed")
+    (directory / "network" / "image.yml").write_text("base: openstack\nusers: {barbican: 950}\n")
+    after = images.image_tags("zed")
+    assert {role for role in before if before[role] != after[role]} == {"network"}
+    lines = definitions.definition("network", "zed").dockerfile.splitlines()
+    made = next(number for number, line in enumerate(lines) if line.startswith("FROM ")) + 1
+    assert lines[made].startswith("RUN groupadd --system --gid 950 barbican && useradd ")
+    assert definitions.user_ids()["barbican"] == 950
+    assert definitions.user_ids()["lab"] == 908
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ("barbican: 908", "users.barbican: the id 908 is taken by lab; see "),
+        ("lab: 950", "users.lab: has another id too; see "),
+        ("barbican: 1000", "users.barbican: is 1000, should be a whole number, at least 900"),
+    ],
+)
+def test_ids_of_users_are_their_own(directory: Path, user: str, said: str) -> None:
+    (directory / "network" / "image.yml").write_text(f"base: openstack\nusers: {{{user}}}\n")
+    with pytest.raises(InputError) as caught:
+        definitions.user_ids()
+    assert said in str(caught.value)

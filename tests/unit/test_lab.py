@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labctl import lab, store
+from labctl import fit, lab, request, store
 from labctl.engine.port import LABEL, Network
 from labctl.errors import EngineError, InputError, LabError
 from labctl.probe import Answer
@@ -31,19 +31,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def record(topology: str = "single", **request: object) -> store.Record:
-    return lab.request_record(lab.Request(topology, **request), list)  # type: ignore[arg-type]
+def record(topology: str = "single", **asked: object) -> store.Record:
+    return request.request_record(request.Request(topology, **asked), list)  # type: ignore[arg-type]
 
 
 def test_the_first_free_subnet() -> None:
     taken = ["198.18.0.0/24", "198.18.1.0/30", "172.17.0.0/16"]
-    assert lab.free_subnet(taken) == IPv4Network("198.18.2.0/24")
+    assert request.free_subnet(taken) == IPv4Network("198.18.2.0/24")
 
 
 def test_recorded_labs_keep_their_subnet() -> None:
     store.save(record())
-    assert lab.free_subnet([]) == IPv4Network("198.18.1.0/24")
-    again = lab.request_record(lab.Request("single"), lambda: ["198.18.0.0/24"])
+    assert request.free_subnet([]) == IPv4Network("198.18.1.0/24")
+    again = request.request_record(request.Request("single"), lambda: ["198.18.0.0/24"])
     assert again.subnet == IPv4Network("198.18.0.0/24")
 
 
@@ -76,14 +76,15 @@ def refused(engine: FakeEngine, kind: type[Exception], home: Path) -> str:
 
 
 def test_too_little_memory(home: Path) -> None:
-    said = refused(FakeEngine(info=replace(INFO, memory=100 << 20)), InputError, home)
-    assert "GiB" in said
+    said = refused(FakeEngine(info=replace(INFO, memory=100 << 20)), EngineError, home)
+    assert said.startswith("topology 'single', profile support, needs ")
+    assert said.endswith(" GiB of memory and 0.1 GiB is available: no profile of it fits")
 
 
 def test_too_little_disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab, "DISK_TO_BUILD", 1 << 60)
+    monkeypatch.setattr(fit, "DISK_SPARE", 1 << 60)
     said = refused(FakeEngine(info=replace(INFO, root_dir=str(home))), EngineError, home)
-    assert "MiB needed: make room ('labctl images prune'" in said
+    assert f" GiB is free in {home}: no profile of it fits" in said
 
 
 def test_a_subnet_that_the_engine_uses(home: Path) -> None:

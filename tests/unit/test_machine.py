@@ -56,7 +56,7 @@ def test_without_a_node_image_the_kernel_is_unknown(monkeypatch: pytest.MonkeyPa
         ({"version": "4.2.0", "kind": "podman"}, "engine", False),
         ({"version": "4.3.1", "kind": "podman"}, "engine", True),
         ({"version": "28.0", "rootless": True}, "engine", None),
-        ({"memory": 2 << 30}, "memory", False),
+        ({"memory": 1 << 30}, "memory", False),
         ({"cpus": 1}, "processors", None),
         ({"root_dir": "/nonexistent/x"}, "disk", None),
     ],
@@ -66,6 +66,12 @@ def test_what_is_not_enough(
 ) -> None:
     engine = FakeEngine(info=replace(INFO, **changes))  # type: ignore[arg-type]
     assert found(monkeypatch, engine)[name].ok is ok
+
+
+def test_the_largest_profile_that_fits_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(info=replace(INFO, memory=3 << 30))
+    detail = found(monkeypatch, engine)["memory"].detail
+    assert detail.startswith("3.0 GiB: three-controller fits with profile support (support ")
 
 
 def test_no_engine_is_a_finding_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

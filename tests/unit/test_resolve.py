@@ -1,4 +1,4 @@
-"""From a topology and the catalogue to a lab: choices, order, settings, memory."""
+"""From a topology and the catalogue to a lab: choices, order, settings."""
 
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -12,7 +12,7 @@ from labctl.errors import InputError
 from labctl.model.order import circle, service_order
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.resolve import check_memory, memory_bytes, resolve
+from labctl.resolve import resolve
 
 DATA = Path(__file__).parents[1] / "data"
 TEXT = """
@@ -177,33 +177,6 @@ class TestNames:
             "characters of at most 63; use a name of at most 16"
         )
         assert resolve(topology(nodes=nodes, roles=roles), long, name="x" * 16).name == "x" * 16
-
-
-class TestMemory:
-    def test_sum(self, catalog):
-        each = 1024 + 64 + 256 + 64 + 64
-        lab = resolve(topology(), catalog)
-        assert memory_bytes(lab) == (3 * each + 16 + 4 * 3) << 20
-
-    def test_enough(self, catalog):
-        lab = resolve(topology(), catalog)
-        check_memory(lab, memory_bytes(lab))
-
-    @pytest.mark.parametrize(
-        ("name", "advice"),
-        [
-            ("small", "use the smaller topology 'single'"),
-            ("single", "take services out of its roles"),
-        ],
-    )
-    def test_too_little(self, catalog, name, advice):
-        lab = resolve(topology(name=name), catalog)
-        with pytest.raises(InputError) as caught:
-            check_memory(lab, 2 << 30)
-        assert str(caught.value) == (
-            f"topology '{name}' needs 4.3 GiB of memory and 2.0 GiB is available; "
-            f"free some, or {advice}"
-        )
 
 
 class TestOrder:

@@ -9,7 +9,7 @@ import pytest
 from labctl.catalog import load_catalog
 from labctl.documents import load, read_yaml
 from labctl.errors import InputError
-from labctl.model.service import SecretDoc
+from labctl.model.service import MongodbDoc, SecretDoc
 from labctl.model.topology import TopologyDoc
 from labctl.resolve import resolve
 from labctl.secrets import draw, keep, make_secret, wanted
@@ -37,6 +37,14 @@ def test_wanted_are_the_declared_and_those_of_database_and_identity():
         "keystone.database": "password",
         "keystone.identity": "password",
     }
+
+
+def test_a_user_of_the_document_store_has_a_password():
+    catalog = load_catalog(DATA / "catalogue" / "compose")
+    store = MongodbDoc(user="notes", databases=("notes",))
+    catalog = {**catalog, "keystone": catalog["keystone"].model_copy(update={"mongodb": store})}
+    lab = resolve(load(DATA / "topology.yml", TopologyDoc), catalog)
+    assert wanted(lab)["keystone.mongodb"] == SecretDoc()
 
 
 def test_made_once_and_kept_when_more_are_wanted(tmp_path):

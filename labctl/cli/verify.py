@@ -1,0 +1,149 @@
+"""The command that uses a lab for real: verify."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from labctl.cli.options import EngineOption, JsonOption, LabOption, reach
+
+if TYPE_CHECKING:
+    from labctl.verify.choice import Step
+    from labctl.verify.run import StepReport
+
+_COLOURS = {"passed": "green", "failed": "bold red", "not run": "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: labctl verify --step server --step volume")(verify)
+
+
+def verify(
+    steps: Annotated[
+        list[str] | None,
+        typer.Option("--step", "-s", metavar="NAME", help="Only this, and what it needs."),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave what the steps make: servers, volumes and so on.")
+    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Say which steps there are.")] = False,
+    lab: LabOption = None,
+    as_json: JsonOption = False,
+    engine: EngineOption = None,
+) -> None:
+    """Use every service of a lab as its users do, through the virtual IP.
+
+    Exit code 0 when every step passed. What the steps make is removed in the end. Evidence, times
+    and files are kept in the lab's reports.
+    """
+    from labctl import lab as labs
+    from labctl.cli import show
+    from labctl.verify.choice import choose
+    from labctl.verify.run import verify as run
+
+    if listed:
+        _list(choose(labs.current(lab).lab, steps or ()), as_json=as_json)
+        return
+    driver, prepared = reach(engine, lab)
+    chosen = choose(prepared.lab, steps or ())
+    with _Lines(Console(stderr=as_json, highlight=False)) as watcher:
+        report = run(driver, prepared.desired, chosen, watcher, keep=keep)
+    if as_json:
+        show.as_json(report)
+    counts = [step["result"] for step in report["steps"]]
+    parts = [f"{counts.count(kind)} {kind}" for kind in _COLOURS if kind in counts]
+    watcher.note(f"lab {report['lab']}: {', '.join(parts) or 'no steps'}")
+    if not report["passed"]:
+        raise typer.Exit(1)
+
+
+def _list(chosen: Sequence[Step], *, as_json: bool) -> None:
+    from labctl.cli import show
+
+    if as_json:
+        show.as_json(
+            [{"service": step.service, **step.doc.model_dump(mode="json")} for step in chosen]
+        )
+        return
+    show.table(
+        ["step", "what", "needs", "services"],
+        [
+            (step.name, step.doc.description, ", ".join(step.doc.needs), ", ".join(step.proves))
+            for step in chosen
+        ],
+    )
+
+
+class _Lines:
+    """A line for each step that ends, with its evidence; on a terminal also what runs now."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._running: dict[str, float] = {}
+        self._said: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+        self._status = console.status("") if console.is_terminal else None
+
+    def __enter__(self) -> _Lines:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def begun(self, steps: Sequence[Step]) -> None:
+        """Say how many."""
+        self.note(f"{len(steps)} steps")
+
+    def started(self, step: str) -> None:
+        """Show it while it runs."""
+        self._running[step] = time.monotonic()
+        self._refresh()
+
+    def said(self, step: str, text: str) -> None:
+        """Keep it for the step's line."""
+        self._said.setdefault(step, []).append(text)
+
+    def ended(self, report: StepReport) -> None:
+        """The step's line, its evidence, and where to look if it failed."""
+        self._running.pop(report["name"], None)
+        result = Text(f"{report['result']:<8}", style=_COLOURS[report["result"]])
+        what = f"{report['name']}: {report['description']}"
+        seconds = f" ({report['seconds']:.1f} s)" if report["result"] != "not run" else ""
+        self._line(Text.assemble(result, what, seconds))
+        for text in self._said.pop(report["name"], []):
+            self._line(Text(f"         {text}", style="dim"))
+        if report["result"] == "failed":
+            self._line(Text(f"         {report['failed_service']}: {report['error']}", style="red"))
+            for command in report["logs"]:
+                self._line(Text(f"         see {command}"))
+        elif report["error"]:
+            self._line(Text(f"         because {report['error']}"))
+        self._refresh()
+
+    def note(self, text: str) -> None:
+        """A line."""
+        self._line(Text(text))
+
+    def _line(self, text: Text) -> None:
+        at = f"{time.monotonic() - self._began:6.1f} s  "
+        with self._lock:
+            if self._console.is_terminal:
+                self._console.print(Text.assemble((at, "dim"), text))
+            else:
+                self._console.file.write(f"{at}{text.plain}\n")
+                self._console.file.flush()
+
+    def _refresh(self) -> None:
+        if self._status:
+            self._status.update(", ".join(self._running) or "waiting")
