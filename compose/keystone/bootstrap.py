@@ -88,24 +88,46 @@ def role(name: str) -> str:
     return str(PROVIDERS.role_api.create_role(reference["id"], reference)["id"])
 
 
+def account(name: str, password: str, domain: str) -> str:
+    """The id of a user with this password, who is made if there is none."""
+    identity = PROVIDERS.identity_api
+    found = identity.list_users(hints=filtered(name=name, domain_id=domain))
+    if not found:
+        fields = {"name": name, "domain_id": domain, "enabled": True, "password": password}
+        return str(identity.create_user(fields)["id"])
+    user = str(found[0]["id"])
+    try:
+        identity.driver.authenticate(user, password)
+    except AssertionError:
+        identity.update_user(user, {"password": password})
+    return user
+
+
 def make_user(user: Reference, domain: str) -> None:
     """A service user with its password and its roles in its project."""
-    identity, assignment = PROVIDERS.identity_api, PROVIDERS.assignment_api
-    fields = {"name": user["name"], "domain_id": domain, "enabled": True}
-    found = identity.list_users(hints=filtered(name=user["name"], domain_id=domain))
-    if not found:
-        reference = identity.create_user({**fields, "password": user["password"]})
-    else:
-        reference = found[0]
-        try:
-            identity.driver.authenticate(reference["id"], user["password"])
-        except AssertionError:
-            identity.update_user(reference["id"], {"password": user["password"]})
+    assignment = PROVIDERS.assignment_api
+    reference = account(user["name"], user["password"], domain)
     place = project(user["project"], domain)
-    held = assignment.get_roles_for_user_and_project(reference["id"], place)
+    held = assignment.get_roles_for_user_and_project(reference, place)
     for name in user["roles"]:
         if (wanted := role(name)) not in held:
-            assignment.add_role_to_user_and_project(reference["id"], place, wanted)
+            assignment.add_role_to_user_and_project(reference, place, wanted)
+
+
+def make_domain(domain: Reference) -> None:
+    """A domain of a service's own, with a user who may administer it."""
+    resource, assignment = PROVIDERS.resource_api, PROVIDERS.assignment_api
+    found = resource.list_domains(filtered(name=domain["name"]))
+    if found:
+        place = str(found[0]["id"])
+    else:
+        place = uuid.uuid4().hex
+        resource.create_domain(place, {"id": place, "name": domain["name"], "enabled": True})
+    user = account(domain["admin"], domain["password"], place)
+    held = {grant["id"] for grant in assignment.list_grants(user_id=user, domain_id=place)}
+    for name in domain["roles"]:
+        if (wanted := role(name)) not in held:
+            assignment.create_grant(wanted, user_id=user, domain_id=place)
 
 
 def main() -> None:
@@ -118,6 +140,10 @@ def main() -> None:
     project("service", domain)
     for entry in document["catalog"]:
         register(entry, document["region"])
+    for name in document["roles"]:
+        role(name)
+    for each in document["domains"]:
+        make_domain(each)
     for user in document["users"]:
         make_user(user, domain)
     names = ", ".join(entry["name"] for entry in document["catalog"])

@@ -17,6 +17,7 @@ import yaml
 from labctl import paths, secrets
 from labctl.catalog import load_catalog
 from labctl.composefile import compose
+from labctl.definitions import roles
 from labctl.desired import Desired, desire
 from labctl.documents import load_with_source, read_yaml
 from labctl.model.topology import TopologyDoc
@@ -26,7 +27,6 @@ from labctl.resolve import resolve
 from labctl.steps import Observed
 
 HERE = Path(__file__).parent / "expected"
-ROLES = ("node", "client", "controller", "database", "loadbalancer", "messaging")
 
 
 def desired(name: str) -> Desired:
@@ -38,7 +38,7 @@ def desired(name: str) -> Desired:
     )
     values = {name: f"<{name}>" for name in secrets.wanted(lab)}
     users = read_yaml(paths.data_dir("images") / "users.yml")
-    images = {role: f"labctl/{role}:zed" for role in ROLES}
+    images = {role: f"labctl/{role}:zed" for role in roles()}
     return desire(lab, Renderer(lab, values, users, catalogue), images, ("parent", "host"))
 
 
