@@ -8,13 +8,13 @@ PYTEST := $(BIN)/pytest
 # The containers' clean-up helper of testcontainers would have to be pulled; tests clean up.
 export TESTCONTAINERS_RYUK_DISABLED = true
 
-.PHONY: up down setup engine images check lint unit test test-podman benchmark clean help
+.PHONY: up down setup engine images check lint unit test test-full test-podman benchmark clean help
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-up: engine ## Set up what is missing and bring the three-controller lab up
-	$(BIN)/labctl up three-controller
+up: engine ## Set up what is missing and bring up as much of the three-controller lab as fits here
+	$(BIN)/labctl up three-controller --profile auto
 
 down: setup ## Take the three-controller lab down
 	$(BIN)/labctl down --lab three-controller
@@ -48,11 +48,16 @@ unit: setup
 	$(PYTEST) -q tests/unit tests/golden tests/errors tests/contract
 
 test: export LABCTL_ENGINE = docker
-test: check ## All tests, those on real labs on Docker included
+test: check ## All tests on the support tier, those on real labs on Docker included
 	$(BIN)/labctl doctor --fix
 	$(BIN)/labctl images build
 	$(PYTEST) -v --engines docker tests/contract
-	$(PYTEST) -v tests/lab tests/chaos
+	$(PYTEST) -v tests/lab
+	$(PYTEST) -v tests/chaos
+
+test-full: export LABCTL_ENGINE = docker
+test-full: images ## The whole table used for real, and each row without one instance: 16 GiB of memory
+	$(PYTEST) -v tests/full
 
 test-podman: export LABCTL_ENGINE = podman
 test-podman: setup ## The contract suite and the support tier on Podman

@@ -9,7 +9,9 @@ import pytest
 
 from labctl import faults, lab
 from labctl.engine.choose import connect
+from labctl.model.topology import Choice
 from labctl.probe import Answer
+from labctl.request import Request, request_record
 from labctl.steps import Plan, Step
 from tests.chaos.ground import Ground
 
@@ -37,7 +39,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABCTL_HOME", str(tmp_path_factory.mktemp("home")))
         engine = connect()
-        record = lab.request_record(lab.Request("three-controller", name=NAME), engine.subnets)
+        choice = Choice(profile="support")
+        request = Request("three-controller", name=NAME, choice=choice)
+        record = request_record(request, engine.subnets)
         prepared = lab.prepare(record)
         try:
             lab.up(engine, prepared, Quiet())

@@ -28,9 +28,9 @@ def labctl(tmp_path_factory: pytest.TempPathFactory) -> Labctl:
 
 @pytest.fixture(scope="session")
 def lab(labctl: Labctl, driver: Engine) -> Iterator[str]:
-    """A healthy three-controller lab; nothing of it is left in the end."""
+    """A healthy three-controller lab with the support tier; nothing of it is left in the end."""
     labctl("down", "--lab", NAME)
-    labctl("up", "three-controller", "--name", NAME)
+    labctl("up", "three-controller", "--name", NAME, "--profile", "support")
     yield NAME
     labctl("down", "--lab", NAME)
     assert remains(driver, NAME) == []

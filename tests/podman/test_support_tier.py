@@ -33,7 +33,7 @@ def labctl(tmp_path_factory: pytest.TempPathFactory) -> Labctl:
 def lab(labctl: Labctl, podman: Engine) -> Iterator[str]:
     labctl("images", "build", timeout=1800)
     labctl("down", "--lab", NAME)
-    labctl("up", "three-controller", "--name", NAME)
+    labctl("up", "three-controller", "--name", NAME, "--profile", "support")
     yield NAME
     labctl("down", "--lab", NAME)
     assert remains(podman, NAME) == []
