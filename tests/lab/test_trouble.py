@@ -111,7 +111,7 @@ def test_a_service_that_dies_is_named_with_its_log(
     assert "labctl: c1/mariadb ended with exit code" in said.err
     assert "its log ends:" in said.err
     assert "requires innodb_buffer_pool_size" in said.err
-    assert "not done because of it:" in said.err
+    assert "not started, because it waits for this: " in said.err
 
 
 def test_no_engine(labctl: Labctl) -> None:
