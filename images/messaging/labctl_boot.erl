@@ -1,10 +1,10 @@
-%% Boots RabbitMQ and, meanwhile, keeps Erlang's `global' from waiting for ever.
+%% Boots RabbitMQ, and keeps Erlang's `global' from waiting for ever.
 %%
-%% A node that comes back before the others noticed that it was gone (its power returned within
-%% net_ticktime) may boot no further: `global' waits for a peer that still answers the node's
-%% former connection. RabbitMQ 3.10.8 knows this and fakes nodedown and nodeup, but in words that
-%% `global' no longer understands since Erlang 25.1 (rabbitmq-server issue 6034, mended upstream
-%% in 3.10.9 and not in Debian 12): here they are said in today's words.
+%% A node that comes back before all others noticed that it was gone (its power returned within
+%% net_ticktime, or it paused in a minority) may start no further: `global' waits for a peer that
+%% still answers the node's former connection. RabbitMQ 3.10.8 knows this and fakes nodedown and
+%% nodeup, but in words that `global' no longer understands since Erlang 25.1 (rabbitmq-server issue
+%% 6034, mended upstream in 3.10.9 and not in Debian 12): here they are said in today's words.
 -module(labctl_boot).
 -export([boot/0]).
 
@@ -14,21 +14,20 @@
 
 %% Instead of `rabbit:boot/0' (RABBITMQ_BOOT_MODULE).
 boot() ->
-    Booting = self(),
-    spawn(fun() -> watch(monitor(process, Booting), #{}) end),
+    spawn(fun() -> watch(#{}) end),
     rabbit:boot().
 
-%% Look every INTERVAL until the boot is over. `Seen': attempt => how often it was seen.
-watch(Monitor, Seen) ->
-    receive
-        {'DOWN', Monitor, process, _, _} -> ok
-    after ?INTERVAL ->
-        Again = maps:from_list([{A, maps:get(A, Seen, 0) + 1} || A <- attempts()]),
-        maps:foreach(fun mend/2, Again),
-        case rabbit:is_running() of
-            true -> ok;
-            false -> watch(Monitor, maps:filter(fun(_, N) -> N < ?PATIENCE end, Again))
-        end
+%% Look while RabbitMQ does not run: it boots, or begins again after a minority's pause.
+%% `Seen': attempt => how often it was seen.
+watch(Seen) ->
+    timer:sleep(?INTERVAL),
+    case rabbit:is_running() of
+        true ->
+            watch(#{});
+        false ->
+            Again = maps:from_list([{A, maps:get(A, Seen, 0) + 1} || A <- attempts()]),
+            maps:foreach(fun mend/2, Again),
+            watch(maps:filter(fun(_, N) -> N < ?PATIENCE end, Again))
     end.
 
 %% The synchronisations with peers that are under way: {peer, tag}.
