@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -19,22 +18,20 @@ ROOT = "root"
 LEAN = ("doc", "man", "info", "locale")
 """Directories of /usr/share that a bootstrapped file system goes without."""
 
-_one_at_a_time = threading.Lock()
-
 
 def ensure_base(engine: Engine, release: str, report: Callable[[str], None]) -> str:
     """The base image's tag; it is made when the engine does not have it.
 
-    EngineError when no registry has the named image and no bootstrap program is installed.
+    Callers see to it that nobody else makes it meanwhile (see ``images``). EngineError when no
+    registry has the named image and no bootstrap program is installed.
     """
     tag = base_definition(release).tag
-    with _one_at_a_time:
-        if engine.image(tag) is None:
-            root = _root_image(engine, release, report)
-            context = base_definition(release, root).context({})
-            labels = {"labctl.image": BASE, "labctl.release": release}
-            for line in engine.build(context, tag, labels):
-                report(line)
+    if engine.image(tag) is None:
+        root = _root_image(engine, release, report)
+        context = base_definition(release, root).context({})
+        labels = {"labctl.image": BASE, "labctl.release": release}
+        for line in engine.build(context, tag, labels):
+            report(line)
     return tag
 
 
