@@ -8,7 +8,7 @@ PYTEST := $(BIN)/pytest
 # The containers' clean-up helper of testcontainers would have to be pulled; tests clean up.
 export TESTCONTAINERS_RYUK_DISABLED = true
 
-.PHONY: up down setup engine images check lint unit test test-full test-podman benchmark clean help
+.PHONY: up down setup engine images check lint unit test test-support test-full chaos test-podman benchmark clean help
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -48,16 +48,21 @@ unit: setup
 	$(PYTEST) -q tests/unit tests/golden tests/errors tests/contract
 
 test: export LABCTL_ENGINE = docker
-test: check ## All tests on the support tier, those on real labs on Docker included
-	$(BIN)/labctl doctor --fix
-	$(BIN)/labctl images build
+test: check test-support test-full ## All tests, those on real labs on Docker included
+
+test-support: export LABCTL_ENGINE = docker
+test-support: images ## The engine's contract, labs of the support tier, and faults in them
 	$(PYTEST) -v --engines docker tests/contract
 	$(PYTEST) -v tests/lab
-	$(PYTEST) -v tests/chaos
+	$(PYTEST) -v --durations=0 tests/chaos
 
 test-full: export LABCTL_ENGINE = docker
-test-full: images ## The whole table used for real, and each row without one instance: 16 GiB of memory
-	$(PYTEST) -v tests/full
+test-full: images ## As much of the table as fits here, used for real and each row without one instance
+	$(PYTEST) -v --durations=20 tests/full
+
+chaos: export LABCTL_ENGINE = docker
+chaos: images ## Every scenario that fits here, and labs that are wrong on purpose (some three hours)
+	$(PYTEST) -v --durations=0 tests/library
 
 test-podman: export LABCTL_ENGINE = podman
 test-podman: setup ## The contract suite and the support tier on Podman

@@ -89,6 +89,8 @@ class Actions:
         if action == "unpause":
             self._engine.unpause(name)
             return
+        if action == "restart":
+            self._engine.stop(name, unit.spec.stop_seconds)
         if action == "create":
             for mount in unit.spec.volumes:
                 self._engine.create_volume(mount.volume, self._volume_labels())

@@ -9,6 +9,7 @@ from pathlib import Path
 from labctl.definitions import user_ids
 from labctl.documents import load_with_source, shown
 from labctl.errors import InputError
+from labctl.model import clock
 from labctl.model.order import circle, step_circle
 from labctl.model.service import FileDoc, ProbeDoc, ServiceDoc
 from labctl.model.source import Place, Source, suggestion
@@ -97,6 +98,8 @@ class _Checks:
     def _check_images(self, name: str, doc: ServiceDoc) -> None:
         places: list[tuple[Place, str | None]] = [(("image",), doc.image)]
         places += [(("jobs", i, "image"), job.image) for i, job in enumerate(doc.jobs)]
+        if clock.SETTING in doc.settings:
+            places.append((("settings", clock.SETTING), clock.image(doc.image)))
         for place, image in places:
             if image is not None and image not in self._image_names:
                 advice = suggestion(image, self._image_names)
@@ -151,11 +154,10 @@ class _Checks:
             if other != (name, i):
                 problem = f"'{other[0]}' has a step '{step.name}' too; rename one"
                 raise source.error(("verify", i, "name"), problem)
-            home = self._directory / name
-            if "/" in step.script or not (home / step.script).is_file():
-                there = [path.name for path in home.glob("*.py")]
-                advice = suggestion(step.script, there)
-                problem = f"no file '{step.script}' in {shown(home)}; {advice}"
+            directory, _, script = step.file(name).partition("/")
+            home = self._directory / directory
+            if script not in (there := [path.name for path in home.glob("*.py")]):
+                problem = f"no file '{script}' in {shown(home)}; {suggestion(script, there)}"
                 raise source.error(("verify", i, "script"), problem)
             for k, service in enumerate(step.proves):
                 unknown = self._unknown(service)

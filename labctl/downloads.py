@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import sys
 import tempfile
 import zipfile
@@ -79,7 +80,7 @@ def _wheel(doc: FetchDoc, report: Callable[[str], None]) -> Path:
     report(f"downloading {doc.wheel}")
     with tempfile.TemporaryDirectory(dir=cache) as directory:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        options = ["--no-deps", "--only-binary=:all:", "--dest", directory]
+        options = ["--no-deps", "--only-binary=:all:", "--dest", directory, *_for(doc.python)]
         done = process.run([*pip, *options, doc.wheel], timeout=TIMEOUT)
         wheels = sorted(Path(directory).glob("*.whl"))
         if done.code != 0 or not wheels:
@@ -94,6 +95,15 @@ def _wheel(doc: FetchDoc, report: Callable[[str], None]) -> Path:
             )
         wheels[0].replace(kept)
     return kept
+
+
+def _for(python: str | None) -> list[str]:
+    """What pip is told to find a wheel for another interpreter than its own."""
+    if python is None:
+        return []
+    abi = f"cp{python.replace('.', '')}"
+    target = ["--python-version", python, "--implementation", "cp", "--abi", abi]
+    return [*target, "--platform", f"manylinux2014_{platform.machine()}"]
 
 
 def _sha256(path: Path) -> str:

@@ -31,6 +31,10 @@ PATTERNS = {
     r"^/.+$": "an absolute path such as /etc/example.conf",
     r"^0[0-7]{3}$": "an octal mode such as '0640'",
     r"^[1-9][0-9]*[KMG]$": "a size such as 256M",
+    r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": "a duration such as 500ms, 20s, 5m or 1h30m",
+    r"^-?([0-9]+(\.[0-9]+)?(ms|s|m|h))+$": "a duration such as 100ms, 90s or -90s",
+    r"^[1-9][0-9]{0,5}(kbit|mbit)$": "a rate such as 512kbit or 10mbit",
+    r"^(vrrp|port [1-9][0-9]{0,4})$": "'vrrp' or a port such as 'port 4567'",
 }
 """The models' patterns in words."""
 
@@ -77,7 +81,7 @@ class _Slot:
     def inner(self, part: str | int) -> _Slot | None:
         """What is wanted one step further in; None when nothing may be there."""
         if self.model is not None:
-            found = self.model.model_fields.get(str(part))
+            found = keys(self.model).get(str(part))
             return None if found is None else _Slot(found.annotation, found.metadata)
         arguments = get_args(self.arms[0])
         origin = get_origin(self.arms[0])
@@ -111,7 +115,7 @@ class _Slot:
 
     def _plain(self, arm: Any) -> str:
         if isinstance(arm, type) and issubclass(arm, BaseModel):
-            return f"a mapping with the keys {', '.join(arm.model_fields)}"
+            return f"a mapping with the keys {', '.join(keys(arm))}"
         if arm in (int, float):
             return self._number(_TYPES[arm.__name__])
         if self.pattern is not None:
@@ -136,6 +140,11 @@ class _Slot:
 
     def _bound(self, kind: type, name: str) -> Any:
         return next((getattr(c, name) for c in self.constraints if isinstance(c, kind)), None)
+
+
+def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A model's fields by the keys that a document has for them (``for`` is no name in Python)."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def empty(model: type[BaseModel]) -> str:
@@ -172,7 +181,7 @@ def _sentence(
     """Rank (0: a misspelt key, 1: anything else) and what is wrong at a place."""
     slot = _slot(model, place[:-1] if detail["type"] == "extra_forbidden" else place)
     if detail["type"] == "extra_forbidden":
-        known = slot.model.model_fields if slot is not None and slot.model is not None else ()
+        known = keys(slot.model) if slot is not None and slot.model is not None else ()
         advice = suggestion(str(place[-1]), known)
         return (0 if advice.startswith("did") else 1), f"unknown key; {advice}"
     if detail["type"] in _OWN_MESSAGE and (slot is None or not slot.is_address):
@@ -217,4 +226,4 @@ def _quotes(slot: _Slot, place: Place, source: Source) -> str:
 
 
 def _required(model: type[BaseModel]) -> list[str]:
-    return [name for name, field in model.model_fields.items() if field.is_required()]
+    return [name for name, field in keys(model).items() if field.is_required()]

@@ -71,7 +71,7 @@ def _of_service(plan: Plan, lab: Lab, instance: Instance) -> Plan:
     name = instance.service.name
     ids = {f"start:{instance.name}", f"ready:{instance.name}", f"ready:{name}"}
     ids |= {f"remove:{c}" for c in (lab.container(instance), *lab.elsewhere(instance))}
-    ids |= {f"image:{instance.service.doc.image}"}
+    ids |= {f"image:{instance.service.image}"}
     kept: dict[str, Step] = {
         step.id: replace(step, needs=step.needs & ids & set(plan.steps))
         for step in plan.steps.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -10,8 +11,12 @@ from labctl.engine import link
 from labctl.engine.port import LABEL, Container, ContainerSpec, Engine
 from labctl.errors import LabError
 from labctl.model.lab import Instance, Service
-from labctl.probe import client_container, inspect
+from labctl.probe import Inspection, client_container, inspect
 from labctl.steps import Observed
+
+_COMES_BACK = 25.0
+"""Seconds in which a member that was cut off is taken in again; RabbitMQ notices within 19."""
+_LOOK = 2.0
 
 
 def observe(engine: Engine, desired: Desired) -> Observed:
@@ -27,6 +32,7 @@ def observe(engine: Engine, desired: Desired) -> Observed:
     )
     if network is None:
         return observed
+    asked = _asked(engine, desired, containers)
     return replace(
         observed,
         link=_linked(engine, desired, observed),
@@ -35,7 +41,8 @@ def observe(engine: Engine, desired: Desired) -> Observed:
             for service in lab.services.values()
             for name in _members(engine, desired, service, containers)
         ),
-        ready=_ready(engine, desired, containers),
+        ready=frozenset(name for name, answer in asked.probes.items() if answer.ready),
+        stranded=_stranded(engine, desired, containers, asked),
     )
 
 
@@ -49,15 +56,32 @@ def _linked(engine: Engine, desired: Desired, observed: Observed) -> bool:
     return image in observed.images and desired.lab.name in link.find_links(engine, image)
 
 
-def _ready(engine: Engine, desired: Desired, containers: dict[str, Container]) -> frozenset[str]:
-    alive = [c for c in containers.values() if c.status == "running"]
-    if client_container(desired.lab) not in {c.name for c in alive}:
-        return frozenset()
+def _asked(engine: Engine, desired: Desired, containers: Mapping[str, Container]) -> Inspection:
+    """What the lab itself says; nothing when its client cannot be used."""
+    alive = [c.name for c in containers.values() if c.status == "running"]
+    if client_container(desired.lab) not in alive:
+        return Inspection()
     try:
-        asked = inspect(engine, desired, [c.name for c in alive])
+        return inspect(engine, desired, alive)
     except LabError:
-        return frozenset()
-    return frozenset(name for name, answer in asked.probes.items() if answer.ready)
+        return Inspection()
+
+
+def _stranded(
+    engine: Engine, desired: Desired, containers: Mapping[str, Container], asked: Inspection
+) -> frozenset[str]:
+    """Members that run outside of their cluster, and go on to; most come back by themselves."""
+    limit, stranded = time.monotonic() + _COMES_BACK, set(_left_out(asked))
+    while stranded and time.monotonic() < limit:
+        time.sleep(_LOOK)
+        stranded &= set(_left_out(_asked(engine, desired, containers)))
+    return frozenset(stranded)
+
+
+def _left_out(asked: Inspection) -> Iterator[str]:
+    for cluster in asked.clusters.values():
+        for node in cluster.get("stranded", ()):
+            yield f"{node}/{cluster['service']}"
 
 
 def _members(

@@ -148,6 +148,8 @@ class _Planner:
     def _instance(self, instance: Instance, *, founding: bool, after: Iterable[str]) -> bool:
         unit = self.desired.instances[instance.name]
         action, removal = self._action(unit)
+        if action is None and instance.name in self.observed.stranded:
+            action = "restart"
         if action is None:
             return False
         if removal and after and f"holder:{instance.node.name}" not in self.steps:
@@ -157,7 +159,7 @@ class _Planner:
         befores = [f"job:{doc_job}" for doc_job in self._jobs(instance.service, {"before"})]
         needs = {
             f"holder:{instance.node.name}",
-            f"image:{doc.image}",
+            f"image:{instance.service.image}",
             removal or "",
             *befores,
             *after,

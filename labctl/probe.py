@@ -39,18 +39,26 @@ def client_container(lab: Lab) -> str:
 
 
 def inspect(
-    engine: Engine, desired: Desired, running: Collection[str] | None = None, *, timeout: float = 15
+    engine: Engine,
+    desired: Desired,
+    running: Collection[str] | None = None,
+    *,
+    probes: Collection[str] | None = None,
+    path: str = SPEC_PATH,
+    timeout: float = 15,
 ) -> Inspection:
     """Ask every probe and inspect every cluster once. LabError when the client cannot be used.
 
     ``running`` are the containers that run: an instance whose own does not is not asked, because
-    it takes seconds to hear nothing from a dead node.
+    it takes seconds to hear nothing from a dead node. ``probes`` are the only ones to ask; ``path``
+    is where the question is put, for one who asks while others do.
     """
     container = client_container(desired.lab)
-    asked = [name for name in desired.probes if _may_answer(desired, name, running)]
-    put_spec(engine, desired, asked, final=True)
+    wanted = desired.probes if probes is None else probes
+    asked = [name for name in wanted if _may_answer(desired, name, running)]
+    put_spec(engine, desired, asked, final=True, path=path)
     try:
-        result = engine.exec(container, [PROBER, SPEC_PATH, "--once"], timeout=timeout)
+        result = engine.exec(container, [PROBER, path, "--once"], timeout=timeout)
     except EngineError as error:
         raise LabError(f"the client node cannot be asked: {error}") from None
     if result.code != 0:
@@ -85,7 +93,14 @@ def parse(line: str) -> tuple[str, Answer] | None:
         return None
 
 
-def put_spec(engine: Engine, desired: Desired, probes: Iterable[str], *, final: bool) -> None:
+def put_spec(
+    engine: Engine,
+    desired: Desired,
+    probes: Iterable[str],
+    *,
+    final: bool,
+    path: str = SPEC_PATH,
+) -> None:
     """Tell the prober what to ask; a running one reads it anew. Holds secrets: mode 0400."""
     lab = desired.lab
     spec = {
@@ -95,7 +110,7 @@ def put_spec(engine: Engine, desired: Desired, probes: Iterable[str], *, final: 
         "clusters": [_cluster(desired, service) for service in _clustered(lab)],
     }
     uid = int(_client_user(desired))
-    entry = FileEntry(SPEC_PATH, json.dumps(spec).encode(), 0o400, uid, uid)
+    entry = FileEntry(path, json.dumps(spec).encode(), 0o400, uid, uid)
     engine.put_files(client_container(lab), [entry])
 
 

@@ -11,14 +11,18 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from labctl.chaos.sabotages import SabotageDoc
+from labctl.chaos.scenario import ScenarioDoc
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import ExtensionDoc, TopologyDoc
 
-Kind = Literal["topology", "extension", "service"]
+Kind = Literal["topology", "extension", "service", "scenario", "sabotage"]
 KINDS: dict[Kind, type[BaseModel]] = {
     "topology": TopologyDoc,
     "extension": ExtensionDoc,
     "service": ServiceDoc,
+    "scenario": ScenarioDoc,
+    "sabotage": SabotageDoc,
 }
 
 
@@ -54,11 +58,13 @@ class _Generator(GenerateJsonSchema):
 
 
 def _field_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """field → docstring; from the source, which is read only when a schema is asked for."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    """key → docstring; from the source, which is read only when a schema is asked for."""
     found = {}
-    for pair in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
-        match pair:
-            case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text)))):
-                found[name] = " ".join(text.split())
+    for each in reversed([base for base in model.__mro__ if issubclass(base, BaseModel)][:-1]):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
+        for pair in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
+            match pair:
+                case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text)))):
+                    field = model.model_fields.get(name)
+                    found[(field and field.alias) or name] = " ".join(text.split())
     return found

@@ -9,7 +9,7 @@ from typing import Literal
 
 from labctl.engine.port import Container, Network
 
-Action = Literal["create", "start", "unpause"]
+Action = Literal["create", "start", "unpause", "restart"]
 
 IMAGE_COST = 30.0
 """CPU-seconds of an image build, roughly: images come before all else anyway."""
@@ -85,7 +85,7 @@ class StartHolder(Step):
 
 @dataclass(frozen=True)
 class StartInstance(Step):
-    """Create, start or thaw an instance; ``founding`` when it founds its cluster."""
+    """Create, start, thaw or restart an instance; ``founding`` when it founds its cluster."""
 
     instance: str = ""
     action: Action = "create"
@@ -93,7 +93,7 @@ class StartInstance(Step):
 
     @property
     def title(self) -> str:
-        """Create/start/unpause INSTANCE."""
+        """Create/start/unpause/restart INSTANCE."""
         return f"{self.action} {self.instance}" + (" (founding)" if self.founding else "")
 
 
@@ -139,6 +139,8 @@ class Observed:
     """Instances (of services whose cluster starts from a seed) that have been in the cluster."""
     ready: frozenset[str] = frozenset()
     """Probe ids that answered."""
+    stranded: frozenset[str] = frozenset()
+    """Instances that run, and that the rest of their cluster has not counted for a while."""
     founders: Mapping[str, str] = field(default_factory=dict)
     """Service → instance that founds its cluster anew, when no member was left (recover)."""
 

@@ -21,7 +21,8 @@ from labctl.errors import InputError, LabError
 from labctl.model.source import Source
 from labctl.model.topology import Choice, TopologyDoc
 
-REPORTS = "reports"
+REPORTS, RUNS = "reports", "runs"
+"""Folders that outlive their lab: what was measured and judged in it."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,12 @@ def hand_out(record: Record, files: Mapping[str, bytes]) -> None:
 
 
 def forget(name: str) -> None:
-    """Remove all that is kept of a lab, but its reports."""
+    """Remove all that is kept of a lab, but its reports and runs."""
     directory = paths.lab_dir(name)
     if not directory.is_dir():
         return
     for path in directory.iterdir():
-        if path.name == REPORTS and any(path.iterdir()):
+        if path.name in (REPORTS, RUNS) and any(path.iterdir()):
             continue
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if not any(directory.iterdir()):

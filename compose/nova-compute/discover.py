@@ -13,7 +13,7 @@ os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "1"
 from nova import config, context, exception, objects
 from nova.objects import host_mapping
 
-PATIENCE = 150
+PATIENCE = 540
 """Seconds: a node registers when its nova-compute has met libvirt, the bus and Placement."""
 
 

@@ -11,7 +11,8 @@ from typing import Literal
 
 import tenacity
 
-from labctl.benchmark import bounds, samples
+from labctl.benchmark import samples
+from labctl.chaos import vrrp
 from labctl.desired import Desired
 from labctl.engine.port import Engine, FileEntry, Stream
 from labctl.errors import LabError
@@ -71,7 +72,7 @@ def trial(engine: Engine, desired: Desired, kind: Kind) -> Trial:
     if gap is None:
         raise LabError(f"killing {target.name}: the client was not answered any more")
     timers = _timers(desired)
-    bound = bounds.service_death if kind == "service" else bounds.power_loss
+    bound = vrrp.service_death if kind == "service" else vrrp.power_loss
     return Trial(node, gap, bound(timers, node))
 
 
@@ -137,11 +138,11 @@ def _question(desired: Desired) -> tuple[int, str] | None:
     return None
 
 
-def _timers(desired: Desired) -> dict[str, bounds.Timers]:
+def _timers(desired: Desired) -> dict[str, vrrp.Timers]:
     """Node → timers, of the configuration that its keepalived runs with."""
     found = {}
     for node in desired.lab.services[_MOVER].nodes:
         unit = desired.instances[f"{node.name}/{_MOVER}"]
         conf = next(f.data for f in unit.files if f.path.endswith("keepalived.conf"))
-        found[node.name] = bounds.timers(conf.decode())
+        found[node.name] = vrrp.timers(conf.decode())
     return found

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from statistics import mean, median
 from typing import Any
 
+from labctl.benchmark import chaos
 from labctl.benchmark.beside import Beside
 from labctl.benchmark.gaps import Trial
 from labctl.benchmark.phases import Phase, longest_steps, steps
@@ -14,9 +15,8 @@ from labctl.benchmark.readings import Reading, Usage, by_service, ratio, whole
 from labctl.model.lab import Lab
 from labctl.model.service import size_bytes
 
-Document = dict[str, Any]
-Row = tuple[str, str, str]
-"""What, figure, remark."""
+Document = chaos.Document
+Row = chaos.Row
 
 MIB = 1 << 20
 _QUIET = 0.1
@@ -172,6 +172,8 @@ def rows(document: Document) -> Iterator[Row]:
     for key, title in (("service", "HAProxy killed"), ("power", "node without power")):
         if key in document["gaps"]:
             yield _gap_row(title, document["gaps"][key])
+    if document.get("chaos"):
+        yield from chaos.rows(document["chaos"])
     if document["compose"]:
         yield from _compose_rows(document["compose"])
 

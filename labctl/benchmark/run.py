@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labctl import images, lab, paths, store
-from labctl.benchmark import beside, gaps, report
+from labctl.benchmark import beside, chaos_run, gaps, report
 from labctl.benchmark.metering import Meter, metering
 from labctl.benchmark.phases import Commands, services, to_ready
 from labctl.engine.port import Engine
@@ -29,13 +29,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure: trials of each fault and runs of each command, and the rest of it."""
+    """What to measure: trials of each fault and runs of each command, and the rest of it.
+
+    With ``only_chaos`` a lab is brought up, and nothing but the figures of chaos is taken in it.
+    """
 
     request: Request
     repeat: int = 3
     keep: bool = False
     compose: bool = True
     verify: bool = True
+    chaos: bool = True
+    only_chaos: bool = False
 
 
 def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
@@ -75,16 +80,22 @@ class _Run:
             "images": images.figures(
                 self._engine, self._prepared.lab.release, self._prepared.desired.images
             ),
+            "gaps": {},
+            "chaos": None,
         }
+        only = self._options.only_chaos
         try:
             document |= self._up()
-            document |= self._again()
-            document |= self._verify()
-            document["gaps"] = self._gaps()
+            if not only:
+                document |= self._again()
+                document |= self._verify()
+                document["gaps"] = self._gaps()
+            if self._options.chaos or only:
+                document["chaos"] = self._chaos()
         finally:
             if not self._options.keep:
                 document["down"] = self._down()
-        document["compose"] = None if self._options.keep else self._compose()
+        document["compose"] = None if self._options.keep or only else self._compose()
         return document
 
     def _up(self) -> dict[str, Any]:
@@ -151,6 +162,11 @@ class _Run:
                 trials.append(gaps.trial(self._engine, desired, kind))
             found[kind] = report.gap(trials)
         return found
+
+    def _chaos(self) -> dict[str, Any]:
+        there = lab.current(self._name)
+        repeat = self._options.repeat
+        return chaos_run.measure(self._engine, there.desired, there.secrets, repeat, self._say)
 
     def _down(self) -> dict[str, Any]:
         self._say("labctl down")

@@ -19,6 +19,8 @@ class Document(StrEnum):
     TOPOLOGY = "topology"
     EXTENSION = "extension"
     SERVICE = "service"
+    SCENARIO = "scenario"
+    SABOTAGE = "sabotage"
 
 
 def register(app: typer.Typer) -> None:
@@ -98,7 +100,7 @@ def _where(row: table.Row) -> str:
 def schema(
     kind: Annotated[Document, typer.Argument(help="Which kind of document.")] = Document.TOPOLOGY,
 ) -> None:
-    """Print the JSON Schema of topologies, of those that extend another, or of services."""
+    """Print the JSON Schema of a kind of document, such as topologies or scenarios."""
     from labctl.cli import show
     from labctl.schema import json_schema
 

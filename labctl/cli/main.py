@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import Annotated
@@ -10,10 +9,11 @@ from typing import Annotated
 import typer
 
 from labctl import __version__, paths
-from labctl.cli import faults, info, inside, lab, machine, measure, verify
+from labctl.cli import chaos, faults, info, inside, lab, machine, measure, verify
+from labctl.cli.live import hush
+from labctl.cli.options import INTERRUPTED
 from labctl.errors import LabctlError
 
-INTERRUPTED = 130
 USAGE = 2
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -28,7 +28,8 @@ app = typer.Typer(
     help="Stand up a highly available OpenStack control plane in containers, break it on "
     "purpose, and say truthfully what survived.",
     epilog="Start with 'labctl up three-controller'. Exit codes: 0 well, 1 the lab or a verdict "
-    "is bad, 2 your document or arguments, 3 the engine or the machine, 130 interrupted.",
+    "is bad, 2 your document or arguments, 3 the engine or the machine, 4 a run of chaos cannot be "
+    "judged, 130 interrupted.",
 )
 lab.register(app)
 inside.register(app)
@@ -37,6 +38,7 @@ machine.register(app)
 info.register(app)
 measure.register(app)
 verify.register(app)
+chaos.register(app)
 
 
 def _version(wanted: bool) -> None:
@@ -66,8 +68,7 @@ def _guarded() -> int:
         _say("interrupted; the next 'labctl up' finishes what was begun, 'labctl down' undoes it")
         code = INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing is left to be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush(sys.stdout)  # nothing is left to be said
         code = 0
     except LabctlError as error:
         _say(str(error))

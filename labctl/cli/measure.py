@@ -41,6 +41,12 @@ def benchmark(
         bool, typer.Option(help="Measure 'docker compose up --wait' beside it.")
     ] = True,
     verify: Annotated[bool, typer.Option(help="Run 'labctl verify' in it, and time it.")] = True,
+    chaos: Annotated[
+        bool, typer.Option(help="Measure faults, the client's own rate and the checkers.")
+    ] = True,
+    only_chaos: Annotated[
+        bool, typer.Option("--only-chaos", help="Bring the lab up, and measure that alone.")
+    ] = False,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
     engine: EngineOption = None,
@@ -59,7 +65,17 @@ def benchmark(
     if profile == AUTO:
         raise InputError("a benchmark is of one profile: name it, so that it can be repeated")
     choice = chosen(profile, None, None)
-    options = Options(Request(topology, name, subnet, choice), repeat, keep, compose, verify)
+    if only_chaos and not chaos:
+        raise InputError("--only-chaos and --no-chaos leave nothing to measure: leave one out")
+    options = Options(
+        Request(topology, name, subnet, choice),
+        repeat=repeat,
+        keep=keep,
+        compose=compose,
+        verify=verify,
+        chaos=chaos,
+        only_chaos=only_chaos,
+    )
     document = run(connect(engine), options, _say)
     path = save(name, document)
     if as_json:

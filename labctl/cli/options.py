@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from labctl.model.topology import Choice
 
 AUTO = "auto"
+INTERRUPTED = 130
+"""Exit code when a person interrupts."""
 
 EngineOption = Annotated[
     str | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from labctl.cli.live import Live
 from labctl.cli.options import EngineOption, JsonOption, LabOption, reach
 
 if TYPE_CHECKING:
@@ -81,25 +81,13 @@ def _list(chosen: Sequence[Step], *, as_json: bool) -> None:
     )
 
 
-class _Lines:
+class _Lines(Live):
     """A line for each step that ends, with its evidence; on a terminal also what runs now."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._began = time.monotonic()
+        super().__init__(console)
         self._running: dict[str, float] = {}
         self._said: dict[str, list[str]] = {}
-        self._lock = threading.Lock()
-        self._status = console.status("") if console.is_terminal else None
-
-    def __enter__(self) -> _Lines:
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status:
-            self._status.stop()
 
     def begun(self, steps: Sequence[Step]) -> None:
         """Say how many."""
@@ -120,29 +108,20 @@ class _Lines:
         result = Text(f"{report['result']:<8}", style=_COLOURS[report["result"]])
         what = f"{report['name']}: {report['description']}"
         seconds = f" ({report['seconds']:.1f} s)" if report["result"] != "not run" else ""
-        self._line(Text.assemble(result, what, seconds))
+        self.line(Text.assemble(result, what, seconds))
         for text in self._said.pop(report["name"], []):
-            self._line(Text(f"         {text}", style="dim"))
+            self.line(Text(f"         {text}", style="dim"))
         if report["result"] == "failed":
-            self._line(Text(f"         {report['failed_service']}: {report['error']}", style="red"))
+            self.line(Text(f"         {report['failed_service']}: {report['error']}", style="red"))
             for command in report["logs"]:
-                self._line(Text(f"         see {command}"))
+                self.line(Text(f"         see {command}"))
         elif report["error"]:
-            self._line(Text(f"         because {report['error']}"))
+            self.line(Text(f"         because {report['error']}"))
         self._refresh()
 
     def note(self, text: str) -> None:
         """A line."""
-        self._line(Text(text))
-
-    def _line(self, text: Text) -> None:
-        at = f"{time.monotonic() - self._began:6.1f} s  "
-        with self._lock:
-            if self._console.is_terminal:
-                self._console.print(Text.assemble((at, "dim"), text))
-            else:
-                self._console.file.write(f"{at}{text.plain}\n")
-                self._console.file.flush()
+        self.line(text)
 
     def _refresh(self) -> None:
         if self._status:

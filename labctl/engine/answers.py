@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, cast, get_args
 
-from labctl.engine.port import Container, ContainerStatus, EngineInfo, Image, Network
+from labctl.engine.port import LABEL, Container, ContainerStatus, EngineInfo, Image, Network
 
 PARENT_LABEL = "labctl.parent"
 """The network's parent link: Podman 4.3 does not tell its networks' options."""
@@ -88,6 +88,17 @@ def container(item: dict[str, Any]) -> Container:
         labels=item.get("Labels") or {},
         exit_code=int(ended[1]) if ended and status in {"exited", "dead"} else None,
     )
+
+
+def selector(lab: str | None) -> str:
+    """The label that is asked for: a lab's, or that of all labs."""
+    return LABEL if lab is None else f"{LABEL}={lab}"
+
+
+def ours(item: dict[str, Any], lab: str | None) -> bool:
+    """Look again, though the engine was asked for these only: what is listed may be removed."""
+    labels = item.get("Labels") or {}
+    return LABEL in labels and lab in (None, labels[LABEL])
 
 
 class RefusedError(Exception):

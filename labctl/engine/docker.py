@@ -21,15 +21,15 @@ import urllib3
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
-from labctl.engine import answers, archive, commands, podman, removal, terminal
+from labctl.engine import answers, archive, commands, limits, podman, removal, terminal
 from labctl.engine.port import (
-    LABEL,
     Container,
     ContainerSpec,
     EngineInfo,
     ExecResult,
     FileEntry,
     Image,
+    Limits,
     Network,
     Stream,
 )
@@ -134,8 +134,8 @@ class DockerEngine:
     def networks(self, lab: str | None = None) -> list[Network]:
         """Labelled networks, of one lab or of all."""
         with self._doing("cannot list networks"):
-            found = self._api.networks(filters={"label": _selector(lab)})
-        return [answers.network(item) for item in found if _ours(item, lab)]
+            found = self._api.networks(filters={"label": answers.selector(lab)})
+        return [answers.network(item) for item in found if answers.ours(item, lab)]
 
     def subnets(self) -> list[str]:
         """Subnets of every network of the engine."""
@@ -168,8 +168,8 @@ class DockerEngine:
     def volumes(self, lab: str) -> list[str]:
         """Names of a lab's volumes."""
         with self._doing("cannot list volumes"):
-            found = self._api.volumes(filters={"label": _selector(lab)})["Volumes"]
-        return [item["Name"] for item in found or () if _ours(item, lab)]
+            found = self._api.volumes(filters={"label": answers.selector(lab)})["Volumes"]
+        return [item["Name"] for item in found or () if answers.ours(item, lab)]
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create; present is well."""
@@ -186,8 +186,8 @@ class DockerEngine:
     def containers(self, lab: str | None = None) -> list[Container]:
         """Labelled containers in any state, of one lab or of all, in one question."""
         with self._doing("cannot list containers"):
-            found = self._api.containers(all=True, filters={"label": _selector(lab)})
-        return [answers.container(item) for item in found if _ours(item, lab)]
+            found = self._api.containers(all=True, filters={"label": answers.selector(lab)})
+        return [answers.container(item) for item in found if answers.ours(item, lab)]
 
     def create(self, spec: ContainerSpec) -> str:
         """Create without starting; returns the id."""
@@ -244,6 +244,16 @@ class DockerEngine:
             except APIError:
                 if self._status(name) == "paused":
                     raise
+
+    def limits(self, name: str) -> Limits:
+        """The hard limits of a container in any state."""
+        with self._doing(f"cannot look at container {name}"):
+            return limits.found(self._api.inspect_container(name)["HostConfig"])
+
+    def limit(self, name: str, wanted: Limits) -> None:
+        """Set hard limits, all of them, at once."""
+        with self._doing(f"cannot limit container {name}"):
+            limits.update(self._api, name, wanted, self._about.kind)
 
     def remove(self, name: str) -> None:
         """Kill and remove with anonymous volumes; absent is well."""
@@ -374,16 +384,6 @@ class DockerEngine:
             if "Error while fetching server API version" in str(error):
                 raise EngineError(gone(self.url)) from error
             raise EngineError(refusal(what, str(error))) from error
-
-
-def _selector(lab: str | None) -> str:
-    return LABEL if lab is None else f"{LABEL}={lab}"
-
-
-def _ours(item: dict[str, Any], lab: str | None) -> bool:
-    """Look again, though the engine was asked for these only: what is listed may be removed."""
-    labels = item.get("Labels") or {}
-    return LABEL in labels and lab in (None, labels[LABEL])
 
 
 def _timed_out(error: BaseException) -> bool:

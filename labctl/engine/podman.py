@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from labctl.engine import answers
 from labctl.engine.port import ContainerSpec, FileEntry
 
 _LIBPOD = "v4.0.0/libpod"
@@ -62,6 +63,18 @@ def kill(api: Any, name: str) -> None:
     """Podman's forced removal first waits for the container to end by itself; this does not."""
     with suppress(requests.RequestException):
         api.kill(name, "SIGKILL")
+
+
+def update(api: Any, name: str, quota: int, period: int, memory: int) -> None:
+    """Podman 4.3 changes limits by its own call only, which takes the runtime's words."""
+    resources = {
+        "cpu": {"quota": quota, "period": period},
+        "memory": {"limit": memory, "swap": memory},
+    }
+    url = f"{api.base_url}/{_LIBPOD}/containers/{name}/update"
+    said = api.post(url, json=resources, timeout=api.timeout)
+    if not said.ok:
+        raise answers.RefusedError(said.text)
 
 
 def by_mount(

@@ -67,9 +67,21 @@ class ContainerSpec:
     stop_signal: str = "SIGTERM"
     stop_seconds: int = 10
     memory_bytes: int = 0
+    """Hard limit, without swap; 0 is none."""
     cpu_shares: int = 0
     """Weight when there is less CPU time than asked for; 0 is the engine's default (1024)."""
-    """Hard limit; 0 is none."""
+
+
+ENDLESS = 1 << 62
+"""Bytes of memory from which on a limit is none: kernels write their largest number for it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Hard limits of a container; 0 is none. ``cpus`` is CPU time per time, memory is in bytes."""
+
+    cpus: float = 0.0
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -257,6 +269,18 @@ class Engine(Protocol):
 
     def unpause(self, name: str) -> None:
         """Thaw; not paused is well."""
+        ...
+
+    def limits(self, name: str) -> Limits:
+        """The hard limits of a container in any state."""
+        ...
+
+    def limit(self, name: str, wanted: Limits) -> None:
+        """Set hard limits, all of them, at once.
+
+        A limit of memory that is below what its processes use may be refused, or the kernel kills
+        one of them: that is the kernel's choice.
+        """
         ...
 
     def remove(self, name: str) -> None:

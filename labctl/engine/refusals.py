@@ -52,6 +52,10 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         "{doing}: the container does not run",
     ),
     (
+        r"unable to set memory limit to \d+ \(current usage: (?P<name>\d+)",
+        "{doing}: its processes use {name} bytes of memory and give none of it back; give it more",
+    ),
+    (
         r"error setting rlimit|setrlimit .*operation not permitted",
         "{doing}: the machine does not allow its `ulimits`; lower them",
     ),

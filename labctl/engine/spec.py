@@ -65,6 +65,7 @@ def _host_config(
             for name, value in {**ulimits, **spec.ulimits}.items()
         ],
         "Memory": spec.memory_bytes,
+        "MemorySwap": spec.memory_bytes,
         "CpuShares": spec.cpu_shares,
         "RestartPolicy": {"Name": "no"},
     }

@@ -4,8 +4,9 @@
 is here imports neither an engine's SDK nor the documents: the guardian lives on it.
 """
 
-from labctl.faults.build import cut, halt
+from labctl.faults.build import act, cut, degraded, halt, shaped
 from labctl.faults.model import DEFAULT_LEASE, Evidence, Fault, parse_duration
+from labctl.faults.resources import clocked, delayed, limited
 from labctl.faults.targets import PARTS, VIP_HOLDER, Target, resolve, vip_holders
 from labctl.faults.verbs import (
     active,
@@ -25,16 +26,22 @@ __all__ = [
     "Evidence",
     "Fault",
     "Target",
+    "act",
     "active",
+    "clocked",
     "cut",
+    "degraded",
+    "delayed",
     "expire",
     "forget",
     "halt",
     "heal",
     "heal_all",
     "inject",
+    "limited",
     "parse_duration",
     "resolve",
+    "shaped",
     "start",
     "unpause",
     "vip_holders",

@@ -1,5 +1,7 @@
 """The process that undoes faults whose lease has ended, though labctl be gone.
 
+It also keeps up what must be done again and again while a fault lasts: crash loops.
+
 ``python -m labctl.faults.guardian LAB ENGINE-URL``: one for each lab (a lock file sees to that),
 asleep nearly always, gone when the journal is empty. It imports an engine only when there is
 something to undo.
@@ -14,6 +16,7 @@ from threading import Event
 from labctl.errors import LabctlError
 from labctl.faults import journal
 from labctl.faults.lease import LOCK
+from labctl.faults.model import LOOP
 from labctl.locks import claim
 
 NAP = 2.0
@@ -52,6 +55,8 @@ def _serve(lab: str, url: str) -> bool:
                     return False
                 pause = min(2 * pause, SLOWEST)
                 _say(f"{lab}: {error}")
+        elif any(entry.fault.kind == LOOP for entry in entries):
+            _crash(lab, url)
         # Nothing tells of a new file in the journal: look again after a nap.
         Event().wait(max(0.2, min(soonest - time.time(), NAP)) if pause == NAP else pause)
     return True
@@ -64,6 +69,16 @@ def _heal(lab: str, url: str) -> None:
 
     for evidence in expire_lab(connect(url), lab):
         _say(f"{lab}: {evidence.said}")
+
+
+def _crash(lab: str, url: str) -> None:
+    from labctl.engine.choose import connect
+    from labctl.faults.verbs import go_on
+
+    try:
+        go_on(connect(url), lab)
+    except LabctlError as error:
+        _say(f"{lab}: {error}")
 
 
 def _say(line: str) -> None:

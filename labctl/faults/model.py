@@ -9,18 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from labctl.errors import InputError
 
-Kind = Literal["kill", "stop", "pause", "cut"]
+Halt = Literal["kill", "term", "stop", "pause", "restart", "reboot", "crash-loop"]
+"""What ends, freezes or restarts processes."""
+Wire = Literal["cut", "loss", "bandwidth", "delay"]
+"""What happens to frames between nodes."""
+Kind = Literal[Halt, Wire, "limit", "clock", "action"]
 Scope = Literal["instance", "node"]
 Direction = Literal["both", "in", "out"]
 
 DEFAULT_LEASE = 3600.0
 """Seconds after which a fault is undone though nobody asks for it."""
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+WIRES: tuple[str, ...] = get_args(Wire)
+OFF: tuple[str, ...] = ("kill", "term", "stop", "crash-loop")
+"""Kinds whose members do not run while the fault lasts."""
+LOOP = "crash-loop"
+"""The kind that the guardian makes again and again."""
+BLINK = 1.0
+"""Seconds: a cut that is shorter is over before anybody could be asked about it."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,20 @@ class Fault:
     members: tuple[Member, ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
     direction: Direction = "both"
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Further pairs of nodes that do not hear each other, for shapes that no groups make."""
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    """What else its kind needs (a port, a percentage, commands, former limits), fit for JSON."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it parts nodes altogether: a cut of everything, not of one protocol."""
+        return self.kind == "cut" and "only" not in self.terms
+
+    @property
+    def blink(self) -> bool:
+        """Whether it is a cut so short that it undoes itself while it is made."""
+        return self.kind == "cut" and self.lease < BLINK
 
     @property
     def due(self) -> float:
@@ -80,10 +106,13 @@ class Fault:
     @property
     def title(self) -> str:
         """What it is, for people: ``kill c1/haproxy``, ``cut c1 | c2 c3``."""
-        if self.kind != "cut":
-            return f"{self.kind} {' '.join(self.targets)}"
+        said = f" ({self.terms['said']})" if self.terms.get("said") else ""
+        if not (self.groups or self.pairs):
+            return f"{self.kind} {' '.join(self.targets)}{said}"
         bar = {"both": " | ", "in": " -> ", "out": " <- "}[self.direction]
-        return f"cut {bar.join(' '.join(group) for group in self.groups)}"
+        sides = bar.join(" ".join(group) for group in self.groups)
+        parted = [" x ".join(pair) for pair in self.pairs]
+        return f"{self.kind} {', '.join(filter(None, [sides, *parted]))}{said}"
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -95,7 +124,7 @@ class Fault:
         return next(s for s in self.stations if s.node == node)
 
     def deaf(self) -> Mapping[str, tuple[str, ...]]:
-        """Of a cut: node → the nodes it does not hear."""
+        """Of a fault on the wire: node → the nodes it does not hear, or hears badly."""
         rows: dict[str, tuple[str, ...]] = {}
         for index, group in enumerate(self.groups):
             unheard = tuple(
@@ -106,6 +135,9 @@ class Fault:
             )
             if unheard:
                 rows |= dict.fromkeys(group, unheard)
+        for one, other in self.pairs:
+            for listener, speaker in ((one, other), (other, one)):
+                rows[listener] = (*rows.get(listener, ()), speaker)
         return rows
 
     def _severed(self, listener: int) -> bool:
@@ -127,6 +159,7 @@ class Fault:
                 "stations": tuple(Station(**station) for station in given["stations"]),
                 "members": tuple(Member(**member) for member in given["members"]),
                 "groups": tuple(tuple(group) for group in given["groups"]),
+                "pairs": tuple((one, other) for one, other in given.get("pairs", ())),
                 "begun": float(given["begun"]),
                 "lease": float(given["lease"]),
             }
@@ -151,8 +184,8 @@ class Evidence:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``90s``, ``5m``, ``1h`` or ``1h30m``; InputError for anything else."""
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smh])", text)
+    """Seconds of ``40ms``, ``90s``, ``5m``, ``1h`` or ``1h30m``; InputError for anything else."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|[smh])", text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
         raise InputError(f"{text!r} is no duration: write it as 90s, 5m, 1h or 1h30m")

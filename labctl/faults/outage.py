@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from threading import Event
 
 from labctl.engine.port import Container, Engine
 from labctl.errors import LabError
-from labctl.faults import partition, reach
-from labctl.faults.model import Fault, Member, Station, names
-from labctl.faults.parallel import together
+from labctl.faults import delay, partition, reach
+from labctl.faults.model import OFF, Fault, Member, Station, names
+from labctl.faults.parallel import moments, together
 from labctl.faults.partition import severed
 
-_DONE = {"kill": ("exited", "dead"), "stop": ("exited", "dead"), "pause": ("paused",)}
+_DONE = {**dict.fromkeys(OFF, ("exited", "dead")), "pause": ("paused",)}
+_NOTICE = 30.0
+"""Seconds at most until a process that was asked to end must have ended."""
 
 Statuses = Mapping[str, Container]
 
 
-def make(engine: Engine, fault: Fault) -> None:
-    """Kill, stop or freeze the members of a fault.
+def make(engine: Engine, fault: Fault) -> dict[str, float]:
+    """Kill, stop or freeze the members of a fault; target → seconds until it was hit.
 
     A node that loses power falls silent first: its peers get no FIN and no RST. Its holder goes
     last, because the namespace is needed for that. A frozen node's holder runs on (it does
@@ -27,10 +30,19 @@ def make(engine: Engine, fault: Fault) -> None:
     """
     holders = [member for member in fault.members if not member.service]
     instances = [member for member in fault.members if member.service]
+    silent: dict[str, float] = {}
     if fault.kind == "kill":
-        together(lambda m: reach.silence(engine, fault.station(m.node)), holders)
-    together(lambda member: _halt(engine, fault, member), instances)
+        silent = moments(
+            lambda m: reach.silence(engine, fault.station(m.node)), holders, lambda m: m.node
+        )
+    hit = moments(
+        lambda member: _halt(engine, fault, member),
+        instances,
+        lambda m: m.node if fault.scope == "node" else m.name,
+    )
     together(lambda member: _halt(engine, fault, member), holders)
+    # To its peers a node is gone once it is silent.
+    return silent or hit
 
 
 def undo(engine: Engine, fault: Fault, cuts: Sequence[Fault]) -> None:
@@ -67,8 +79,10 @@ def _bring_back(
         raise LabError(f"{names([m.name for m in members])} cannot run while {node} is off")
     if fresh:
         engine.start(station.holder)
-        for cut in cuts:
+        for cut in (each for each in cuts if each.kind != "delay"):
             partition.install(engine, cut, time.time(), [node])
+        if any(each.kind == "delay" for each in cuts):
+            delay.settle(engine, station, cuts)
     elif own_holder:
         reach.restore(engine, station)
     instances = [m for m in members if m.service and m.container in there]
@@ -84,7 +98,7 @@ def _bring_back(
 
 def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
     """Prove that what should be dead or frozen is, and that a dead node answers nobody."""
-    there = _statuses(engine, fault)
+    there = _ended(engine, fault) if fault.kind == "term" else _statuses(engine, fault)
     seen: dict[str, object] = {}
     for member in fault.members:
         container = there.get(member.container)
@@ -92,7 +106,7 @@ def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, ob
         if status not in _DONE[fault.kind]:
             raise LabError(f"{fault.title} does not bite: {member.name} is {status}")
         seen[member.name] = status
-    if fault.kind == "pause" or fault.scope != "node":
+    if not any(not member.service for member in fault.members):
         return seen
     pairs = _witnesses(engine, fault, others)
     silent = together(lambda pair: reach.is_silent(engine, *pair), pairs)
@@ -133,7 +147,9 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, obj
 
 
 def containers(fault: Fault) -> set[str]:
-    """The containers that a fault keeps from running; none for a cut."""
+    """The containers that a fault keeps from running; none for a cut or a restart."""
+    if fault.kind not in (*OFF, "pause"):
+        return set()
     return {member.container for member in fault.members}
 
 
@@ -155,10 +171,24 @@ def _witnesses(
 def _halt(engine: Engine, fault: Fault, member: Member) -> None:
     if fault.kind == "kill":
         engine.kill(member.container)
+    elif fault.kind == "term":
+        engine.kill(member.container, "SIGTERM")
     elif fault.kind == "stop":
         engine.stop(member.container, member.grace)
     else:
         engine.pause(member.container)
+
+
+def _ended(engine: Engine, fault: Fault) -> Statuses:
+    """What runs when all have ended that were asked to, or their time for it is over."""
+    limit = time.monotonic() + min(_NOTICE, max(m.grace for m in fault.members))
+    while True:
+        there = _statuses(engine, fault)
+        ended = all(_is(there, member, *_DONE["term"]) for member in fault.members)
+        if ended or time.monotonic() > limit:
+            return there
+        # The engine tells nobody here of an end: it has to be asked.
+        Event().wait(0.1)
 
 
 def _statuses(engine: Engine, fault: Fault) -> Statuses:

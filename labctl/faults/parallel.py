@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -27,3 +28,22 @@ def together(
     with ThreadPoolExecutor(max_workers=min(len(work), most)) as pool:
         futures = [pool.submit(act, item) for item in work]
     return [future.result() for future in futures]
+
+
+def moments(
+    act: Callable[[Item], object], items: Iterable[Item], name: Callable[[Item], str]
+) -> dict[str, float]:
+    """The same, and when it was done: name → seconds since it began, the last of a name's items.
+
+    How far these are apart is the skew between targets.
+    """
+    began = time.monotonic()
+
+    def timed(item: Item) -> tuple[str, float]:
+        act(item)
+        return name(item), round(time.monotonic() - began, 4)
+
+    found: dict[str, float] = {}
+    for target, seconds in together(timed, items):
+        found[target] = max(seconds, found.get(target, 0.0))
+    return found

@@ -10,69 +10,26 @@ lease: the kernel drops them when it ends, though nobody is left to ask for it.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from labctl.engine.port import Engine
 from labctl.errors import LabError
 from labctl.faults import reach
-from labctl.faults.model import Fault, Station, names
-from labctl.faults.parallel import together
-
-TABLE_PREFIX = "labctl_cut_"
-HOOK_PRIORITY = -500
-
-Counts = Mapping[str, Mapping[str, int]]
-"""Set (deaf or heard) → MAC address → frames."""
+from labctl.faults.model import WIRES, Fault, Station, names
+from labctl.faults.parallel import moments, together
+from labctl.faults.wire import TABLE_PREFIX, counts, heard, removal, rules, ruleset, table
 
 
-def table(fault: Fault) -> str:
-    """The name of a cut's nftables table."""
-    return TABLE_PREFIX + fault.id
+def install(
+    engine: Engine, fault: Fault, now: float, nodes: Collection[str] | None = None
+) -> dict[str, float]:
+    """Make it on all its running nodes at once, or on some, for what is left of its lease.
 
-
-def ruleset(name: str, deaf: Sequence[str], heard: Sequence[str], seconds: float) -> str:
-    """The transaction that makes a node deaf to MAC addresses for so many seconds.
-
-    ``heard`` are those of nodes that must still be heard though they do not hear: counted, to
-    prove a one-way cut. Whatever the table held before is replaced.
+    Node → seconds until its transaction was done.
     """
-    lease = math.ceil(seconds)
-    blocked = ", ".join(f"{mac} timeout {lease}s" for mac in deaf)
-    lines = [f"table netdev {name}", f"delete table netdev {name}", f"table netdev {name} {{"]
-    if deaf:
-        lines += [
-            "  set deaf {",
-            "    type ether_addr",
-            "    flags timeout",
-            "    counter",
-            f"    elements = {{ {blocked} }}",
-            "  }",
-        ]
-    if heard:
-        lines += [
-            "  set heard {",
-            "    type ether_addr",
-            "    counter",
-            f"    elements = {{ {', '.join(heard)} }}",
-            "  }",
-        ]
-    lines += [
-        "  chain ingress {",
-        f'    type filter hook ingress device "eth0" priority {HOOK_PRIORITY}; policy accept;',
-        *(["    ether saddr @deaf drop"] if deaf else []),
-        *(["    ether saddr @heard"] if heard else []),
-        "  }",
-        "}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def install(engine: Engine, fault: Fault, now: float, nodes: Collection[str] | None = None) -> None:
-    """Make a cut on all its running nodes at once, or on some, for what is left of its lease."""
     left = fault.due - now
     if left <= 0:
-        return
+        return {}
     deaf, still_heard = fault.deaf(), heard(fault)
     chosen = [
         station
@@ -86,39 +43,34 @@ def install(engine: Engine, fault: Fault, now: float, nodes: Collection[str] | N
             [fault.station(node).mac for node in deaf.get(station.node, ())],
             [fault.station(node).mac for node in still_heard.get(station.node, ())],
             left,
+            rules(fault),
         )
-        _nft(engine, station.holder, text)
+        run_nft(engine, station.holder, text)
 
-    together(apply, chosen)
+    return moments(apply, chosen, lambda station: station.node)
 
 
 def uninstall(engine: Engine, fault: Fault) -> None:
-    """Remove a cut's table from every running node; absent is well."""
-    name = table(fault)
-    text = f"table netdev {name}\ndelete table netdev {name}\n"
-    together(lambda s: _nft(engine, s.holder, text), reach.running(engine, fault))
-
-
-def heard(fault: Fault) -> dict[str, list[str]]:
-    """Of a one-way cut: node → those that it hears though they do not hear it."""
-    rows: dict[str, list[str]] = {}
-    deaf = fault.deaf()
-    for listener, speakers in deaf.items():
-        for speaker in speakers:
-            if listener not in deaf.get(speaker, ()):
-                rows.setdefault(speaker, []).append(listener)
-    return rows
+    """Remove a fault's table from every running node; absent is well."""
+    text = removal(table(fault))
+    together(lambda s: run_nft(engine, s.holder, text), reach.running(engine, fault))
 
 
 def severed(faults: Iterable[Fault]) -> frozenset[frozenset[str]]:
     """Pairs of nodes of which at least one does not hear the other: no ping is answered."""
-    return frozenset(
-        frozenset((listener, speaker))
-        for fault in faults
-        if fault.kind == "cut"
-        for listener, speakers in fault.deaf().items()
-        for speaker in speakers
-    )
+    cuts = [fault for fault in faults if fault.whole and not fault.blink]
+    return frozenset(pair for fault in cuts for pair in parted(fault))
+
+
+def lasting(faults: Iterable[Fault]) -> list[Fault]:
+    """The faults on the wire that a node gets in a new namespace, too."""
+    return [fault for fault in faults if fault.kind in WIRES and not fault.blink]
+
+
+def parted(fault: Fault) -> frozenset[frozenset[str]]:
+    """Pairs of nodes between which a fault on the wire does something, one way at least."""
+    deaf = fault.deaf().items()
+    return frozenset(frozenset((node, speaker)) for node, those in deaf for speaker in those)
 
 
 def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
@@ -155,7 +107,7 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, obj
             raise LabError(f"{station.node} still has the nftables table {table(fault)}")
     still = severed(others)
     answered = reach.ping(engine, stations, still)
-    for pair in severed([fault]) - still:
+    for pair in parted(fault) - still:
         for asker, other in (sorted(pair), sorted(pair, reverse=True)):
             if asker in answered and other in answered and other not in answered[asker]:
                 raise LabError(f"{fault.title} is healed, but {other} does not answer {asker}")
@@ -168,8 +120,8 @@ def sweep(engine: Engine, stations: Sequence[Station]) -> list[str]:
     def clear(station: Station) -> list[str]:
         found = tables_of(engine, station.holder)
         if found:
-            text = "".join(f"table netdev {n}\ndelete table netdev {n}\n" for n in found)
-            _nft(engine, station.holder, text)
+            text = "".join(map(removal, found))
+            run_nft(engine, station.holder, text)
         return found
 
     return sorted({name for found in together(clear, stations) for name in found})
@@ -191,13 +143,13 @@ def _dropped(engine: Engine, fault: Fault, stations: Sequence[Station]) -> dict[
     deaf, still_heard = fault.deaf(), heard(fault)
     present = {station.node for station in stations}
     concerned = [s for s in stations if s.node in {*deaf, *still_heard}]
-    counted = together(lambda s: _counts(engine, s.holder, table(fault)), concerned)
-    counts = {station.node: count for station, count in zip(concerned, counted, strict=True)}
+    counted = together(lambda s: counts(listing(engine, s.holder, fault)), concerned)
+    frames_of = {station.node: count for station, count in zip(concerned, counted, strict=True)}
     rows: dict[str, dict[str, dict[str, int]]] = {"dropped": {}, "heard": {}}
     for label, kind, pairs in (("dropped", "deaf", deaf), ("heard", "heard", still_heard)):
         for listener, speakers in pairs.items():
             for speaker in sorted(present & set(speakers)) if listener in present else ():
-                frames = counts[listener].get(kind, {}).get(fault.station(speaker).mac, 0)
+                frames = frames_of[listener].get(kind, {}).get(fault.station(speaker).mac, 0)
                 if frames == 0:
                     raise LabError(
                         f"{fault.title} is not proved: {listener} {label} no frame of {speaker}"
@@ -206,25 +158,20 @@ def _dropped(engine: Engine, fault: Fault, stations: Sequence[Station]) -> dict[
     return {label: found for label, found in rows.items() if found}
 
 
-def _counts(engine: Engine, holder: str, name: str) -> Counts:
-    """The counters of a cut's table; LabError when it is not there."""
-    result = engine.exec(holder, ["nft", "-j", "list", "table", "netdev", name], timeout=10)
+def listing(engine: Engine, holder: str, fault: Fault) -> str:
+    """What a node's table of a fault holds, as nft's JSON; LabError when it is not there."""
+    command = ["nft", "-j", "list", "table", "netdev", table(fault)]
+    result = engine.exec(holder, command, timeout=10)
     if result.code != 0:
-        raise LabError(f"the cut does not bite: {holder} has no nftables table {name}")
-    sets = [item["set"] for item in json.loads(result.stdout)["nftables"] if "set" in item]
-    return {
-        each["name"]: {
-            element["elem"]["val"].lower(): element["elem"]["counter"]["packets"]
-            for element in each.get("elem", [])
-        }
-        for each in sets
-    }
+        raise LabError(f"the {fault.kind} does not bite: {holder} has no table {table(fault)}")
+    return result.stdout
 
 
-def _nft(engine: Engine, holder: str, text: str) -> None:
+def run_nft(engine: Engine, holder: str, text: str) -> None:
+    """Run a transaction in a node's namespace; LabError when it is refused."""
     result = engine.exec(holder, ["nft", "-f", "-"], stdin=text.encode(), timeout=10)
     if result.code != 0:
         raise LabError(
-            f"nft in {holder} refused the cut ({names(result.stderr.strip().splitlines()[:1])}); "
+            f"nft in {holder} refused the fault ({names(result.stderr.strip().splitlines()[:1])}); "
             "the kernel of the engine's machine needs nf_tables with netdev ingress"
         )

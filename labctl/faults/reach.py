@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from labctl.engine.port import Engine
@@ -55,6 +56,14 @@ def answers(engine: Engine, asker: Station, station: Station) -> bool:
     """Whether a node answers another within two seconds."""
     command = ["sh", "-c", _ASK, "ask", station.address, ""]
     return bool(engine.exec(asker.holder, command, timeout=15).stdout.split())
+
+
+def quickest(engine: Engine, asker: Station, station: Station, wait: float) -> float | None:
+    """Seconds of the quickest of five answers; None when none came. ``wait`` is for each."""
+    command = ["ping", "-n", "-q", "-c5", "-i0.2", f"-W{wait:g}", station.address]
+    result = engine.exec(asker.holder, command, timeout=wait + 30)
+    matched = re.search(r"= ([0-9.]+)/", result.stdout)
+    return float(matched[1]) / 1000 if matched else None
 
 
 def silence(engine: Engine, station: Station) -> None:

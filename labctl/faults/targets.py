@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,11 @@ PARTS = {
     "mongo-primary": _Part("mongodb", "primary"),
 }
 
+GALERA_DONOR, SENTINEL_LEADER, L3_MASTER = "galera-donor", "sentinel-leader", "l3-master"
+_ELECTED = "+elected-leader"
+_L3_AGENT = "neutron-l3-agent"
+_LOG_LINES = 3000
+
 
 def resolve(engine: Engine, lab: Lab, text: str, clusters: Callable[[], Clusters]) -> Target:
     """Who ``NODE``, ``NODE/SERVICE``, ``PART`` or ``PART/SERVICE`` is now.
@@ -62,8 +68,17 @@ def resolve(engine: Engine, lab: Lab, text: str, clusters: Callable[[], Clusters
     or more than one, plays the part.
     """
     first, _, service = text.partition("/")
+    part, _, of = first.partition(":")
     if first in PARTS:
         found = _player(lab, first, clusters())
+    elif part == GALERA_DONOR:
+        found = _donor(lab, clusters())
+    elif part == SENTINEL_LEADER:
+        found = _elected(engine, lab)
+    elif part == L3_MASTER:
+        found = _router_master(engine, lab, of)
+    elif part == "rabbit-leader":
+        found = _queue_leader(engine, lab, of)
     elif first == VIP_HOLDER:
         found = Target(_vip_holder(engine, lab))
     elif lab.node(first) is not None:
@@ -124,6 +139,79 @@ def _player(lab: Lab, part: str, clusters: Clusters) -> Target:
             if not isinstance(node, str) or lab.instance(node, plays) is None:
                 raise LabError(f"lab '{lab.name}' has no {part} now: see `labctl status`")
             return Target(node, plays)
+    raise InputError(f"lab '{lab.name}' has no {part}: its topology runs no such cluster")
+
+
+def _donor(lab: Lab, clusters: Clusters) -> Target:
+    """The member from which another one copies its state now."""
+    members = clusters.get("galera", {}).get("members", {})
+    donors = [node for node, state in members.items() if "Donor" in str(state)]
+    service = _clustered(lab, "galera", GALERA_DONOR)
+    if len(donors) != 1:
+        raise LabError(f"lab '{lab.name}' has no {GALERA_DONOR} now: nobody copies its state")
+    return Target(donors[0], service)
+
+
+def _elected(engine: Engine, lab: Lab) -> Target:
+    """The sentinel that led the last failover, by their logs: none of them says it when asked."""
+    service = _clustered(lab, "redis", SENTINEL_LEADER)
+    found: list[tuple[str, str]] = []
+    for node in lab.services[service].nodes:
+        instance = lab.instance(node.name, service)
+        text = engine.logs(lab.container(instance), _LOG_LINES) if instance else ""
+        for line in text.splitlines():
+            stamp = re.search(r"(\d{2}) (\w{3}) (\d{4}) (\d{2}:\d{2}:\d{2}\.\d{3})", line)
+            if _ELECTED in line and stamp:
+                day, month, year, moment = stamp.groups()
+                found.append((f"{year}{_MONTHS.index(month):02d}{day}{moment}", node.name))
+    if not found:
+        raise LabError(f"lab '{lab.name}' has no {SENTINEL_LEADER}: there was no failover yet")
+    return Target(max(found)[1], service)
+
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+
+def _queue_leader(engine: Engine, lab: Lab, queue: str) -> Target:
+    """The node that leads a quorum queue, or has a classic one, as the brokers know it."""
+    service = _clustered(lab, "rabbitmq", "rabbit-leader")
+    columns = ["rabbitmqctl", "-q", "list_queues", "name", "pid", "--no-table-headers"]
+    up = {c.name for c in engine.containers(lab.name) if c.status == "running"}
+    there = [lab.instance(node.name, service) for node in lab.services[service].nodes]
+    asked = next((lab.container(i) for i in there if i and lab.container(i) in up), None)
+    said = engine.exec(asked, columns, timeout=60).stdout if asked else ""
+    for line in said.splitlines():
+        name, _, pid = line.partition("\t")
+        node = re.search(r"rabbit@([a-z0-9-]+)", pid)
+        if name == queue and node:
+            return Target(node[1], service)
+    raise LabError(f"lab '{lab.name}' has no queue '{queue}' with a leader now")
+
+
+def _router_master(engine: Engine, lab: Lab, router: str) -> Target:
+    """The node whose L3 agent says that it serves a router (by its id), or most of them."""
+    if _L3_AGENT not in lab.services:
+        raise InputError(f"lab '{lab.name}' has no {L3_MASTER}: it runs no {_L3_AGENT}")
+    up = {c.name for c in engine.containers(lab.name) if c.status == "running"}
+    script = f"grep -l primary /var/lib/neutron/ha_confs/{router or '*'}/state"
+    counted: dict[str, int] = {}
+    for node in lab.services[_L3_AGENT].nodes:
+        instance = lab.instance(node.name, _L3_AGENT)
+        if instance and lab.container(instance) in up:
+            result = engine.exec(lab.container(instance), ["sh", "-c", script], timeout=15)
+            counted[node.name] = len(result.stdout.split())
+    best = max(counted, key=lambda name: counted[name], default="")
+    if not counted.get(best):
+        of = f" of router '{router}' (name it by its id)" if router else ""
+        raise LabError(f"lab '{lab.name}' has no {L3_MASTER}{of} now")
+    return Target(best, _L3_AGENT)
+
+
+def _clustered(lab: Lab, kind: str, part: str) -> str:
+    """The service that answers for a kind of cluster."""
+    for service in lab.services.values():
+        if service.doc.cluster is not None and service.doc.cluster.kind == kind:
+            return service.name
     raise InputError(f"lab '{lab.name}' has no {part}: its topology runs no such cluster")
 
 

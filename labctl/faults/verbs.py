@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from labctl.engine.port import Engine
 from labctl.errors import LabctlError, LabError
-from labctl.faults import build, journal, lease, outage, partition
-from labctl.faults.model import Evidence, Fault
+from labctl.faults import again, build, journal, kinds, lease, outage, partition
+from labctl.faults.model import LOOP, OFF, WIRES, Evidence, Fault
 from labctl.faults.targets import Target
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evid
         journal.write(fault, "injecting")
         guard(fault.lab, engine.url)
         try:
-            evidence = _make(engine, fault, _cuts(others))
+            evidence = _make(engine, fault, others)
         except LabctlError:
             # What cannot be undone here stays journalled as half made: the guardian goes on.
             with suppress(LabctlError):
@@ -93,6 +93,22 @@ def expire_lab(engine: Engine, lab: str) -> list[Evidence]:
         return _heal_each(engine, lab, lapsed)
 
 
+def go_on(engine: Engine, lab: str) -> None:
+    """The next turn of every crash loop of a lab; none while another process works on its faults.
+
+    For the guardian. What a turn cannot do, because a node is off, the next one may.
+    """
+    with journal.exclusive(lab, wait=False) as alone:
+        entries = journal.entries(lab) if alone else []
+        for entry in entries:
+            if entry.fault.kind == LOOP and entry.state == "active":
+                others = [each.fault for each in entries if each is not entry]
+                with suppress(LabctlError):
+                    journal.write(
+                        again.turn(engine, entry.fault, partition.lasting(others)), "active"
+                    )
+
+
 def active(lab: Lab) -> list[Fault]:
     """The faults that are journalled: made and not yet healed."""
     return [entry.fault for entry in journal.entries(lab.name)]
@@ -113,9 +129,9 @@ def start(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
         for target in targets:
             synthetic = build.start_of(lab, target)
             others = active(lab)
-            outage.undo(engine, synthetic, _cuts(others))
+            outage.undo(engine, synthetic, partition.lasting(others))
             freed = {member.container for member in synthetic.members}
-            _narrow([f for f in others if f.kind in ("kill", "stop")], freed)
+            _narrow([f for f in others if f.kind in OFF], freed)
 
 
 def unpause(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
@@ -140,36 +156,29 @@ def _narrow(faults: Sequence[Fault], freed: set[str]) -> None:
             journal.write(replace(fault, members=left, targets=targets), "active")
 
 
-def _make(engine: Engine, fault: Fault, cuts: Sequence[Fault]) -> Evidence:
-    asked = time.monotonic()
-    if fault.kind == "cut":
-        partition.install(engine, fault, time.time())
-    else:
-        outage.make(engine, fault)
+def _make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
+    craft, asked = kinds.of(fault), time.monotonic()
+    seen = dict(craft.make(engine, fault, others))
     took = time.monotonic() - asked
-    prove = partition.bites if fault.kind == "cut" else outage.bites
-    seen = prove(engine, fault, cuts)
+    seen |= craft.bites(engine, fault, others)
     return Evidence(fault.id, f"{fault.title}: it bites", round(took, 3), seen)
 
 
 def _heal(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
     """Undo, prove, forget: in this order, so that a failure stays in the journal."""
-    asked = time.monotonic()
-    if fault.kind == "cut":
-        partition.uninstall(engine, fault)
-    else:
+    craft, asked = kinds.of(fault), time.monotonic()
+    if fault.kind in (*OFF, "restart", "reboot"):
         fault = _hand_over(fault)
-        outage.undo(engine, fault, _cuts(others))
+    craft.undo(engine, fault, others)
     took = time.monotonic() - asked
-    prove = partition.gone if fault.kind == "cut" else outage.gone
-    seen = prove(engine, fault, others)
+    seen = craft.gone(engine, fault, others)
     journal.remove(fault)
     return Evidence(fault.id, f"{fault.title}: healed, nothing is left", round(took, 3), seen)
 
 
 def _hand_over(fault: Fault) -> Fault:
     """Leave instances whose whole node another fault keeps off to that fault's healing."""
-    if fault.scope == "node" or fault.kind == "pause":
+    if fault.scope == "node":
         return fault
     kept = fault.members
     for state, other in [(e.state, e.fault) for e in journal.entries(fault.lab)]:
@@ -181,16 +190,12 @@ def _hand_over(fault: Fault) -> Fault:
     return replace(fault, members=kept)
 
 
-def _cuts(faults: Sequence[Fault]) -> list[Fault]:
-    return [fault for fault in faults if fault.kind == "cut"]
-
-
 def _heal_each(engine: Engine, lab: str, faults: Sequence[Fault]) -> list[Evidence]:
-    """Cuts first, then nodes, then instances: each stands on the ones before."""
-    rank = {"cut": 0, "node": 1, "instance": 2}
+    """The wire first, then nodes, then instances: each stands on the ones before."""
+    rank = {"node": 1, "instance": 2}
     done: list[Evidence] = []
     failed: list[LabctlError] = []
-    for fault in sorted(faults, key=lambda f: rank["cut" if f.kind == "cut" else f.scope]):
+    for fault in sorted(faults, key=lambda f: 0 if f.kind in WIRES else rank[f.scope]):
         others = [e.fault for e in journal.entries(lab) if e.fault.id != fault.id]
         try:
             done.append(_heal(engine, fault, others))

@@ -33,6 +33,8 @@ class FetchDoc(Document):
     """Of the wheel."""
     member: str
     """Path of the file in the wheel."""
+    python: Annotated[str, StringConstraints(pattern=r"^3\.\d+$")] | None = None
+    """Version of the image's Python, where the wheel is built for one: labctl's own may differ."""
     instead: str
     """Environment variable that names a file (or the directory it is in) to use instead: the
     file itself or a Debian package of it."""

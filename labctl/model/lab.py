@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from labctl.model import clock
 from labctl.model.service import Profile, ServiceDoc
 
 
@@ -31,6 +32,11 @@ class Service:
     """The nodes that run it, in the topology's order; the first is the seed."""
     candidates: tuple[Node, ...]
     """The nodes that may run it: those whose role lists it. ``nodes`` unless only one is active."""
+
+    @property
+    def image(self) -> str:
+        """The image role that its instances run in."""
+        return clock.image(self.doc.image) if clock.faked(self.settings) else self.doc.image
 
     @property
     def job_node(self) -> Node:

@@ -202,7 +202,7 @@ class EndpointDoc(Document):
     options: tuple[str, ...] = ()
     """Further HAProxy lines for the backend (Jinja2 expands them)."""
     server_options: str = (  # a busy API, whose answer waits for a thread, is not a dead one
-        "check inter 2s fastinter 1s downinter 1s fall 4 rise 2 on-marked-down shutdown-sessions"
+        "check inter 4s fastinter 500ms downinter 1s fall 4 rise 2 on-marked-down shutdown-sessions"
     )
     single: bool = False
     """One active server, the others backup; stays where it is (no automatic fail-back)."""
@@ -295,7 +295,7 @@ class VerifyDoc(Document):
     """The only step of this name in the catalogue."""
     description: str
     script: str = "verify.py"
-    """Python file in the service's directory."""
+    """Python file in the service's directory, or in another's: ``cinder-api/verify.py``."""
     function: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] = "run"
     """Function in the script; one script may hold several steps."""
     needs: tuple[Name, ...] = ()
@@ -306,10 +306,38 @@ class VerifyDoc(Document):
     """Further services whose row of the table it is the proof of, beside its own."""
     timeout: Seconds = 60
 
+    def file(self, service: str) -> str:
+        """The script's place below the catalogue, for a step of this service."""
+        return self.script if "/" in self.script else f"{service}/{self.script}"
+
     @property
     def before(self) -> tuple[str, ...]:
         """The steps that come before it, if they run."""
         return (*self.needs, *self.after)
+
+
+class ActionDoc(Document):
+    """Something that the service's own commands do to an instance, so that it can be a fault.
+
+    The commands run in the instance's container. They hold no secret: they end up in a journal.
+    """
+
+    name: Name
+    """What scenarios call it."""
+    description: str
+    """What it does, in one line."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Makes it."""
+    undo: tuple[str, ...] = ()
+    """Undoes it; left out where it is over when it is done."""
+    proof: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Says how the instance is; its output shows whether the action is in force."""
+    shows: str
+    """Regex that the proof's output matches while the action is in force, and then only."""
+    user: str | None = None
+    """Who runs the commands; the service's own user when left out."""
+    timeout: Seconds = 60
+    """How long until the proof must show it, and until it must no more."""
 
 
 class ServiceDoc(Document):
@@ -333,7 +361,9 @@ class ServiceDoc(Document):
     container: ContainerDoc = ContainerDoc()
     files: tuple[FileDoc, ...] = ()
     settings: dict[str, Any] = {}
-    """What a topology may override under ``services.<name>``, with defaults."""
+    """What a topology may override under ``services.<name>``, with defaults. ``fake_clock: false``
+    is for a service that is known to run under libfaketime: true puts it there, so that its clock
+    can be set apart."""
     ready: ProbeDoc
     """Asked of each instance at its node's address."""
     vip_ready: ProbeDoc | None = None
@@ -347,6 +377,8 @@ class ServiceDoc(Document):
     secrets: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], SecretDoc] = {}
     jobs: tuple[JobDoc, ...] = ()
     verify: tuple[VerifyDoc, ...] = ()
+    actions: tuple[ActionDoc, ...] = ()
+    """What can be done to its instances on purpose, beside killing them."""
     memory: Size
     """What one instance takes (PSS, measured), for the check against the machine."""
     cost: float

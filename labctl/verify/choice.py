@@ -34,9 +34,14 @@ class Step:
         return (self.service, *self.doc.proves)
 
     @property
+    def file(self) -> str:
+        """Its script, below the catalogue."""
+        return self.doc.file(self.service)
+
+    @property
     def path(self) -> str:
         """Its script in the client's container."""
-        return f"{HOME}/{self.service}/{self.doc.script}"
+        return f"{HOME}/{self.file}"
 
 
 def steps(lab: Lab) -> dict[str, Step]:

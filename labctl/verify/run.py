@@ -248,11 +248,8 @@ def _blank(step: Step) -> StepReport:
 def _shipped(chosen: Sequence[Step]) -> Iterator[tuple[str, bytes]]:
     """The program, and every script that is needed, by path in the container."""
     yield ARCHIVE, archive()
-    for service, script in sorted({(step.service, step.doc.script) for step in chosen}):
-        yield (
-            f"{HOME}/{service}/{script}",
-            (paths.data_dir("compose") / service / script).read_bytes(),
-        )
+    for file in sorted({step.file for step in chosen}):
+        yield f"{HOME}/{file}", (paths.data_dir("compose") / file).read_bytes()
 
 
 def archive() -> bytes:

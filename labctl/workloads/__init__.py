@@ -1,5 +1,5 @@
-"""Loads that run in the client node: they write numbers, and say what became of each.
+"""Workloads: clients that use a lab, each operation recorded from its beginning to its end.
 
-The modules here but ``load`` run there, by the client image's Python and libraries, and import
-nothing else of labctl.
+The modules here but ``load``, ``labs`` and ``single`` run in the client node, by the client image's
+Python and libraries, and import nothing of labctl but each other.
 """

@@ -1,127 +1,114 @@
-"""The loop of every workload: numbers written at a bounded rate, each operation's end recorded.
+"""The program in the client node: several workloads in one process.
 
-``client.py CONFIG.json write`` prints the history as JSON lines: ``ready`` when the store is
-prepared, then ``invoke``, ``ok``, ``fail`` (surely not done) and ``info`` (nobody knows) with the
-seconds of the monotonic clock. It ends after its time, or when there is a file beside the
-configuration whose name ends in ``.stop``. ``client.py CONFIG.json read`` prints what is there,
-as one JSON mapping of places (members, or a queue) to values.
+``client.py CONFIG.json run`` prepares all workloads and says so (``ready``, or ``broken`` with the
+reason), then prints their histories until its time is over, its input ends, or there is a file
+beside the configuration whose name ends in ``.stop``. ``client.py CONFIG.json final`` prints what
+is there in the end as one JSON mapping: workload → place → values, with the reasons of those that
+cannot be read under ``errors``. ``client.py CONFIG.json clean`` removes what the run has made.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TextIO
 
-Config = Mapping[str, Any]
+from labctl.workloads.loop import Recorder, run
+from labctl.workloads.model import Config, Workload, said
+from labctl.workloads.registry import KINDS
 
-
-class RefusedError(Exception):
-    """The operation surely did not happen."""
-
-
-class Store(Protocol):
-    """A connection to a store, used by one thread."""
-
-    def prepare(self) -> Mapping[str, Any]:
-        """Make the place to write to; what is worth telling about it."""
-        ...
-
-    def write(self, value: int) -> None:
-        """Write a number and return when it is acknowledged.
-
-        RefusedError when it surely was not written; any other exception when nobody knows.
-        """
-        ...
-
-    def read(self) -> Mapping[str, list[int]]:
-        """What is there: place → values, with repetitions."""
-        ...
-
-    def close(self) -> None:
-        """Drop the connection; the next use makes another."""
-        ...
+_HELLOS = 5
+_FINALS_TRIES = 3
 
 
-class Recorder:
-    """Prints events, one line each, from several threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __call__(self, kind: str, **fields: Any) -> None:
-        """Print an event with the time of now."""
-        with self._lock:
-            sys.stdout.write(json.dumps({"type": kind, "time": time.monotonic(), **fields}) + "\n")
-            sys.stdout.flush()
-
-
-def write_all(
-    make: Callable[[], Store], config: Config, record: Recorder, stop: Callable[[], bool]
-) -> None:
-    """Write numbers for ``seconds`` at ``rate`` a second in all, with so many ``workers``."""
-    store = make()
-    record("ready", **store.prepare())
-    store.close()
-    numbers, lock = itertools.count(), threading.Lock()
-    began = time.monotonic()
-    end = began + config["seconds"]
-
-    def work() -> None:
-        mine, pause = make(), threading.Event()
-        while True:
-            with lock:
-                value = next(numbers)
-            due = began + value / config["rate"]
-            # The rate is bounded: a number is not written before its time.
-            pause.wait(max(0.0, min(due, end) - time.monotonic()))
-            if time.monotonic() >= end or stop():
-                return
-            _operate(mine, value, record)
-
-    workers = [threading.Thread(target=work) for _ in range(config["workers"])]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-
-
-def _operate(store: Store, value: int, record: Recorder) -> None:
-    record("invoke", value=value)
-    try:
-        store.write(value)
-    except RefusedError as error:
-        record("fail", value=value, error=_said(error))
-        store.close()
-    except Exception as error:  # whatever a library raises: nobody knows the end
-        record("info", value=value, error=_said(error))
-        store.close()
-    else:
-        record("ok", value=value)
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:200]
+def load(config: Config) -> Workload:
+    """The workload that a configuration is of."""
+    entry = KINDS[config["kind"]][config["as"]]
+    module = import_module(f"labctl.workloads.{entry.module}")
+    workload: Workload = getattr(module, entry.name)(config)
+    return workload
 
 
 def main(arguments: list[str]) -> int:
-    """Run a workload; the exit code."""
+    """Do one of the three; the exit code."""
     path = Path(arguments[0])
-    config: Config = json.loads(path.read_text())
-    module = import_module(f"labctl.workloads.{config['kind']}")
+    document = json.loads(path.read_text())
+    configs: Mapping[str, Config] = {each["name"]: each for each in document["workloads"]}
+    if arguments[1] == "run":
+        over = threading.Event()
+        threading.Thread(target=_watch_input, args=(over.set,), daemon=True).start()
+        marked = path.with_suffix(".stop").exists
+        return begin(document, configs, sys.stdout, lambda: over.is_set() or marked())
+    workloads = {name: load(config) for name, config in configs.items()}
+    if arguments[1] == "final":
+        found = _all(workloads, read)
+        sys.stdout.write(json.dumps(_sorted(found)) + "\n")
+        return 0
+    broken = [error for error in _all(workloads, lambda each: each.clean()).values() if error]
+    sys.stderr.write("".join(f"{error}\n" for error in broken))
+    return 1 if broken else 0
 
-    def make() -> Store:
-        store: Store = module.connect(config)
-        return store
 
-    if arguments[1] == "write":
-        write_all(make, config, Recorder(), path.with_suffix(".stop").exists)
-    else:
-        sys.stdout.write(json.dumps(dict(make().read())) + "\n")
+def begin(
+    document: Config, configs: Mapping[str, Config], out: TextIO, stop: Callable[[], bool]
+) -> int:
+    """Prepare and run; the exit code."""
+    record = Recorder(out, document["limit"])
+    for _ in range(_HELLOS):
+        # By when these arrive, labctl learns how this clock relates to its own.
+        record(w="client", type="hello")
+        time.sleep(0.01)
+    workloads = {name: load(config) for name, config in configs.items()}
+    prepared = _all(workloads, lambda each: dict(each.prepare()))
+    for name, answer in prepared.items():
+        if isinstance(answer, Exception):
+            record(w=name, type="broken", error=said(answer))
+    if any(isinstance(answer, Exception) for answer in prepared.values()):
+        return 1
+    record(w="client", type="ready", value=prepared)
+    pairs = {name: (configs[name], workload) for name, workload in workloads.items()}
+    run(pairs, record, stop, document["seconds"])
     return 0
+
+
+def read(workload: Workload) -> Mapping[str, Any]:
+    """What is there in the end; asked a few times, for a lab that has just been healed."""
+    for _ in range(_FINALS_TRIES - 1):
+        try:
+            return workload.final()
+        except Exception:
+            time.sleep(1)
+    return workload.final()
+
+
+def _all(workloads: Mapping[str, Workload], do: Callable[[Workload], Any]) -> dict[str, Any]:
+    """Do it with all workloads at once: name → answer, or the exception."""
+
+    def attempt(workload: Workload) -> Any:
+        try:
+            return do(workload)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(max(1, len(workloads))) as pool:
+        return dict(zip(workloads, pool.map(attempt, workloads.values()), strict=True))
+
+
+def _sorted(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Answers apart from errors."""
+    errors = {n: said(a) for n, a in found.items() if isinstance(a, Exception)}
+    finals = {n: a for n, a in found.items() if n not in errors}
+    return {"finals": finals, "errors": errors}
+
+
+def _watch_input(over: Callable[[], None]) -> None:
+    """Whoever started it is gone when its input ends."""
+    while sys.stdin.buffer.read(1):
+        pass
+    over()

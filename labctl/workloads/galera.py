@@ -1,83 +1,150 @@
-"""Numbers as rows of an InnoDB table: written through the virtual IP, read on every member."""
+"""Galera, one statement at a time: a set, a register, and reads elsewhere after writes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator
+from random import Random
 from typing import Any
 
-import pymysql
-
-from labctl.workloads.client import Config, RefusedError
-
-# Rolled back for sure: unknown command while not Primary, deadlock (also a lost certification),
-# lock wait timeout, too many connections, shutdown in progress.
-_REFUSALS = frozenset({1047, 1213, 1205, 1040, 1053})
-SCHEMA = "labctl_load"
+from labctl.workloads.keys import register_steps
+from labctl.workloads.model import Done, Operation, RefusedError
+from labctl.workloads.sql import Server, Table
 
 
-class Table:
-    """A table for one run."""
+class Set(Table):
+    """Numbers as rows."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._table = f"{SCHEMA}.{config['name']}"
-        self._connection: Any = None
+    columns = "k INT PRIMARY KEY"
 
-    def prepare(self) -> Mapping[str, Any]:
-        """Make the table; says which member takes the writes."""
-        with self._connect(self._config["host"]) as connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {SCHEMA}")
-            cursor.execute(f"CREATE TABLE {self._table} (value INT PRIMARY KEY)")
-            cursor.execute("SELECT @@wsrep_node_name")
-            return {"member": cursor.fetchone()[0]}
+    def session(self, worker: int, random: Random) -> _Adder:  # noqa: ARG002 - all are alike
+        """A writer."""
+        return _Adder(self)
 
-    def write(self, value: int) -> None:
-        """Insert a row; its commit is the acknowledgement."""
-        if self._connection is None:
-            try:
-                self._connection = self._connect(self._config["host"])
-            except (pymysql.err.MySQLError, OSError) as error:
-                raise RefusedError(str(error)) from None
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(f"INSERT INTO {self._table} VALUES (%s)", (value,))  # noqa: S608
-        except pymysql.err.MySQLError as error:
-            if error.args and error.args[0] in _REFUSALS:
-                raise RefusedError(str(error)) from None
-            raise
+    def final(self) -> dict[str, list[Any]]:
+        """The numbers on each member."""
+        return {member: [row[0] for row in rows] for member, rows in self.rows().items()}
 
-    def read(self) -> Mapping[str, list[int]]:
-        """The rows on each member, after everything that was committed before."""
-        found = {}
-        for name, address in self._config["members"].items():
-            with self._connect(address) as connection, connection.cursor() as cursor:
-                cursor.execute("SET SESSION wsrep_sync_wait = 1")
-                cursor.execute(f"SELECT value FROM {self._table}")  # noqa: S608 - our own name
-                found[name] = [row[0] for row in cursor.fetchall()]
-        return found
+
+class Register(Table):
+    """Few keys, read and written through the virtual IP."""
+
+    def session(self, worker: int, random: Random) -> _Registers:  # noqa: ARG002
+        """A reader and writer."""
+        return _Registers(self, random)
+
+    def final(self) -> dict[str, list[Any]]:
+        """[key, value] on each member."""
+        return {member: [list(row) for row in rows] for member, rows in self.rows().items()}
+
+
+class ReadAfterWrite(Table):
+    """A rising number for each worker, read on all members once a write is acknowledged.
+
+    With the setting ``sync_wait`` those reads wait for what was committed before; with
+    ``through_vip`` they go where the write went, if all clients of the virtual IP go to one member.
+    """
+
+    def session(self, worker: int, random: Random) -> _Follower:  # noqa: ARG002
+        """A writer with a key of its own."""
+        return _Follower(self, worker)
+
+    def final(self) -> dict[str, list[Any]]:
+        """[key, number] on each member."""
+        return {member: [list(row) for row in rows] for member, rows in self.rows().items()}
+
+
+class _Session:
+    """A connection through the virtual IP."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table.name
+        self.server = table.server()
 
     def close(self) -> None:
-        """Drop the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(pymysql.err.Error, OSError):
-                connection.close()
+        self.server.close()
 
-    def _connect(self, host: str) -> Any:
-        wait = self._config["timeout"]
-        return pymysql.connect(
-            host=host,
-            port=self._config["port"],
-            user=self._config["user"],
-            password=self._config["password"],
-            connect_timeout=wait,
-            read_timeout=wait,
-            write_timeout=wait,
-            autocommit=True,
-        )
+    def put(self, key: int, value: int) -> None:
+        with self.server.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {self.table} VALUES (%s, %s)"  # noqa: S608
+                " ON DUPLICATE KEY UPDATE v = VALUES(v)",
+                (key, value),
+            )
+
+    def get(self, server: Server, key: int) -> int | None:
+        with server.cursor() as cursor:
+            cursor.execute(f"SELECT v FROM {self.table} WHERE k = %s", (key,))  # noqa: S608
+            row = cursor.fetchone()
+        return None if row is None else row[0]
 
 
-def connect(config: Config) -> Table:
-    """For the loop."""
-    return Table(config)
+class _Adder(_Session):
+    def steps(self, number: int) -> Iterator[Operation]:
+        yield Operation("add", number)
+
+    def apply(self, operation: Operation) -> Done:
+        with self.server.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {self.table} VALUES (%s)",  # noqa: S608
+                (operation.value,),
+            )
+        return Done(operation.value)
+
+
+class _Registers(_Session):
+    def __init__(self, table: Table, random: Random) -> None:
+        super().__init__(table)
+        self._config, self._random = table.config, random
+        self._seen: dict[int, int] = {}
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        yield from register_steps(number, self._config, self._random, self._seen)
+
+    def apply(self, operation: Operation) -> Done:
+        key, value = operation.value
+        if operation.f == "read":
+            value = self.get(self.server, key)
+        elif operation.f == "write":
+            self.put(key, value)
+        else:
+            old, new = value
+            with self.server.cursor() as cursor:
+                changed = cursor.execute(
+                    f"UPDATE {self.table} SET v = %s WHERE k = %s AND v = %s",  # noqa: S608
+                    (new, key, old),
+                )
+            if not changed:
+                self._seen.pop(key, None)
+                raise RefusedError(f"the value is not {old}")
+        self._seen[key] = value[1] if operation.f == "cas" else value
+        return Done([key, value])
+
+
+class _Follower(_Session):
+    def __init__(self, table: Table, worker: int) -> None:
+        super().__init__(table)
+        wait = f"wsrep_sync_wait = {int(table.config['sync_wait'])}"
+        self._key, self._written = worker, -1
+        ways = [("" if table.config["through_vip"] else name) for name in table.config["members"]]
+        self._readers = [(way, table.server(way, wait)) for way in ways]
+        self._reader = self.server
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        yield Operation("write", [self._key, number])
+        if self._written == number:
+            for member, reader in self._readers:
+                self._reader = reader
+                yield Operation("read", [self._key, None], at=member, harmless=True)
+
+    def apply(self, operation: Operation) -> Done:
+        key, value = operation.value
+        if operation.f == "read":
+            return Done([key, self.get(self._reader, key)])
+        self.put(key, value)
+        self._written = value
+        return Done([key, value])
+
+    def close(self) -> None:
+        super().close()
+        for _, server in self._readers:
+            server.close()

@@ -1,4 +1,4 @@
-"""A workload seen from outside: put into the client node, started, its history collected."""
+"""Workloads seen from outside: put into the client node, started, their histories collected."""
 
 from __future__ import annotations
 
@@ -6,47 +6,48 @@ import io
 import json
 import secrets as randomness
 import threading
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from labctl.checkers import Event, Promise, parse
 from labctl.desired import Desired
 from labctl.engine.port import Engine, FileEntry
-from labctl.errors import LabError
-from labctl.model.lab import Lab
+from labctl.errors import EngineError, LabError
 from labctl.probe import client_container
-
-Kind = Literal["galera", "rabbitmq", "redis", "mongodb", "identity"]
-
-PROMISES: Mapping[Kind, Promise] = {
-    "galera": Promise(
-        "innodb_flush_log_at_trx_commit=1: a commit that was acknowledged is on every member"
-    ),
-    "rabbitmq": Promise(
-        "quorum queue with publisher confirms: a confirmed message is delivered at least once",
-        once=False,
-    ),
-    "redis": Promise(
-        "asynchronous replication: writes of the last seconds before a failover may be lost",
-        durable=False,
-    ),
-    "mongodb": Promise("w:majority with j:true: an acknowledged write survives"),
-}
-"""Kind → what its store promises; logins promise nothing that lasts."""
+from labctl.workloads.labs import Wanted, config
 
 ARCHIVE = "/run/labctl/workloads.pyz"
-_MODULES = ("client", "galera", "identity", "mongodb", "rabbitmq", "redis")
+LIMIT = 64 * 1024 * 1024
+"""Characters of a history at most: the client ends its run there."""
+_HERE = ("labs", "load", "single")
+"""Modules that stay with labctl."""
 _MAIN = "import sys\nfrom labctl.workloads.client import main\nsys.exit(main(sys.argv[1:]))\n"
-_START_LIMIT = 30.0
-_READ_LIMIT = 120.0
+_START_LIMIT = 120.0
+_FINAL_LIMIT = 240.0
+_SAME_CLOCK = 0.05
+"""Seconds: what a line takes from the client. Clocks that differ by less are one clock."""
+
+Event = dict[str, Any]
 
 
-class Load:
-    """A workload of one run. ``rate`` is in operations a second, times are in seconds.
+@dataclass(frozen=True)
+class Counts:
+    """How many operations of a workload have ended how, so far."""
 
-    It writes until it is stopped, and for ``seconds`` at most.
+    acknowledged: int = 0
+    failed: int = 0
+    unknown: int = 0
+
+
+class Loads:
+    """The workloads of one run. Times are in seconds.
+
+    ``began`` is the run's beginning on this process's monotonic clock: events are told to
+    ``write`` with times that count from there. They go on until :meth:`stop`, for ``seconds`` at
+    most, and end when this process does.
     """
 
     def __init__(
@@ -54,106 +55,150 @@ class Load:
         engine: Engine,
         desired: Desired,
         secrets: Mapping[str, str],
-        kind: Kind,
+        wanted: Sequence[Wanted],
+        write: Callable[[Event], None],
         *,
-        seconds: float = 600,
-        rate: float = 20,
-        workers: int = 4,
-        timeout: float = 5,
+        began: float,
+        seconds: float,
+        seed: int = 0,
     ) -> None:
-        self.kind: Kind = kind
-        self._engine = engine
+        self._engine, self._write, self._began = engine, write, began
         self._container = client_container(desired.lab)
-        self._config: dict[str, Any] = {
-            "kind": kind,
-            "name": f"run_{randomness.token_hex(4)}",
-            "seconds": seconds,
-            "rate": rate,
-            "workers": workers,
-            "timeout": timeout,
-            **settings(desired.lab, secrets, kind),
-        }
-        self._path = f"/run/labctl/{self._config['name']}.json"
-        user = desired.instances[desired.lab.toolbox.name].spec.user.partition(":")[0]
-        self._uid = int(user)
-        self._lines: list[str] = []
+        run = f"run_{randomness.token_hex(4)}"
+        self._configs = [config(each, desired.lab, secrets, run, seed) for each in wanted]
+        self._document = {"seconds": seconds, "limit": LIMIT, "workloads": self._configs}
+        self._path = f"/run/labctl/{run}.json"
+        self._uid = int(desired.instances[desired.lab.toolbox.name].spec.user.partition(":")[0])
+        self._counts = {each.name: Counts() for each in wanted}
+        self._prepared: dict[str, dict[str, Any]] = {}
+        self._broken: list[str] = []
+        self._lost = ""
+        self._stopping = False
+        self._offset = float("inf")
         self._ready = threading.Event()
-        self.member: str | None = None
-        """Who served the store when it was prepared."""
         self._thread = threading.Thread(target=self._collect, daemon=True)
+        self.full = False
+        """Whether the client ended the run because the history became too long."""
 
-    def start(self) -> None:
-        """Start to write; returns once the store is prepared.
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Workload → how its table, queue, key or things are called in the store."""
+        return {each["name"]: each["id"] for each in self._configs}
 
-        LabError when the store cannot be prepared.
+    def start(self) -> Mapping[str, Mapping[str, Any]]:
+        """Start them all; what each said once it was prepared (``member``: who serves it).
+
+        LabError when one cannot be prepared: then none runs.
         """
-        config = json.dumps(self._config).encode()
+        document = json.dumps(self._document).encode()
         self._engine.put_files(
             self._container,
             [
                 FileEntry(ARCHIVE, archive(), 0o444),
-                FileEntry(self._path, config, 0o400, self._uid, self._uid),
+                FileEntry(self._path, document, 0o400, self._uid, self._uid),
             ],
         )
         self._thread.start()
-        if not self._ready.wait(_START_LIMIT) or not (self._lines or self._thread.is_alive()):
-            raise LabError(f"the {self.kind} workload did not start: try it with `labctl exec`")
+        self._ready.wait(_START_LIMIT)
+        if self._broken:
+            raise LabError(f"the workloads did not start: {'; '.join(self._broken)}")
+        if not self._prepared:
+            self._halt()
+            why = self._lost or "the client said nothing of them"
+            raise LabError(f"the workloads did not start: {why}")
+        return self._prepared
 
-    def stop(self) -> list[Event]:
-        """Let what has begun end; everything that was recorded."""
-        stop = self._path.removesuffix(".json") + ".stop"
-        self._engine.put_files(self._container, [FileEntry(stop, b"")])
-        self._thread.join(10 * self._config["timeout"] + _START_LIMIT)
-        return parse(self._lines)
+    def counts(self) -> Mapping[str, Counts]:
+        """Live counts by workload."""
+        return dict(self._counts)
 
-    def acknowledged(self) -> int:
-        """How many operations have been acknowledged so far."""
-        return sum('"type": "ok"' in line for line in list(self._lines))
+    @property
+    def running(self) -> bool:
+        """Whether the client goes on."""
+        return self._thread.is_alive()
 
-    def final(self) -> Mapping[str, list[int]]:
-        """What is there now: place → values. LabError when the store cannot be read."""
-        result = self._engine.exec(
-            self._container, ["python3", ARCHIVE, self._path, "read"], timeout=_READ_LIMIT
-        )
+    def stop(self) -> None:
+        """Let what has begun end. LabError when it does not, or has ended before by itself."""
+        first, self._stopping = not self._stopping, True
+        if not self._thread.is_alive():
+            if not first or not self._prepared:
+                return
+            full = "its history is as long as it may be" if self.full else ""
+            why = self._lost or full or "its time was over, or it was killed"
+            raise LabError(f"the workloads ended before the run did: {why}")
+        self._halt()
+        slowest = max(each["timeout"] for each in self._configs)
+        self._thread.join(4 * slowest + 30)
+        if self._thread.is_alive():
+            raise LabError("the workloads did not end: what they would still say is lost")
+
+    def finals(self) -> Mapping[str, Any]:
+        """What is there now: workload → place → values, or {"error": why} for one unread."""
+        try:
+            result = self._run("final")
+        except EngineError as error:
+            return {each["name"]: {"error": str(error)} for each in self._configs}
         if result.code != 0:
             last = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise LabError(f"what the {self.kind} workload wrote cannot be read: {last}")
-        found: Mapping[str, list[int]] = json.loads(result.stdout)
-        return found
+            return {each["name"]: {"error": last} for each in self._configs}
+        found = json.loads(result.stdout)
+        errors = {name: {"error": error} for name, error in found["errors"].items()}
+        finals: dict[str, Any] = found["finals"] | errors
+        return finals
+
+    def clean(self) -> list[str]:
+        """Remove what they made in the lab; what could not be."""
+        result = self._run("clean")
+        return result.stderr.strip().splitlines() if result.code else []
+
+    def _run(self, what: str) -> Any:
+        command = ["python3", ARCHIVE, self._path, what]
+        return self._engine.exec(self._container, command, timeout=_FINAL_LIMIT)
+
+    def _halt(self) -> None:
+        stop = self._path.removesuffix(".json") + ".stop"
+        self._engine.put_files(self._container, [FileEntry(stop, b"")])
 
     def _collect(self) -> None:
-        command = ["python3", ARCHIVE, self._path, "write"]
+        command = ["python3", ARCHIVE, self._path, "run"]
         try:
             for line in self._engine.exec_stream(self._container, command):
-                said = json.loads(line)
-                if said["type"] == "ready":
-                    self.member = said.get("member")
-                    self._ready.set()
-                else:
-                    self._lines.append(line)
+                try:
+                    event: Event = json.loads(line)
+                except ValueError:
+                    continue  # cut short with the client
+                self._take(event)
+        except EngineError as error:
+            self._lost = str(error)
         finally:
             self._ready.set()
 
+    def _take(self, event: Event) -> None:
+        kind = event["type"]
+        if kind == "hello":
+            self._offset = min(self._offset, time.monotonic() - event["t"])
+        elif kind == "broken":
+            self._broken.append(f"{event['w']}: {event['error']}")
+        elif kind == "ready":
+            self._prepared = event["value"]
+            self._ready.set()
+        elif kind == "full":
+            self.full = True
+        else:
+            apart = 0.0 if abs(self._offset) < _SAME_CLOCK else self._offset
+            event["t"] = round(event["t"] + apart - self._began, 6)
+            self._count(event)
+            self._write(event)
 
-def settings(lab: Lab, secrets: Mapping[str, str], kind: Kind) -> dict[str, Any]:
-    """Where a workload finds its store in this lab, and with which account."""
-    if kind == "galera":
-        account = {"user": "root", "password": secrets["mariadb.root"]}
-        return {"host": lab.vip, "port": 3306, **account, **_members(lab, "mariadb")}
-    if kind == "identity":
-        account = {"user": "admin", "password": secrets["keystone.admin"], "project": "admin"}
-        return {"host": lab.vip, "port": 5000, **account}
-    if kind == "rabbitmq":
-        user = lab.services["rabbitmq"].settings["user"]
-        account = {"user": user, "password": secrets["rabbitmq.password"]}
-        return {"port": 5672, "api_port": 15672, **account, **_members(lab, "rabbitmq")}
-    if kind == "redis":
-        master = lab.services["sentinel"].settings["master"]
-        password = secrets["redis.password"]
-        return {"port": 26379, "master": master, "password": password, **_members(lab, "sentinel")}
-    replica_set = lab.services["mongodb"].settings["replica_set"]
-    account = {"user": "root", "password": secrets["mongodb.root"]}
-    return {"port": 27017, "replica_set": replica_set, **account, **_members(lab, "mongodb")}
+    def _count(self, event: Event) -> None:
+        now = self._counts.get(event["w"])
+        if now is None or event["type"] not in ("ok", "fail", "info"):
+            return
+        self._counts[event["w"]] = Counts(
+            now.acknowledged + (event["type"] == "ok"),
+            now.failed + (event["type"] == "fail"),
+            now.unknown + (event["type"] == "info"),
+        )
 
 
 def archive() -> bytes:
@@ -163,11 +208,7 @@ def archive() -> bytes:
     with zipfile.ZipFile(buffer, "w") as packed:
         packed.writestr("__main__.py", _MAIN)
         packed.writestr("labctl/__init__.py", "")
-        packed.writestr("labctl/workloads/__init__.py", "")
-        for module in _MODULES:
-            packed.write(here / f"{module}.py", f"labctl/workloads/{module}.py")
+        for path in sorted(here.glob("*.py")):
+            if path.stem not in _HERE:
+                packed.write(path, f"labctl/workloads/{path.name}")
     return buffer.getvalue()
-
-
-def _members(lab: Lab, service: str) -> dict[str, dict[str, str]]:
-    return {"members": {node.name: node.address for node in lab.services[service].nodes}}

@@ -1,70 +1,168 @@
-"""Numbers as documents, written with ``w: majority`` and read with ``readConcern: majority``."""
+"""MongoDB: numbers with ``w: majority`` or ``w: 1``, and linearizable registers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
 from typing import Any
 
 import pymongo
-from pymongo.errors import ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, DuplicateKeyError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from labctl.workloads.client import Config, RefusedError
+from labctl.workloads.keys import register_steps
+from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 DATABASE = "labctl_load"
+_NOT_PRIMARY = frozenset({10107, 13435})
+"""Codes of those who do not take writes, and so did nothing."""
 
 
-class Documents:
+class Collection:
     """A collection for one run."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
-        self._client: Any = None
+        self.config = config
+        self._names = {host: name for name, host in config["members"].items()}
+        wait = round(config["timeout"] * 1000)
+        self.client: Any = pymongo.MongoClient(
+            [f"{host}:{config['port']}" for host in config["members"].values()],
+            replicaSet=config["replica_set"],
+            username=config["user"],
+            password=config["password"],
+            authSource="admin",
+            serverSelectionTimeoutMS=wait,
+            connectTimeoutMS=wait,
+            socketTimeoutMS=wait,
+            # A retry would hide what became of the first attempt.
+            retryWrites=False,
+            retryReads=False,
+        )
 
-    def prepare(self) -> Mapping[str, Any]:
+    def prepare(self) -> dict[str, Any]:
         """Wait for a primary; says which member it is."""
-        self._collection().create_index("run")
-        names = {host: name for name, host in self._config["members"].items()}
-        address = self._client.primary[0]
-        return {"member": names.get(address, address)}
+        self.collection("majority").insert_one({"_id": "made"})
+        self.collection("majority").delete_one({"_id": "made"})
+        return {"member": self.primary()}
 
-    def write(self, value: int) -> None:
-        """Insert a document; a majority's journals are the acknowledgement."""
-        try:
-            self._collection().insert_one({"_id": value})
-        except ServerSelectionTimeoutError as error:
-            raise RefusedError(str(error)) from None
+    def primary(self) -> str:
+        """The primary's name as the client has it."""
+        address = self.client.primary
+        return self._names.get(address[0], address[0]) if address else ""
 
-    def read(self) -> Mapping[str, list[int]]:
+    def collection(self, write: str, read: str = "majority") -> Any:
+        """The collection with a write concern (``majority`` is journalled) and a read concern."""
+        wait = round(self.config["timeout"] * 1000)
+        concern = WriteConcern("majority", wtimeout=wait, j=True)
+        return self.client[DATABASE].get_collection(
+            self.config["id"],
+            write_concern=WriteConcern(1) if write == "w1" else concern,
+            read_concern=ReadConcern(read),
+        )
+
+    def helpers(self) -> tuple[()]:
+        """Nothing goes on beside."""
+        return ()
+
+    def clean(self) -> None:
+        """Drop the collection."""
+        self.collection("majority").drop()
+
+
+class Set(Collection):
+    """Numbers as documents; ``as`` is the write concern."""
+
+    def session(self, worker: int, random: Random) -> _Adder:  # noqa: ARG002 - all are alike
+        """A writer."""
+        return _Adder(self)
+
+    def final(self) -> dict[str, list[int]]:
         """What a majority has."""
-        return {"majority": [document["_id"] for document in self._collection().find()]}
+        found = self.collection("majority").find()
+        return {"majority": sorted(document["_id"] for document in found)}
+
+
+class Register(Collection):
+    """Few documents, read with ``readConcern: linearizable``, written with ``w: majority``."""
+
+    def session(self, worker: int, random: Random) -> _Registers:  # noqa: ARG002
+        """A reader and writer."""
+        return _Registers(self, random)
+
+    def final(self) -> dict[str, list[Any]]:
+        """[key, value], as a majority has them."""
+        found = self.collection("majority").find().sort("_id")
+        return {"majority": [[document["_id"], document["v"]] for document in found]}
+
+
+@contextmanager
+def classified() -> Iterator[None]:
+    """RefusedError where it is sure that nothing was written."""
+    try:
+        yield
+    except (ServerSelectionTimeoutError, DuplicateKeyError) as error:
+        raise RefusedError(str(error)) from None
+    except AutoReconnect as error:
+        details = getattr(error, "details", None)
+        code = details.get("code") if isinstance(details, dict) else None
+        if code in _NOT_PRIMARY or "Connection refused" in str(error):
+            raise RefusedError(str(error)) from None
+        raise
+
+
+class _Session:
+    def __init__(self, owner: Collection, write: str) -> None:
+        self.owner = owner
+        self.collection = owner.collection(write)
+
+    def apply(self, operation: Operation) -> Done:
+        with classified():
+            value = self.do(operation)
+        return Done(value, at=self.owner.primary())
+
+    def do(self, operation: Operation) -> Any:
+        raise NotImplementedError
 
     def close(self) -> None:
         """Keep the client: it follows the set's primary by itself."""
 
-    def _collection(self) -> Any:
-        wait = round(self._config["timeout"] * 1000)
-        if self._client is None:
-            self._client = pymongo.MongoClient(
-                [f"{host}:{self._config['port']}" for host in self._config["members"].values()],
-                replicaSet=self._config["replica_set"],
-                username=self._config["user"],
-                password=self._config["password"],
-                authSource="admin",
-                serverSelectionTimeoutMS=wait,
-                connectTimeoutMS=wait,
-                socketTimeoutMS=wait,
-                # A retry would hide what became of the first attempt.
-                retryWrites=False,
-            )
-        return self._client[DATABASE].get_collection(
-            self._config["name"],
-            write_concern=WriteConcern("majority", wtimeout=wait, j=True),
-            read_concern=ReadConcern("majority"),
-        )
+
+class _Adder(_Session):
+    def __init__(self, owner: Collection) -> None:
+        super().__init__(owner, owner.config["as"])
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        yield Operation("add", number)
+
+    def do(self, operation: Operation) -> Any:
+        self.collection.insert_one({"_id": operation.value})
+        return operation.value
 
 
-def connect(config: Config) -> Documents:
-    """For the loop."""
-    return Documents(config)
+class _Registers(_Session):
+    def __init__(self, owner: Collection, random: Random) -> None:
+        super().__init__(owner, "majority")
+        self._reading = owner.collection("majority", "linearizable")
+        self._wait = round(owner.config["timeout"] * 1000)
+        self._random, self._seen = random, dict[int, "int | None"]()
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        yield from register_steps(number, self.owner.config, self._random, self._seen)
+
+    def do(self, operation: Operation) -> Any:
+        key, value = operation.value
+        if operation.f == "read":
+            found = self._reading.find_one({"_id": key}, max_time_ms=self._wait)
+            value = None if found is None else found["v"]
+        elif operation.f == "write":
+            self.collection.update_one({"_id": key}, {"$set": {"v": value}}, upsert=True)
+        else:
+            old, new = value
+            change = {"$set": {"v": new}}
+            if not self.collection.update_one({"_id": key, "v": old}, change).matched_count:
+                self._seen.pop(key, None)
+                raise RefusedError(f"the value is not {old}")
+        self._seen[key] = value[1] if operation.f == "cas" else value
+        return [key, value]

@@ -1,114 +1,227 @@
-"""Numbers as messages of a quorum queue, published with confirms to any of the nodes."""
+"""Messages of a quorum or a classic queue: published with confirms, consumed all the while."""
 
 from __future__ import annotations
 
 import base64
 import json
-import random
+import random as randomness
+import threading
 import urllib.request
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from random import Random
 from typing import Any
 
 import pika
 import pika.exceptions
 
-from labctl.workloads.client import Config, RefusedError
+from labctl.workloads.model import Config, Done, Helper, Operation, Record, RefusedError
 
 _QUIET = 3.0
 """Seconds without a message after which a queue counts as drained."""
+_PREFETCH = 10
+_NOT_FOUND = 404
+_TRANSIENT, _PERSISTENT = 1, 2
+"""Delivery modes of a message."""
 
 
 class Queue:
-    """A quorum queue for one run."""
+    """A queue for one run; ``as`` says of which type."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def prepare(self) -> dict[str, Any]:
+        """Declare the queue; says which node leads it."""
+        broker = Broker(self.config)
+        broker.channel().queue_declare(
+            self.config["id"],
+            durable=_durable(self.config),
+            arguments={"x-queue-type": self.config["as"]},
+        )
+        broker.close()
+        return {"member": self._leader(), "queue": self.config["id"]}
+
+    def session(self, worker: int, random: Random) -> _Publisher:  # noqa: ARG002 - all are alike
+        """A publisher."""
+        return _Publisher(self.config)
+
+    def helpers(self) -> list[Helper]:
+        """The consumers, whose processes come after those of the workers."""
+        first: int = self.config["workers"]
+        numbers = range(first, first + self.config["consumers"])
+        return [partial(consume, self.config, number) for number in numbers]
+
+    def final(self) -> dict[str, list[int]]:
+        """Drain the queue, acknowledging every message; one that is gone holds none."""
+        broker, found = Broker(self.config), list[int]()
+        channel = broker.channel()
+        try:
+            for method, _, body in channel.consume(self.config["id"], inactivity_timeout=_QUIET):
+                if method is None:
+                    break
+                found.append(int(body))
+                channel.basic_ack(method.delivery_tag)
+            channel.cancel()
+        except pika.exceptions.ChannelClosedByBroker as error:
+            if not _no_queue(error):
+                raise
+        broker.close()
+        return {"queue": found}
+
+    def clean(self) -> None:
+        """Delete the queue."""
+        broker = Broker(self.config)
+        broker.channel().queue_delete(self.config["id"])
+        broker.close()
+
+    def _leader(self) -> str:
+        """The node that leads the queue, as the management API of some node says."""
+        host = next(iter(self.config["members"].values()))
+        account = f"{self.config['user']}:{self.config['password']}".encode()
+        request = urllib.request.Request(
+            f"http://{host}:{self.config['api_port']}/api/queues/%2F/{self.config['id']}",
+            headers={"Authorization": "Basic " + base64.b64encode(account).decode()},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            queue = json.load(answer)
+        # A classic queue has no leader, but the one node where it is.
+        return str(queue.get("leader") or queue["node"]).partition("@")[2]
+
+
+def _durable(config: Config) -> bool:
+    """A quorum queue always is."""
+    return bool(config.get("durable", True))
+
+
+def _no_queue(error: Any) -> bool:
+    """Whether there is no such queue: one whose node is away is not found either, but is there."""
+    return error.reply_code == _NOT_FOUND and "no queue" in error.reply_text
+
+
+class Broker:
+    """A channel with confirms to the first node that answers, in a random order."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._name: str = config["name"]
         self._connection: Any = None
         self._channel: Any = None
+        self.at = ""
+        """The node that it is connected to."""
 
-    def prepare(self) -> Mapping[str, Any]:
-        """Declare the queue; says which node leads it."""
-        channel = self._open()
-        channel.queue_declare(self._name, durable=True, arguments={"x-queue-type": "quorum"})
-        return {"member": self._leader()}
-
-    def write(self, value: int) -> None:
-        """Publish a persistent message; the broker's confirm is the acknowledgement."""
+    def channel(self) -> Any:
+        """The channel. RefusedError when no node gives one."""
         if self._channel is None:
             try:
-                self._open()
+                self._connect()
             except (pika.exceptions.AMQPError, OSError) as error:
+                self.close()
                 raise RefusedError(f"no connection: {error!r}") from None
-        try:
-            self._channel.basic_publish(
-                "",
-                self._name,
-                str(value).encode(),
-                pika.BasicProperties(delivery_mode=2),
-                mandatory=True,
-            )
-        except pika.exceptions.UnroutableError as error:
-            raise RefusedError(str(error)) from None
+        return self._channel
 
-    def read(self) -> Mapping[str, list[int]]:
-        """Drain the queue, acknowledging every message."""
-        channel, found = self._open(), []
-        for method, _, body in channel.consume(self._name, inactivity_timeout=_QUIET):
-            if method is None:
+    def _connect(self) -> None:
+        members = list(self._config["members"].items())
+        randomness.shuffle(members)
+        for self.at, host in members:
+            try:
+                self._connection = pika.BlockingConnection(self._parameters(host))
                 break
-            found.append(int(body))
-            channel.basic_ack(method.delivery_tag)
-        channel.cancel()
-        self.close()
-        return {"queue": found}
+            except (pika.exceptions.AMQPError, OSError):
+                if (self.at, host) == members[-1]:
+                    raise
+        with self.limit():
+            self._channel = self._connection.channel()
+            self._channel.confirm_delivery()
+            self._channel.basic_qos(prefetch_count=_PREFETCH)
+
+    def _parameters(self, host: str) -> Any:
+        wait = self._config["timeout"]
+        return pika.ConnectionParameters(
+            host,
+            self._config["port"],
+            credentials=pika.PlainCredentials(self._config["user"], self._config["password"]),
+            heartbeat=max(2, round(wait)),
+            socket_timeout=wait,
+            stack_timeout=2 * wait,
+            blocked_connection_timeout=wait,
+        )
+
+    @contextmanager
+    def limit(self) -> Iterator[None]:
+        """TimeoutError when what is done in it takes too long.
+
+        Pika waits for a confirm as long as the broker's heartbeats come; its own timers are
+        called while it waits.
+        """
+        loop = self._connection._impl.ioloop
+        timer = loop.call_later(self._config["timeout"], _late)
+        try:
+            yield
+        finally:
+            loop.remove_timeout(timer)
 
     def close(self) -> None:
         """Drop the connection."""
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None and connection.is_open:
-            with suppress(pika.exceptions.AMQPError, OSError):
-                connection.close()
+            with suppress(Exception):
+                self._connection = connection
+                with self.limit():
+                    connection.close()
+            self._connection = None
 
-    def _open(self) -> Any:
-        """A channel with confirms to the first node that answers, in a random order."""
-        wait = self._config["timeout"]
-        account = pika.PlainCredentials(self._config["user"], self._config["password"])
-        hosts = list(self._config["members"].values())
-        random.shuffle(hosts)
-        self._connection = pika.BlockingConnection(
-            [
-                pika.ConnectionParameters(
-                    host,
-                    self._config["port"],
-                    credentials=account,
-                    # A confirm is waited for until the peer counts as dead: two heartbeats.
-                    heartbeat=max(2, round(wait)),
-                    socket_timeout=wait,
-                    stack_timeout=2 * wait,
-                    blocked_connection_timeout=wait,
+
+def _late() -> None:
+    raise TimeoutError("no answer in time")
+
+
+class _Publisher:
+    def __init__(self, config: Config) -> None:
+        self._queue: str = config["id"]
+        self._mode = _PERSISTENT if _durable(config) else _TRANSIENT
+        self._broker = Broker(config)
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        yield Operation("enqueue", number)
+
+    def apply(self, operation: Operation) -> Done:
+        channel = self._broker.channel()
+        try:
+            with self._broker.limit():
+                channel.basic_publish(
+                    "",
+                    self._queue,
+                    str(operation.value).encode(),
+                    pika.BasicProperties(delivery_mode=self._mode),
+                    mandatory=True,
                 )
-                for host in hosts
-            ]
-        )
-        self._channel = self._connection.channel()
-        self._channel.confirm_delivery()
-        return self._channel
+        except pika.exceptions.UnroutableError as error:
+            raise RefusedError(str(error)) from None
+        return Done(operation.value, at=self._broker.at)
 
-    def _leader(self) -> str:
-        """The node that leads the queue, as the management API of some node says."""
-        host = next(iter(self._config["members"].values()))
-        account = f"{self._config['user']}:{self._config['password']}".encode()
-        request = urllib.request.Request(
-            f"http://{host}:{self._config['api_port']}/api/queues/%2F/{self._name}",
-            headers={"Authorization": "Basic " + base64.b64encode(account).decode()},
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            queue = json.load(answer)
-        return str(queue["leader"]).partition("@")[2]
+    def close(self) -> None:
+        self._broker.close()
 
 
-def connect(config: Config) -> Queue:
-    """For the loop."""
-    return Queue(config)
+def consume(config: Config, process: int, record: Record, stop: Callable[[], bool]) -> None:
+    """Take messages until told to stop, through whatever happens to the brokers.
+
+    A message that came counts as delivered before it is acknowledged: should that be lost, the
+    message comes once more.
+    """
+    broker, pause = Broker(config), threading.Event()
+    while not stop():
+        try:
+            channel = broker.channel()
+            for method, _, body in channel.consume(config["id"], inactivity_timeout=0.5):
+                if method is not None:
+                    record(type="invoke", p=process, f="dequeue", value=None, at=broker.at)
+                    record(type="ok", p=process, f="dequeue", value=int(body), at=broker.at)
+                    channel.basic_ack(method.delivery_tag)
+                if stop():
+                    break
+        except (pika.exceptions.AMQPError, OSError, RefusedError):
+            pause.wait(0.3)
+            broker.close()
+    broker.close()

@@ -1,65 +1,148 @@
-"""Numbers as members of a Redis set, written to the master that Sentinel names."""
+"""Redis: a set and a counter, written to the master that Sentinel names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import redis
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from labctl.workloads.client import Config, RefusedError
+from labctl.workloads.model import Config, Done, Operation, RefusedError
+
+_REFUSALS = (redis.exceptions.ResponseError, redis.exceptions.BusyLoadingError)
+"""An error reply (READONLY, NOREPLICAS, LOADING) says that nothing was written."""
 
 
-class Members:
-    """A set for one run."""
+class Key:
+    """A key for one run."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def prepare(self) -> dict[str, Any]:
+        """Say which node is the master."""
+        master = Master(self.config)
+        master.client()
+        master.close()
+        return {"member": master.at}
+
+    def helpers(self) -> tuple[()]:
+        """Nothing goes on beside."""
+        return ()
+
+    def clean(self) -> None:
+        """Delete the key."""
+        master = Master(self.config)
+        master.client().delete(self.config["id"])
+        master.close()
+
+
+class Set(Key):
+    """Numbers as members of a set."""
+
+    def session(self, worker: int, random: Random) -> _Adder:  # noqa: ARG002 - all are alike
+        """A writer."""
+        return _Adder(self.config)
+
+    def final(self) -> dict[str, list[int]]:
+        """The set as the master has it."""
+        members = Master(self.config).client().smembers(self.config["id"])
+        return {"master": sorted(int(value) for value in members)}
+
+
+class Counter(Key):
+    """A number that is counted up."""
+
+    def session(self, worker: int, random: Random) -> _Counter:  # noqa: ARG002 - all are alike
+        """Someone who counts."""
+        return _Counter(self.config)
+
+    def final(self) -> dict[str, list[int]]:
+        """The counter as the master has it."""
+        return {"master": [int(Master(self.config).client().get(self.config["id"]) or 0)]}
+
+
+class Master:
+    """A connection to the master, asked of Sentinel whenever it is made."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._key: str = config["name"]
+        self._names = {host: name for name, host in config["members"].items()}
+        wait = config["timeout"]
         self._sentinel = Sentinel(
             [(host, config["port"]) for host in config["members"].values()],
-            socket_timeout=config["timeout"],
-            socket_connect_timeout=config["timeout"],
+            socket_timeout=wait,
+            socket_connect_timeout=wait,
         )
-        self._master: Any = None
+        self._client: Any = None
+        self.at = ""
+        """The master's node."""
 
-    def prepare(self) -> Mapping[str, Any]:
-        """Say which node is the master."""
-        address = self._sentinel.discover_master(self._config["master"])[0]
-        names = {host: name for name, host in self._config["members"].items()}
-        return {"member": names.get(address, address)}
-
-    def write(self, value: int) -> None:
-        """Add a number; the master acknowledges before its replicas have it."""
-        try:
-            self._connected().sadd(self._key, value)
-        except (MasterNotFoundError, redis.exceptions.ResponseError) as error:
-            # An error reply (READONLY, NOREPLICAS, LOADING) says that nothing was written.
-            raise RefusedError(str(error)) from None
-
-    def read(self) -> Mapping[str, list[int]]:
-        """The set as the master has it."""
-        return {"master": [int(value) for value in self._connected().smembers(self._key)]}
+    def client(self) -> Any:
+        """The client, which has had an answer. RefusedError when there is none."""
+        if self._client is None:
+            try:
+                host, port = self._sentinel.discover_master(self._config["master"])
+                self.at = self._names.get(host, host)
+                wait = self._config["timeout"]
+                client = redis.Redis(
+                    host,
+                    port,
+                    password=self._config["password"],
+                    socket_timeout=wait,
+                    socket_connect_timeout=wait,
+                )
+                client.ping()
+            except (MasterNotFoundError, redis.exceptions.RedisError, OSError) as error:
+                raise RefusedError(f"no connection: {error}") from None
+            self._client = client
+        return self._client
 
     def close(self) -> None:
         """Ask Sentinel again next time."""
-        master, self._master = self._master, None
-        if master is not None:
-            master.connection_pool.disconnect()
-
-    def _connected(self) -> Any:
-        if self._master is None:
-            wait = self._config["timeout"]
-            self._master = self._sentinel.master_for(
-                self._config["master"],
-                password=self._config["password"],
-                socket_timeout=wait,
-                socket_connect_timeout=wait,
-            )
-        return self._master
+        client, self._client = self._client, None
+        if client is not None:
+            client.connection_pool.disconnect()
 
 
-def connect(config: Config) -> Members:
-    """For the loop."""
-    return Members(config)
+class _Session:
+    def __init__(self, config: Config) -> None:
+        self.key: str = config["id"]
+        self.master = Master(config)
+
+    def apply(self, operation: Operation) -> Done:
+        client = self.master.client()
+        try:
+            return Done(self.do(client, operation), at=self.master.at)
+        except _REFUSALS as error:
+            raise RefusedError(str(error)) from None
+        except redis.exceptions.RedisError as error:
+            # A connection from the pool is made anew; what was not connected has sent nothing.
+            if "connecting to" in str(error):
+                raise RefusedError(str(error)) from None
+            raise
+
+    def do(self, client: Any, operation: Operation) -> Any:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.master.close()
+
+
+class _Adder(_Session):
+    def steps(self, number: int) -> Iterator[Operation]:
+        yield Operation("add", number)
+
+    def do(self, client: Any, operation: Operation) -> Any:
+        client.sadd(self.key, operation.value)
+        return operation.value
+
+
+class _Counter(_Session):
+    def steps(self, number: int) -> Iterator[Operation]:  # noqa: ARG002 - each is like another
+        yield Operation("incr")
+
+    def do(self, client: Any, operation: Operation) -> Any:  # noqa: ARG002
+        return client.incr(self.key)

@@ -15,7 +15,7 @@ from labctl.checkers import Event, Verdict, judge, longest_gap
 from labctl.engine.port import Engine
 from labctl.faults import Fault, Target
 from labctl.status import Status, status
-from labctl.workloads.load import PROMISES, Kind, Load
+from labctl.workloads.single import PROMISES, Kind, Load
 
 LOG = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labctl.faults import Target
-from labctl.workloads.load import Kind
+from labctl.workloads.single import Kind
 from tests.chaos.ground import Ground
 
 

@@ -34,6 +34,40 @@ def test_haproxy_is_killed_on_the_holder(ground: Ground) -> None:
     ground.judge(loads)
 
 
+def test_keepalived_ends_on_the_holder(ground: Ground) -> None:
+    """The address leaves a node that goes on: that node's own clients must come to know.
+
+    Keystone there reached Galera by the virtual IP, from the virtual IP: the new holder drops what
+    claims to come from itself, so nobody would ever reset such a connection.
+    """
+    holder = ground.target("vip-holder")
+    with ground.loads("identity") as loads:
+        assert own_connections(ground, holder.node)
+        with ground.broken(ground.halt("stop", ground.target("vip-holder/keepalived"))):
+            ground.until(
+                f"the virtual IP leaves {holder.node} for one other node",
+                lambda: one_holder(ground) and ground.holders() != [holder.node],
+                SOON,
+            )
+            ground.until(
+                f"{holder.node} has no connection by an address that has left it",
+                lambda: not own_connections(ground, holder.node),
+                SOON,
+            )
+            loads.until_more(ground)
+        ground.until_healthy()
+        loads.until_more(ground)
+    assert one_holder(ground)
+
+
+def own_connections(ground: Ground, node: str) -> list[str]:
+    """A node's TCP connections that have the virtual IP at both ends."""
+    instance = ground.lab.instance(node, "haproxy")
+    assert instance is not None
+    command = ["ss", "-Htn", "src", ground.lab.vip, "dst", ground.lab.vip]
+    return ground.engine.exec(ground.lab.container(instance), command).stdout.splitlines()
+
+
 def test_the_holders_node_loses_power(ground: Ground) -> None:
     """A whole node goes silent: the others go on without it, and it joins them again.
 

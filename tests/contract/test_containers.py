@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from labctl.engine.port import LABEL
+from labctl.engine.port import LABEL, Limits
 from labctl.errors import EngineError
+from labctl.faults.limit import in_force
 from tests.contract.world import World
 
 TRAP = ("sh", "-c", "trap 'exit 5' TERM; trap 'exit 6' HUP; echo set; while :; do sleep 0.1; done")
@@ -155,7 +158,7 @@ def test_a_missing_image_is_refused(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "kill", "pause", "unpause", "logs"])
+@pytest.mark.parametrize("verb", ["start", "stop", "kill", "pause", "unpause", "logs", "limits"])
 def test_what_is_not_there_is_refused(world: World, verb: str) -> None:
     arguments = (1,) if verb == "stop" else ()
     with pytest.raises(EngineError, match=r": there is no such container$"):
@@ -189,6 +192,46 @@ def test_environment_user_and_ulimits(world: World) -> None:
         ulimits={"nofile": 512},
     )
     assert (code, log.split()) == (0, ["green", "33", "44", "512"])
+
+
+def test_limits_are_set_and_taken_away_again(world: World) -> None:
+    name = world.run("a", memory_bytes=64 << 20)
+    assert world.engine.limits(name) == Limits(memory=64 << 20)
+    for wanted in (Limits(0.2, 32 << 20), Limits(1.5), Limits(memory=64 << 20), Limits()):
+        world.engine.limit(name, wanted)
+        assert world.engine.limits(name) == wanted
+    world.engine.kill(name)
+    world.engine.limit(name, Limits(0.5, 48 << 20))
+    assert world.engine.limits(name) == Limits(0.5, 48 << 20)
+
+
+@pytest.mark.kernel
+def test_the_kernel_knows_the_limits_and_forgets_them(world: World) -> None:
+    name = world.run("a")
+    before = in_force(world.engine, name)
+    world.engine.limit(name, Limits(0.2, 64 << 20))
+    assert in_force(world.engine, name) == Limits(0.2, 64 << 20)
+    world.engine.limit(name, Limits())
+    assert in_force(world.engine, name) == before == Limits()
+
+
+@pytest.mark.kernel
+def test_a_limit_of_memory_below_what_is_used(world: World) -> None:
+    """Refused where the kernel can be asked first, else somebody is killed: never just ignored."""
+    hungry = 'my $x = "a" x (96 << 20); print "set\\n"; sleep 1000'
+    name = world.run("a", command=("perl", "-e", f"$| = 1; {hungry}"))
+    _listening(world, "a")
+    try:
+        world.engine.limit(name, Limits(memory=16 << 20))
+    except EngineError as refused:
+        assert re.fullmatch(
+            f"cannot limit container {name}: its processes use [0-9]+ bytes of memory and give none"
+            " of it back; give it more",
+            str(refused),
+        )
+        assert world.engine.limits(name) == Limits()
+    else:
+        assert world.engine.wait(name, 30) == 137
 
 
 def test_logs_whole_and_the_end_of_it(world: World) -> None:

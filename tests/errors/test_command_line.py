@@ -108,8 +108,8 @@ def test_a_bad_topology_touches_nothing(
             ("images", "build", "toaster"),
             2,
             "there is no image role 'toaster' "
-            "(roles: browser, client, compute, controller, database, loadbalancer, messaging, "
-            "network, node, openstack, storage)",
+            "(roles: browser, client, compute, controller, controller-clock, database, "
+            "loadbalancer, messaging, network, node, openstack, storage)",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,

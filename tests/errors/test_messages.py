@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from labctl.catalog import load_catalog
+from labctl.chaos import fit
+from labctl.chaos.library import load_scenario
 from labctl.documents import load, load_with_source
 from labctl.errors import InputError
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import Choice, TopologyDoc
 from labctl.resolve import resolve
 from labctl.selection import select
-from labctl.topologies import load_topology
+from labctl.topologies import load_topology, shipped
 
 HERE = Path(__file__).parent
 CATALOGUE = HERE.parent / "data" / "catalogue" / "compose"
@@ -34,6 +36,15 @@ def catalog():
     return load_catalog(CATALOGUE)
 
 
+@pytest.fixture(scope="module")
+def lab():
+    """The support tier: what scenarios name is in the shipped catalogue."""
+    catalog = load_catalog()
+    topology, source = load_topology(shipped()["three-controller"])
+    choice = Choice(profile="support")
+    return resolve(select(topology, catalog, choice, source), catalog, source=source)
+
+
 @pytest.mark.parametrize("case", cases("topology"))
 def test_topology(case, catalog, monkeypatch):
     monkeypatch.chdir(HERE / "topology")
@@ -52,7 +63,16 @@ def test_service(case, monkeypatch):
     assert str(caught.value) == expected("service", case)
 
 
-@pytest.mark.parametrize("kind", ["topology", "service"])
+@pytest.mark.parametrize("case", cases("scenario"))
+def test_scenario(case, lab, monkeypatch):
+    monkeypatch.chdir(HERE / "scenario")
+    with pytest.raises(InputError) as caught:
+        scenario, source = load_scenario(Path(f"{case}.yml"))
+        fit.check(scenario, lab, source=source)
+    assert str(caught.value) == expected("scenario", case)
+
+
+@pytest.mark.parametrize("kind", ["topology", "service", "scenario"])
 def test_every_case_has_its_message(kind):
     assert stems(kind, "txt") == cases(kind)
 
@@ -60,3 +80,8 @@ def test_every_case_has_its_message(kind):
 def test_the_document_that_the_cases_are_made_of_is_good(catalog):
     topology, source = load_with_source(HERE.parent / "data" / "topology.yml", TopologyDoc)
     assert len(resolve(topology, catalog, source=source).nodes) == 4
+
+
+def test_the_scenario_that_the_cases_are_made_of_is_good(lab):
+    scenario, source = load_scenario(HERE.parent / "data" / "scenario.yml")
+    fit.check(scenario, lab, source=source)

@@ -18,6 +18,7 @@ from labctl.engine.port import (
     ExecResult,
     FileEntry,
     Image,
+    Limits,
     Network,
     Stream,
 )
@@ -48,6 +49,7 @@ class _Box:
     code: int | None = None
     log: str = ""
     files: dict[str, FileEntry] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
 
 class FakeEngine:
@@ -221,7 +223,7 @@ class FakeEngine:
                 raise EngineError(refusal(doing, "no such image"))
             if spec.join is not None and spec.join not in self._boxes:
                 raise EngineError(refusal(doing, "no such container"))
-            box = _Box(next(self._ids), spec)
+            box = _Box(next(self._ids), spec, limits=Limits(memory=spec.memory_bytes))
             if spec.join is None:
                 hosts = "".join(f"{address}\t{name}\n" for name, address in spec.hosts.items())
                 box.files["/etc/hosts"] = FileEntry("/etc/hosts", hosts.encode())
@@ -280,6 +282,13 @@ class FakeEngine:
             box = self._box("cannot unpause", name)
             if box.status == "paused":
                 box.status = "running"
+
+    def limits(self, name: str) -> Limits:
+        return self._box("cannot look at", name).limits
+
+    def limit(self, name: str, wanted: Limits) -> None:
+        with self._doing("limit", name):
+            self._box("cannot limit", name).limits = wanted
 
     def remove(self, name: str) -> None:
         with self._doing("remove", name):

@@ -52,13 +52,13 @@ def lab(labctl: Labctl, driver: Engine) -> Iterator[str]:
     assert remains(driver, NAME) == []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def ground(lab: str, driver: Engine) -> Ground:
-    """The same lab, worked on from inside."""
+    """The same lab, worked on from inside: read anew, for another module moved a service."""
     return Ground(driver, labs.prepare(store.load(lab)))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def membership(ground: Ground, driver: Engine) -> Membership:
     """Asks who takes part."""
     clouds = ground.prepared.record.directory / "clouds.yaml"

@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import openstack
 import requests
@@ -79,6 +79,16 @@ class Membership:
         assert answer.code == 0, answer.stderr
         queues = {entry["name"]: entry["consumers"] for entry in json.loads(answer.stdout)}
         return {name: count for name, count in queues.items() if not _OWN.search(name)}
+
+    def schedule(self, node: str, how: Literal["enable", "disable"]) -> None:
+        """Whether Nova may put new servers on a compute node."""
+        nova = {"endpoint_filter": {"service_type": "compute", "interface": "public"}}
+        headers = {"OpenStack-API-Version": "compute 2.53"}
+        query = f"/os-services?binary=nova-compute&host={node}"
+        found = self._session.get(query, headers=headers, **nova).json()["services"]
+        (service,) = (entry["id"] for entry in found)
+        change = {"status": f"{how}d"}
+        self._session.put(f"/os-services/{service}", json=change, headers=headers, **nova)
 
     def _haproxy(self, address: str) -> list[dict[str, str]]:
         password = self._secrets["haproxy.stats"]

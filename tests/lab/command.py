@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PROGRAM = [str(Path(sys.executable).with_name("labctl"))]
+PROGRAM = (str(Path(sys.executable).with_name("labctl")),)
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ class Labctl:
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    program: Sequence[str] = PROGRAM
 
     def __call__(self, *arguments: str, code: int | None = 0, timeout: float = 400) -> Ended:
         """Run a command to its end; its exit code is checked unless ``code`` is None."""
         done = subprocess.run(
-            [*PROGRAM, *arguments],
+            [*self.program, *arguments],
             env=self._environment(),
             capture_output=True,
             text=True,
@@ -53,7 +55,7 @@ class Labctl:
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command and do not wait for it."""
         return subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*self.program, *arguments],
             env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

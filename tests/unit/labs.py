@@ -15,6 +15,8 @@ from labctl.resolve import resolve
 from labctl.steps import Observed
 
 IMAGES = {"node": "node:1", "database": "database:1", "controller": "controller:1", "client": "c:1"}
+CLOCK = {"database-clock": "database-clock:1"}
+"""Only where a lab asks for it."""
 USERS = {"mysql": 902, "keystone": 907, "lab": 908}
 
 
@@ -41,7 +43,7 @@ def catalogue(directory: Path, joins: str = "together") -> dict[str, ServiceDoc]
         "store": service(
             image="database",
             user="mysql",
-            settings={"size": 3},
+            settings={"size": 3, "fake_clock": False},
             container={"volumes": {"data": "/data"}},
             files=[
                 {"template": "conf.j2", "path": "/etc/store"},
@@ -55,6 +57,17 @@ def catalogue(directory: Path, joins: str = "together") -> dict[str, ServiceDoc]
                 "member_file": "/data/member",
                 "position": ["position"],
             },
+            actions=[
+                {
+                    "name": "doze",
+                    "description": "d",
+                    "command": ["doze", "on"],
+                    "undo": ["doze", "off"],
+                    "proof": ["doze"],
+                    "shows": "^dozing",
+                    "timeout": 0.1,
+                }
+            ],
             jobs=[
                 {
                     "name": "databases",
@@ -102,7 +115,7 @@ def desired(directory: Path, *, joins: str = "together", **settings: Any) -> Des
     )
     lab = resolve(topology, catalogue(directory, joins), subnet=IPv4Network("198.18.9.0/24"))
     renderer = Renderer(lab, {}, USERS, directory)
-    return desire(lab, renderer, IMAGES, ("lp", "lh"))
+    return desire(lab, renderer, IMAGES | CLOCK, ("lp", "lh"))
 
 
 def running(wanted: Desired) -> Observed:

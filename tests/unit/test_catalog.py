@@ -72,6 +72,13 @@ def test_templates_may_be_in_directories_below(compose):
         ),
         (
             "keystone",
+            "image: base",
+            "image: base\nsettings: {fake_clock: false}",
+            "compose/keystone/service.yml:3: settings.fake_clock: no directory 'base-clock' in "
+            "images; allowed: base",
+        ),
+        (
+            "keystone",
             "user: lab",
             "user: keystone",
             "compose/keystone/service.yml:3: user: no user 'keystone' in images/users.yml; "

@@ -182,6 +182,22 @@ def test_keepalived_tracks_the_page_that_haproxy_is_probed_by(three: Rendered) -
     assert "http-check 198.18.7.11 8404 /health" in text
 
 
+def test_keepalived_asks_nobody_when_that_is_the_mistake_to_be_made() -> None:
+    rendered = Rendered(shipped("three-controller", keepalived={"check": False}))
+    text = rendered.text("c1/keepalived", "/etc/keepalived/keepalived.conf")
+    assert "http-check" not in text and "track_script" not in text
+    assert text.count("{") == text.count("}")
+
+
+def test_haproxy_spreads_the_clients_of_galera_when_that_is_the_mistake_to_be_made() -> None:
+    rendered = Rendered(shipped("three-controller", mariadb={"spread_clients": True}))
+    config = rendered.text("c1/haproxy", "/etc/haproxy/haproxy.cfg")
+    section = config.split("listen mariadb")[1].split("listen ")[0]
+    assert "balance leastconn" in section and "stick" not in section
+    assert not re.search(r"^ +server .* backup$", section, re.M)
+    assert len(re.findall(r"^ +server ", section, re.M)) == 3
+
+
 @pytest.mark.parametrize(
     ("subnet", "mask"),
     [("198.18.0.0/23", "255.255.254.0"), ("198.18.0.0/16", "255.255.0.0")],

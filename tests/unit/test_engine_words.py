@@ -175,6 +175,11 @@ DOING = "cannot start container lab-c1"
             "error setting rlimit type 7: operation not permitted",
             f"{DOING}: the machine does not allow its `ulimits`; lower them",
         ),
+        (
+            "runc did not terminate: unable to set memory limit to 50 (current usage: 316, peak 9)",
+            f"{DOING}: its processes use 316 bytes of memory and give none of it back;"
+            " give it more",
+        ),
         ("container f00 has dependent containers", f"{DOING}: containers that share its network"
          " must be removed first"),
         ("something\n  else", f"{DOING}: the engine says: something else"),

@@ -16,7 +16,7 @@ from labctl.errors import EngineError, LabError
 from labctl.execute import Executor
 from labctl.observe import observe
 from labctl.plan import make_plan
-from labctl.probe import SPEC_PATH, Answer
+from labctl.probe import SPEC_PATH, Answer, Inspection
 from labctl.steps import AwaitReady, Observed, Plan, Step
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
@@ -199,6 +199,27 @@ def test_a_failure_is_finished_by_the_next_run(fake: LabEngine, wanted: Desired)
 def test_foreign_things_are_not_seen(fake: LabEngine, wanted: Desired) -> None:
     fake.create_network(Network("other", "198.18.77.0/24", "x", {LABEL: "other"}))
     assert observe(fake, wanted) == Observed(images=frozenset(IMAGES.values()) - {""})
+
+
+def test_who_stays_outside_of_the_cluster_is_stranded_and_restarted(
+    fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(fake, wanted)
+    ready = {name: Answer(ready=True, detail="") for name in wanted.probes}
+    seen = iter([["c2", "c3"], ["c3"]])
+
+    def inspect(*_: object) -> Inspection:
+        clusters = {"it": {"service": "store", "stranded": next(seen, ["c3"])}}
+        return Inspection(ready, clusters)
+
+    monkeypatch.setattr("labctl.observe.inspect", inspect)
+    monkeypatch.setattr("labctl.observe._COMES_BACK", 0.05)
+    monkeypatch.setattr("labctl.observe._LOOK", 0.01)
+    observed = observe(fake, wanted)
+    assert observed.stranded == {"c3/store"}
+    fake.calls.clear()
+    run(fake, wanted)
+    assert [n for verb, n in fake.calls if verb in ("stop", "start")] == ["small-c3-store"] * 2
 
 
 def test_a_failed_step_lists_what_waits_and_what_was_not_begun(

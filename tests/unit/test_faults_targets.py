@@ -103,3 +103,28 @@ def test_an_unknown_service(world: World, text: str) -> None:
         aim(world, text)
     service = text.partition("/")[2]
     assert str(caught.value) == f"node c1 runs no service '{service}': it runs store and api"
+
+
+def test_the_galera_donor(world: World) -> None:
+    members = {"c1": "Primary, Synced", "c3": "Primary, Donor/Desynced"}
+    assert aim(world, "galera-donor", galera={"members": members}) == Target("c3", "store")
+    with pytest.raises(LabError) as caught:
+        aim(world, "galera-donor", galera={"members": {"c1": "Primary, Synced"}})
+    assert str(caught.value) == "lab 'small' has no galera-donor now: nobody copies its state"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "sentinel-leader",
+            "lab 'small' has no sentinel-leader: its topology runs no such cluster",
+        ),
+        ("l3-master:r1", "lab 'small' has no l3-master: it runs no neutron-l3-agent"),
+        ("rabbit-leader:q", "lab 'small' has no rabbit-leader: its topology runs no such cluster"),
+    ],
+)
+def test_parts_that_the_lab_has_not(world: World, text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        aim(world, text)
+    assert str(caught.value) == message

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from labctl import faults
 from labctl.errors import EngineError, InputError, LabError
-from labctl.faults import Fault, Target, journal
+from labctl.faults import Fault, Target, journal, outage, verbs
 from labctl.model.lab import Lab
 from tests.unit.faults_world import KilledError, World
 from tests.unit.labs import desired
 
+CHANCE = Random(1)  # noqa: S311 - to repeat it
 Build = Callable[[World], Fault]
 
 KINDS: dict[str, Build] = {
@@ -28,7 +30,24 @@ KINDS: dict[str, Build] = {
     "cut in": lambda w: faults.cut(w.lab, [["c1"]], direction="in"),
     "cut out": lambda w: faults.cut(w.lab, [["c1", "c2"]], direction="out"),
     "cut groups": lambda w: faults.cut(w.lab, [["c1"], ["c2"], ["c3"]]),
+    "cut ring": lambda w: faults.shaped(w.lab, "ring", ["c1", "c2", "c3", "client"], CHANCE),
+    "cut port": lambda w: faults.cut(w.lab, [["c1"]], only=3306),
+    "blink": lambda w: faults.cut(w.lab, [["c1"]], lease=0.04),
+    "loss": lambda w: faults.degraded(w.lab, [["c1"]], percent=20),
+    "bandwidth": lambda w: faults.degraded(w.lab, [["c1"]], rate=10_000),
+    "term": lambda w: faults.halt(w, w.lab, "term", [Target("c1", "store")]),
+    "crash loop": lambda w: faults.halt(w, w.lab, "crash-loop", [Target("c1", "store")]),
+    "delay": lambda w: faults.delayed(w, w.lab, ["c1", "c2"], by=0.1, jitter=0.02),
+    "limit": lambda w: faults.limited(w, w.lab, [Target("c1", "store")], cpus=0.2, memory=9 << 20),
+    "clock": lambda w: faults.clocked(w, w.lab, [Target("c1", "store")], by=-90),
+    "action": lambda w: faults.act(w, w.lab, "doze", [Target("c1", "store")]),
 }
+
+OVER: dict[str, Build] = {
+    "restart": lambda w: faults.halt(w, w.lab, "restart", [Target("c1", "store")]),
+    "reboot": lambda w: faults.halt(w, w.lab, "reboot", [Target("c1")]),
+}
+"""Faults that leave the lab as it was when they are made."""
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +55,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABCTL_HOME", str(tmp_path / "home"))
 
 
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "_NOTICE", 0.2)
+    monkeypatch.setattr("labctl.faults.degrade._PATIENCE", 0.2)
+    monkeypatch.setattr("labctl.faults.clock.CACHED", 0.0)
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(desired(tmp_path))
+    return World(desired(tmp_path, fake_clock=True))
 
 
 @pytest.fixture
@@ -63,26 +89,85 @@ def test_a_fault_changes_the_lab_and_healing_twice_restores_it(world: World, kin
         assert faults.active(world.lab) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_labctl_killed_at_any_moment_leaves_nothing(tmp_path: Path, kind: str) -> None:
-    world = World(desired(tmp_path))
+@pytest.mark.parametrize(
+    ("kind", "targets"),
+    [
+        ("kill instance", {"c1/store"}),
+        ("pause node", {"c1"}),
+        ("kill node", {"c1", "c2"}),
+        ("cut groups", {"c1", "c2", "c3"}),
+        ("loss", {"c1", "c2", "c3", "client"}),
+    ],
+)
+def test_evidence_says_when_each_target_was_hit(world: World, kind: str, targets: set[str]) -> None:
+    seen = faults.inject(world, KINDS[kind](world), guard=lambda *_: None).seen
+    moments = seen["moments"]
+    assert moments.keys() == targets
+    assert all(0 <= seconds < 10 for seconds in moments.values())
+
+
+def killed_at_every_call(
+    tmp_path: Path, make: Callable[[World], Fault], mend: Callable[[World, bool], None]
+) -> None:
+    """Make a fault again and again, labctl dying one call later each time; all is mended."""
+    world = World(desired(tmp_path, fake_clock=True))
     before, moment, died = world.state(), 0, True
     while died:
-        fault = KINDS[kind](world)
+        fault = make(world)
         world.deaths, died = moment, False
         try:
             inject(world, fault)
         except KilledError:
             died = True
         world.deaths = None
+        mend(world, died)
+        assert world.state() == before, f"killed at call {moment}"
+        moment += 1
+    assert moment > 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labctl_killed_at_any_moment_leaves_nothing(tmp_path: Path, kind: str) -> None:
+    def mend(world: World, died: bool) -> None:
         if died:
             faults.expire(world, world.lab)
         else:
             faults.heal_all(world, world.lab)
-        assert world.state() == before, f"killed at call {moment}"
         assert faults.active(world.lab) == []
-        moment += 1
-    assert moment > 1
+
+    killed_at_every_call(tmp_path, KINDS[kind], mend)
+
+
+@pytest.mark.parametrize("kind", OVER)
+def test_what_is_restarted_ended_first(world: World, kind: str) -> None:
+    before = world.state()
+    fault = OVER[kind](world)
+    evidence = faults.inject(world, fault, guard=lambda *_: None)
+    assert "exited" in [evidence.seen.get(f"{name} was") for name in ("c1", "c1/store")]
+    assert world.state() == before
+    faults.heal(world, fault)
+    assert world.state() == before
+
+
+@pytest.mark.parametrize("kind", OVER)
+def test_a_restart_killed_at_any_moment_leaves_all_running(tmp_path: Path, kind: str) -> None:
+    def mend(world: World, _: bool) -> None:
+        faults.heal_all(world, world.lab)
+
+    killed_at_every_call(tmp_path, OVER[kind], mend)
+
+
+def test_a_crash_loop_goes_on_until_it_is_healed(world: World, lab: Lab) -> None:
+    before = world.state()
+    fault = inject(world, KINDS["crash loop"](world))
+    seen = []
+    for _ in range(4):
+        verbs.go_on(world, lab.name)
+        seen.append(world.status("small-c1-store"))
+    assert seen == ["running", "exited", "running", "exited"]
+    assert faults.heal(world, fault).seen["kills"] == 4
+    verbs.go_on(world, lab.name)
+    assert world.state() == before
 
 
 def test_killed_between_journal_and_guardian(world: World, lab: Lab) -> None:
@@ -100,7 +185,7 @@ def test_killed_between_journal_and_guardian(world: World, lab: Lab) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_while_healing_the_next_one_finishes(tmp_path: Path, kind: str) -> None:
-    world = World(desired(tmp_path))
+    world = World(desired(tmp_path, fake_clock=True))
     before, moment, died = world.state(), 0, True
     while died:
         fault = inject(world, KINDS[kind](world))
@@ -123,6 +208,16 @@ def test_killed_while_healing_the_next_one_finishes(tmp_path: Path, kind: str) -
         ("kill node", "kill"),
         ("pause instance", "pause"),
         ("pause node", "pause"),
+        ("crash loop", "kill"),
+        ("term", "kill"),
+        ("action", "doze"),
+        ("limit", "limit"),
+        ("delay", "tc"),
+        ("clock", "date"),
+        ("blink", "blink"),
+        ("loss", "pings"),
+        ("bandwidth", "pings"),
+        ("cut port", "knock"),
     ],
 )
 def test_a_fault_that_does_nothing_is_found_out(world: World, kind: str, broken: str) -> None:
@@ -307,13 +402,67 @@ def test_cuts_that_make_no_sense(lab: Lab, groups: object, direction: object, me
     assert str(caught.value) == message
 
 
+def test_only_whole_nodes_are_rebooted(world: World, lab: Lab) -> None:
+    with pytest.raises(InputError) as caught:
+        faults.halt(world, lab, "reboot", [Target("c1", "store")])
+    assert str(caught.value) == (
+        "only a whole node can be rebooted: name a node, or restart the instance"
+    )
+
+
+def test_an_action_that_nobody_declares(world: World, lab: Lab) -> None:
+    with pytest.raises(InputError) as caught:
+        faults.act(world, lab, "sing", [Target("c1", "store")])
+    assert str(caught.value) == "c1/store has no action 'sing': it has doze"
+    with pytest.raises(InputError) as caught:
+        faults.act(world, lab, "sing", [Target("c1", "api")])
+    assert str(caught.value) == "c1/api has no action 'sing': it has none"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda lab: faults.cut(lab, [["c1"]], only=0),
+            "a cut is of everything, of vrrp or of a port, not of '0'",
+        ),
+        (
+            lambda lab: faults.cut(lab, [["c1"]], only=53, lease=0.1),
+            "a cut of less than a second is of everything, not of one port",
+        ),
+        (
+            lambda lab: faults.degraded(lab, [["c1"]], percent=100),
+            "a loss is between 1 and 99 percent of the frames, not 100",
+        ),
+        (
+            lambda lab: faults.degraded(lab, [["c1"]], rate=10),
+            "a bandwidth is between 1000 and 10000000 bytes a second",
+        ),
+        (
+            lambda lab: faults.shaped(lab, "ring", ["c1", "c2", "c3"], CHANCE),
+            "a ring needs 4 nodes, and these are c1, c2 and c3",
+        ),
+        (
+            lambda lab: faults.shaped(lab, "star", ["c1", "c2"], CHANCE),
+            "there is no shape 'star' of a cut: majority, minority, bridge, ring",
+        ),
+    ],
+)
+def test_faults_on_the_wire_that_make_no_sense(
+    lab: Lab, make: Callable[[Lab], Fault], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        make(lab)
+    assert str(caught.value) == message
+
+
 def test_nodes_and_instances_do_not_mix(world: World, lab: Lab) -> None:
     with pytest.raises(InputError, match="name nodes or instances to kill, not both at once"):
         faults.halt(world, lab, "kill", [Target("c1"), Target("c2", "api")])
 
 
 def test_a_lease_has_limits(lab: Lab) -> None:
-    with pytest.raises(InputError, match="a fault lasts between 1 s and 7 days, not 0 s"):
+    with pytest.raises(InputError, match=r"a fault lasts between 0\.001 s and 7 days, not 0 s"):
         faults.cut(lab, [["c1"]], lease=0)
 
 

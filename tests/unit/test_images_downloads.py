@@ -132,3 +132,18 @@ def test_an_own_path_that_holds_no_such_file(
         f"LABCTL_TOOL={tmp_path} must name a file 'tool', one Debian package of it, or a "
         "directory that holds one of them"
     )
+
+
+def test_a_wheel_for_the_images_python_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Sequence[str]] = []
+
+    class Listening(Pip):
+        def __call__(self, argv: Sequence[str], **options: object) -> Completed:
+            asked.append(argv)
+            return super().__call__(argv, **options)
+
+    monkeypatch.setattr(process, "run", Listening(GOOD))
+    doc = DOC.model_copy(update={"python": "3.11"})
+    assert downloads.source(doc).read(lambda _line: None) == b"the tool"
+    said = " ".join(asked[0])
+    assert "--python-version 3.11 --implementation cp --abi cp311 --platform manylinux2014_" in said

@@ -112,6 +112,14 @@ def test_a_paused_container_is_thawed(wanted: Desired) -> None:
     assert start.action == "unpause"
 
 
+def test_a_member_that_its_cluster_left_out_is_restarted(wanted: Desired) -> None:
+    plan = make_plan(wanted, replace(running(wanted), stranded=frozenset({"c3/store"})))
+    assert set(plan.steps) == {"start:c3/store", "ready:c3/store", "ready:store"}
+    start = plan.steps["start:c3/store"]
+    assert isinstance(start, StartInstance)
+    assert (start.action, start.title) == ("restart", "restart c3/store")
+
+
 def test_half_made_is_made_again(wanted: Desired) -> None:
     plan = make_plan(wanted, status(running(wanted), "small-c2-api", "created"))
     assert before(plan, "remove:small-c2-api", "start:c2/api")

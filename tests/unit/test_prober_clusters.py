@@ -35,10 +35,14 @@ def says(said: Said) -> Callable[..., Any]:
     return answer
 
 
-def galera(status: str, state: str, uuid: str = "u") -> tuple[tuple[str, str], ...]:
+def galera(
+    status: str, state: str, uuid: str = "u", view: str = "123"
+) -> tuple[tuple[str, str], ...]:
     return (
         ("wsrep_cluster_state_uuid", uuid),
         ("wsrep_cluster_status", status),
+        ("wsrep_incoming_addresses", ",".join(f"198.18.0.1{member}:3306" for member in view)),
+        ("wsrep_last_committed", "7"),
         ("wsrep_local_state_comment", state),
     )
 
@@ -49,6 +53,7 @@ def test_galera_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     state = inspect("galera", vip_port=3306)
     assert (state["size"], state["expected"], state["writer"]) == (3, 3, "c2")
     assert state["members"]["c1"] == "Primary, Synced"
+    assert (state["uuids"]["c3"], state["committed"]) == ("u", {"c1": 7, "c2": 7, "c3": 7})
 
 
 def test_galera_counts_only_synced_members_of_the_primary_component(
@@ -68,6 +73,26 @@ def test_two_galera_clusters_do_not_count_as_one(monkeypatch: pytest.MonkeyPatch
     assert inspect("galera")["components"] == 2
 
 
+@pytest.mark.parametrize(
+    ("views", "components"),
+    [
+        (("123", "123", "123"), 1),
+        (("123", "23", "23"), 1),  # the first has not learned of it yet
+        (("12", "12", "3"), 2),
+        (("1", "2", "3"), 3),
+        (("1", "3", "123"), 1),
+    ],
+)
+def test_components_of_galera_share_no_member(
+    monkeypatch: pytest.MonkeyPatch, views: tuple[str, ...], components: int
+) -> None:
+    said = {
+        key: galera("Primary", "Synced", view=view) for key, view in zip("123", views, strict=True)
+    }
+    monkeypatch.setattr(probes, "query", says(said))
+    assert inspect("galera")["components"] == components
+
+
 def rabbit(*running: str) -> tuple[int, str]:
     nodes = [{"name": f"rabbit@c{n}", "running": f"c{n}" in running} for n in (1, 2, 3)]
     return 200, json.dumps(nodes)
@@ -76,19 +101,27 @@ def rabbit(*running: str) -> tuple[int, str]:
 def test_rabbitmq_partitioned(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"1": rabbit("c1", "c2"), "2": rabbit("c1", "c2"), "3": rabbit("c3")}
     monkeypatch.setattr(probes, "get", says(said))
-    monkeypatch.setattr(clusters, "_queue_leader", lambda *_: "c2")
+    monkeypatch.setattr(clusters, "_leaders", lambda *_: {"q": "c2", "r": "c3", "s": None})
     state = inspect("rabbitmq")
     assert (state["size"], state["leader"], state["partitioned"]) == (2, "c2", True)
     assert state["members"]["c3"] == "running, sees c3"
+    assert state["leaderless"] == ["r", "s"]
+    assert state["stranded"] == ["c3"]
+
+
+def test_without_a_majority_nobody_can_say_who_is_stranded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "get", says({n: rabbit(f"c{n}") for n in "123"}))
+    monkeypatch.setattr(clusters, "_leaders", lambda *_: {})
+    assert inspect("rabbitmq")["stranded"] == []
 
 
 def test_rabbitmq_leader_is_who_leads_most_quorum_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     queues = [
-        {"type": "quorum", "leader": "rabbit@c3"},
-        {"type": "quorum", "leader": "rabbit@c3"},
-        {"type": "quorum", "leader": "rabbit@c1"},
-        {"type": "classic", "node": "rabbit@c1"},
-        {"type": "classic", "node": "rabbit@c1"},
+        {"name": "a", "type": "quorum", "leader": "rabbit@c3"},
+        {"name": "b", "type": "quorum", "leader": "rabbit@c3"},
+        {"name": "c", "type": "quorum", "leader": "rabbit@c1"},
+        {"name": "d", "type": "classic", "node": "rabbit@c1"},
+        {"name": "e", "type": "classic", "node": "rabbit@c1"},
     ]
 
     def get(_: str, want: Mapping[str, str]) -> tuple[int, str]:
@@ -97,6 +130,7 @@ def test_rabbitmq_leader_is_who_leads_most_quorum_queues(monkeypatch: pytest.Mon
     monkeypatch.setattr(probes, "get", get)
     state = inspect("rabbitmq")
     assert (state["size"], state["leader"], state["partitioned"]) == (3, "c3", False)
+    assert state["leaderless"] == []
 
 
 def test_rabbitmq_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,11 +139,15 @@ def test_rabbitmq_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (state["size"], state["members"]["c1"]) == (0, "HTTP 401")
 
 
-def sentinel(master: str, down: str = "") -> Callable[..., list[list[str]]]:
+def sentinel(master: str, down: str = "", also: str = "") -> Callable[..., list[list[str]]]:
     def command(_host: str, _question: object, *words: str) -> list[list[str]]:
         digits = master if words[1] == "MASTERS" else "123".replace(master, "")
         return [
-            ["name", "lab", "ip", f"198.18.0.1{digit}", "flags", "s_down" if digit in down else ""]
+            [
+                *("name", "lab", "ip", f"198.18.0.1{digit}"),
+                *("flags", "s_down" if digit in down else ""),
+                *("role-reported", "master" if digit in master + also else "slave"),
+            ]
             for digit in digits
         ]
 
@@ -120,7 +158,14 @@ def test_redis_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "command", sentinel("2"))
     state = inspect("redis")
     assert (state["size"], state["master"], state["replicas"]) == (3, "c2", ["c1", "c3"])
-    assert state["sentinels"] == 3
+    assert (state["sentinels"], state["masters"]) == (3, ["c2"])
+
+
+def test_two_redis_masters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has come back, and has not been told yet that it is a replica now."""
+    monkeypatch.setattr(probes, "command", sentinel("2", also="1"))
+    state = inspect("redis")
+    assert (state["master"], state["masters"]) == ("c2", ["c1", "c2"])
 
 
 def test_redis_without_a_replica(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,13 @@ def test_shipped_and_small_catalogue():
         ("service", "size"),
         ("service", "secret-name"),
         ("service", "environment-no"),
+        ("scenario", "unknown-key"),
+        ("scenario", "unknown-fault"),
+        ("scenario", "rate-too-high"),
+        ("scenario", "workers-too-many"),
+        ("scenario", "moment-as-number"),
+        ("scenario", "span"),
+        ("scenario", "loss-too-much"),
     ],
 )
 def test_what_labctl_refuses_the_schema_refuses(kind, case):
@@ -53,10 +60,19 @@ def test_what_labctl_refuses_the_schema_refuses(kind, case):
     assert not validator(kind).is_valid(parse(text, case)[0])
 
 
+def test_the_library_of_scenarios():
+    for kind, directory in (("scenario", "scenarios"), ("sabotage", "sabotage")):
+        check = validator(kind)
+        for path in (ROOT / "labctl" / "chaos" / directory).glob("*.yml"):
+            check.validate(read_yaml(path))
+
+
 def test_fields_are_described():
     schema = json_schema("service")
     assert schema["properties"]["settings"]["description"] == (
-        "What a topology may override under ``services.<name>``, with defaults."
+        "What a topology may override under ``services.<name>``, with defaults. ``fake_clock: "
+        "false`` is for a service that is known to run under libfaketime: true puts it there, so "
+        "that its clock can be set apart."
     )
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     undescribed = [name for name, part in schema["$defs"].items() if not part.get("description")]
@@ -74,7 +90,7 @@ def test_every_object_is_closed():
             for item in part:
                 yield from objects(item)
 
-    for kind in ("topology", "service"):
+    for kind in ("topology", "service", "scenario", "sabotage"):
         found = list(objects(json_schema(kind)))
         assert found
         assert all(part["additionalProperties"] is False for part in found)

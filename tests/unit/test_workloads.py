@@ -1,97 +1,208 @@
-"""The loop of the workloads, on a store in memory, and what is sent to the client node."""
+"""The loop of the workloads on a store in memory, and what is sent to the client node."""
 
 from __future__ import annotations
 
 import io
 import json
-import sys
 import threading
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, get_args
+from random import Random
+from typing import Any
 
 import pytest
 
 from labctl import paths, secrets
 from labctl.catalog import load_catalog
-from labctl.checkers import Promise, judge, parse
 from labctl.documents import load as load_document
+from labctl.errors import InputError
+from labctl.model.lab import Lab
 from labctl.model.topology import TopologyDoc
 from labctl.resolve import resolve
-from labctl.workloads import client, load
+from labctl.workloads import client, labs, load, loop
+from labctl.workloads.model import Done, Operation, RefusedError
+from labctl.workloads.registry import KINDS
 
-CONFIG = {"kind": "memory", "seconds": 0.2, "rate": 200, "workers": 4}
+CONFIG = {"name": "numbers", "rate": 200, "workers": 4, "seed": 1}
+EVERY = [(kind, way) for kind, ways in KINDS.items() for way in ways]
 
 
 class Memory:
-    """A store that refuses every fifth write and loses the answer of every seventh."""
+    """Refuses every fifth write and loses the answer of every seventh; read after every third."""
 
-    kept: list[int] = []  # noqa: RUF012 - one store for all connections
-    closed = 0
-    lock = threading.Lock()
+    def __init__(self, broken: str = "") -> None:
+        self.kept: list[int] = []
+        self.closed = 0
+        self._broken = broken
 
     def prepare(self) -> Mapping[str, Any]:
+        if self._broken:
+            raise OSError(self._broken)
         return {"member": "c1"}
 
-    def write(self, value: int) -> None:
-        if value % 5 == 0:
-            raise client.RefusedError("no")
-        with self.lock:
-            self.kept.append(value)
-        if value % 7 == 0:
-            raise TimeoutError("no answer")
+    def session(self, worker: int, random: Random) -> Memory:
+        return self
 
-    def read(self) -> Mapping[str, list[int]]:
-        return {"here": self.kept}
+    def helpers(self) -> list[Callable[..., None]]:
+        def listen(record: Callable[..., None], stop: Callable[[], bool]) -> None:
+            while not stop():
+                time.sleep(0.01)
+            record(type="invoke", p=9, f="dequeue", value=None)
+            record(type="ok", p=9, f="dequeue", value=0)
+
+        return [listen]
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        yield Operation("add", number)
+        if number % 3 == 0:
+            yield Operation("read", None, at="c2", harmless=True)
+
+    def apply(self, operation: Operation) -> Done:
+        if operation.f == "read":
+            raise TimeoutError("no answer")
+        if operation.value % 5 == 0:
+            raise RefusedError("no")
+        self.kept.append(operation.value)
+        if operation.value % 7 == 0:
+            raise TimeoutError("no answer")
+        return Done(operation.value, at="c3")
 
     def close(self) -> None:
-        type(self).closed += 1
+        self.closed += 1
+
+    def final(self) -> Mapping[str, Any]:
+        return {"here": self.kept}
+
+    def clean(self) -> None:
+        raise OSError("not cleaned")
 
 
 @pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> type[Memory]:
-    monkeypatch.setattr(Memory, "kept", [])
-    monkeypatch.setitem(
-        sys.modules,
-        "labctl.workloads.memory",
-        type("module", (), {"connect": staticmethod(lambda _: Memory())})(),
-    )
-    return Memory
+def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
+    store = Memory()
+    monkeypatch.setattr(client, "load", lambda _: store)
+    return store
 
 
-def test_every_operation_is_recorded_with_its_end(
-    memory: type[Memory], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(CONFIG))
-    assert client.main([str(path), "write"]) == 0
-    first, *lines = capsys.readouterr().out.splitlines()
-    assert json.loads(first)["member"] == "c1"
-    events = parse(lines)
-    ends = {e.value: e for e in events if e.type != "invoke"}
-    # The rate is bounded, and every operation that began has one end.
-    assert 20 <= len(ends) <= 40
-    assert sorted(ends) == sorted(e.value for e in events if e.type == "invoke")
+def history(seconds: float = 0.25, limit: float = 1e6, **stop: Any) -> list[dict[str, Any]]:
+    out = io.StringIO()
+    document = {"seconds": seconds, "limit": limit}
+    halted = stop.get("stop", lambda: False)
+    assert client.begin(document, {"numbers": CONFIG}, out, halted) == 0
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_every_operation_is_recorded_with_its_end(memory: Memory) -> None:
+    events = history()
+    hellos = [e for e in events if e["type"] == "hello"]
+    ready = events[len(hellos)]
+    assert ready["type"] == "ready" and ready["value"] == {"numbers": {"member": "c1"}}
+    own = [e for e in events if e["w"] == "numbers"]
+    running: dict[int, dict[str, Any]] = {}
+    for event in own:
+        if event["type"] == "invoke":
+            assert event["p"] not in running
+            running[event["p"]] = event
+        else:
+            assert running.pop(event["p"])["f"] == event["f"]
+    assert not running
+    ends = {e["value"]: e for e in own if e["type"] != "invoke" and e["f"] == "add"}
+    # The rate is bounded.
+    assert 20 <= len(ends) <= 60
     for value, event in ends.items():
         wanted = "fail" if value % 5 == 0 else "info" if value % 7 == 0 else "ok"
-        assert event.type == wanted
-    assert ends[7].error == "TimeoutError: no answer"
-    assert client.main([str(path), "read"]) == 0
-    final = json.loads(capsys.readouterr().out)["here"]
-    assert judge(events, final, Promise("all")).outcome == "VALID"
-    assert judge(events, final[1:], Promise("all")).outcome == "INVALID"
+        assert event["type"] == wanted
+    assert ends[7]["error"] == "TimeoutError: no answer"
+    assert ends[1]["at"] == "c3"
+    # What changes nothing did not happen, whatever became of it.
+    reads = [e for e in own if e["f"] == "read" and e["type"] != "invoke"]
+    assert {(e["type"], e["at"]) for e in reads} == {("fail", "c2")}
+    assert own[-1]["p"] == 9
+    assert memory.closed == sum(e["type"] in ("fail", "info") for e in own)
 
 
-def test_a_file_stops_it(
-    memory: type[Memory], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_it_stops_when_told_to_and_when_it_has_said_enough(memory: Memory) -> None:
+    began = time.monotonic()
+    history(3600, stop=lambda: True)
+    assert any(e["type"] == "full" for e in history(3600, limit=4000))
+    assert time.monotonic() < began + 600
+
+
+def test_a_workload_that_cannot_be_prepared_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "load", lambda _: Memory("no such host"))
+    out = io.StringIO()
+    document = {"seconds": 1, "limit": 1000}
+    assert client.begin(document, {"numbers": CONFIG}, out, lambda: False) == 1
+    last = json.loads(out.getvalue().splitlines()[-1])
+    assert (last["w"], last["type"], last["error"]) == (
+        "numbers",
+        "broken",
+        "OSError: no such host",
+    )
+
+
+def test_finals_and_leftovers_are_told_apart_from_errors(
+    memory: Memory,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({**CONFIG, "seconds": 3600}))
-    path.with_suffix(".stop").touch()
-    assert client.main([str(path), "write"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 1
+    path.write_text(json.dumps({"workloads": [CONFIG]}))
+    memory.kept = [3]
+    assert client.main([str(path), "final"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "finals": {"numbers": {"here": [3]}},
+        "errors": {},
+    }
+    assert client.main([str(path), "clean"]) == 1
+    assert capsys.readouterr().err == "not cleaned\n"
+    monkeypatch.setattr(client.time, "sleep", lambda _: None)
+    monkeypatch.setattr(memory, "final", lambda: 1 / 0)
+    assert client.main([str(path), "final"]) == 0
+    errors = json.loads(capsys.readouterr().out)["errors"]
+    assert errors == {"numbers": "ZeroDivisionError: division by zero"}
+
+
+def test_what_was_missed_is_not_made_up_for() -> None:
+    pacer = loop.Pacer(100, time.monotonic() - 60)
+    now = time.monotonic()
+    dues = [pacer.take()[1] for _ in range(40)]
+    # A quarter of a second's worth may be late, and no more.
+    assert sum(due <= now for due in dues) <= 27
+
+
+def test_a_late_thread_tells_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, halted = io.StringIO(), threading.Event()
+    record = loop.Recorder(out)
+
+    class Slow(threading.Event):
+        turns = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.turns += 1
+            time.sleep((timeout or 0) + 0.08)
+            if self.turns == 2:
+                self.set()
+            return False
+
+    halted = Slow()
+    pacer = loop.Pacer(20, time.monotonic() + 0.05)
+    loop._work(Memory(), pacer, lambda **_: None, record, halted)
+    lags = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {(lag["w"], lag["type"]) for lag in lags} == {("client", "lag")}
+    assert all(lag["seconds"] > 0.05 for lag in lags)
+
+
+def test_a_line_is_bounded() -> None:
+    out = io.StringIO()
+    loop.Recorder(out)(w="x", p=0, type="ok", f="read", value="y" * 20000)
+    event = json.loads(out.getvalue())
+    assert event["value"] is None and event["error"].startswith("a value of 20")
 
 
 def test_the_archive_holds_every_workload_and_runs_by_itself() -> None:
@@ -99,20 +210,70 @@ def test_the_archive_holds_every_workload_and_runs_by_itself() -> None:
     there = set(packed.namelist())
     assert {"__main__.py", "labctl/__init__.py", "labctl/workloads/__init__.py"} < there
     sent = {Path(name).stem for name in there if name.startswith("labctl/workloads/")}
-    modules = {path.stem for path in Path(load.__file__).parent.glob("*.py")}
-    assert sent == modules - {"load"}
+    assert {entry.module for ways in KINDS.values() for entry in ways.values()} < sent
+    assert not sent & {"load", "labs", "single"}
+    for name in there - {"__main__.py"}:
+        text = packed.read(name).decode()
+        assert "from labctl." not in text.replace("from labctl.workloads.", "")
     compile(packed.read("__main__.py"), "__main__.py", "exec")
 
 
-@pytest.mark.parametrize("kind", get_args(load.Kind))
-def test_every_store_is_found_in_the_shipped_lab(kind: load.Kind) -> None:
+def shipped() -> tuple[Lab, dict[str, str]]:
     topology = load_document(paths.data_dir("topologies") / "three-controller.yml", TopologyDoc)
     catalogue = load_catalog(paths.data_dir("compose"))
     lab = resolve(topology, catalogue, subnet=IPv4Network("198.18.9.0/24"))
-    known = {name: f"<{name}>" for name in secrets.wanted(lab)}
-    found = load.settings(lab, known, kind)
-    assert found["password"] in known.values()
-    if kind == "identity":
-        assert (found["host"], found["port"]) == (lab.vip, 5000)
+    return lab, {name: f"<{name}>" for name in secrets.wanted(lab)}
+
+
+LAB, KNOWN = shipped()
+
+
+@pytest.mark.parametrize(("kind", "way"), EVERY)
+def test_every_workload_is_found_in_the_shipped_lab(kind: str, way: str) -> None:
+    wanted = labs.Wanted("my-load", kind, way, settings={"timeout": 2})
+    found = labs.config(wanted, LAB, KNOWN, "run_1", 7)
+    assert found["timeout"] == 2
+    assert found["id"] == ("run-1-my-load" if kind == "api" else "run_1_my_load")
+    assert found.get("host") == LAB.vip or list(found["members"]) == ["c1", "c2", "c3"]
+    if kind == "vip":
+        assert found["macs"][LAB.nodes[0].mac] == "c1"
     else:
-        assert list(found["members"]) == ["c1", "c2", "c3"]
+        assert found["password"] in KNOWN.values()
+
+
+def without(name: str) -> Lab:
+    services = {each: service for each, service in LAB.services.items() if each != name}
+    return replace(LAB, services=services)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lab", "says"),
+    [
+        (
+            labs.Wanted("a", "etcd", "set"),
+            LAB,
+            "workload a: no kind 'etcd'; there are galera, rabbitmq, redis, mongodb, memcached,"
+            " vip, api",
+        ),
+        (
+            labs.Wanted("a", "redis", "bank"),
+            LAB,
+            "workload a: redis cannot be used as 'bank', but as set, counter",
+        ),
+        (
+            labs.Wanted("a", "redis", "set"),
+            without("sentinel"),
+            "workload a: lab three-controller has no sentinel; give it a larger profile",
+        ),
+        (
+            labs.Wanted("a", "redis", "set", rate=1000),
+            LAB,
+            "workload a: rate 1000 should be above 0 and at most 200 a second: a faster client"
+            " would measure itself",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(wanted: labs.Wanted, lab: Lab, says: str) -> None:
+    with pytest.raises(InputError) as refused:
+        labs.config(wanted, lab, KNOWN, "run_1", 7)
+    assert str(refused.value) == says

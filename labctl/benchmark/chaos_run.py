@@ -1,0 +1,57 @@
+"""The figures of chaos taken: faults, the client, the checkers, the library's length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from labctl.benchmark import bites, chaos, checking, pace
+from labctl.chaos import library, runs
+from labctl.desired import Desired
+from labctl.engine.port import Engine
+
+
+def measure(
+    engine: Engine,
+    desired: Desired,
+    secrets: Mapping[str, str],
+    repeat: int,
+    say: Callable[[str], None],
+) -> chaos.Document:
+    """Every figure, on a healthy lab that is healthy again afterwards; LabError when it is not."""
+    return {
+        "faults": _faults(engine, desired, repeat, say),
+        "client": _client(engine, desired, secrets, say),
+        **_offline(say),
+    }
+
+
+def _offline(say: Callable[[str], None]) -> chaos.Document:
+    """The figures that need no lab: of the checkers, and of the runs that were recorded here."""
+    say(f"checkers, {checking.OPERATIONS} operations each")
+    return {
+        "checkers": chaos.checkers(checking.measure()),
+        "library": chaos.lengths(list(library.scenarios()), runs.lengths(runs.rows())),
+    }
+
+
+def _faults(
+    engine: Engine, desired: Desired, repeat: int, say: Callable[[str], None]
+) -> chaos.Document:
+    found = {}
+    for name, case in bites.cases(desired.lab).items():
+        trials = []
+        for number in range(repeat):
+            say(f"fault ({name}), trial {number + 1}")
+            trials.append(bites.trial(engine, desired, case))
+        found[name] = chaos.fault(trials)
+    return found
+
+
+def _client(
+    engine: Engine, desired: Desired, secrets: Mapping[str, str], say: Callable[[str], None]
+) -> chaos.Document | None:
+    cheap = pace.workload(desired)
+    if cheap is None:
+        return None
+    say("the client's own rate")
+    return chaos.client("/".join(cheap), list(pace.measure(engine, desired, secrets, *cheap)))

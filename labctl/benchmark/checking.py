@@ -1,0 +1,149 @@
+"""What judging costs: histories of a sound store, made up, and the CPU time of their checkers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from labctl.chaos import history
+from labctl.chaos.checks import checker
+from labctl.chaos.history import Operation
+from labctl.workloads.registry import KINDS
+
+OPERATIONS = 100_000
+"""So many operations a minute-long run does not come to: half a thousand a second, for minutes."""
+
+_STORE = "galera"
+"""Whose workloads are made up: it has all ways that take long to check."""
+_PROCESSES = 4
+_APART = 0.005
+"""Seconds from one operation to the next."""
+
+Answer = tuple[str, Any, Any]
+"""What is asked for, with which value, and the value that comes back."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A history that was checked: how many operations, CPU-seconds, and what was found wrong."""
+
+    operations: int
+    cpu: float
+    broken: tuple[str, ...]
+
+
+def measure(operations: int = OPERATIONS) -> dict[str, Checked]:
+    """Every way's history checked, and one read from its lines and paired (``read and pair``).
+
+    Nothing may be broken in them: the store that they are of is a dictionary.
+    """
+    found = {}
+    for way, store in _STORES.items():
+        made, finals = generate(store, operations)
+        check = checker(_STORE, way)
+        assert check is not None  # noqa: S101 - of the ways above
+        began = time.process_time()
+        findings = check(made, finals, KINDS[_STORE][way].settings)
+        spent = time.process_time() - began
+        wrong = tuple(finding.check for finding in findings if finding.broken is not False)
+        found[way] = Checked(len(made), spent, wrong)
+        if way == "set":
+            found["read and pair"] = _read(made)
+    return found
+
+
+Store = Callable[[int, Random, dict[Any, Any]], Answer]
+"""Answers operation ``number``; the dictionary is all that it keeps."""
+
+
+def generate(store: Store, operations: int) -> tuple[list[Operation], Mapping[str, Any]]:
+    """The history of several processes at once, and what each place has in the end."""
+    dice = Random(1)  # noqa: S311 - to repeat it
+    kept: dict[Any, Any] = {}
+    made = []
+    for number in range(operations):
+        f, asked, answer = store(number, dice, kept)
+        done = number * _APART
+        # No process has two at a time: its next is four later.
+        began, ended = done - dice.uniform(0, 1.9) * _APART, done + dice.uniform(0, 1.9) * _APART
+        process = number % _PROCESSES
+        made.append(Operation("load", process, f, asked, began, ended, "ok", answer))
+    end = kept.get("values", kept)
+    return sorted(made, key=lambda each: each.began), dict.fromkeys(("c1", "c2"), end)
+
+
+def _set(number: int, _: Random, kept: dict[Any, Any]) -> Answer:
+    kept.setdefault("values", []).append(number)
+    return "add", number, number
+
+
+def _bank(number: int, dice: Random, kept: dict[Any, Any]) -> Answer:
+    settings = KINDS[_STORE]["bank"].settings
+    for account in range(settings["accounts"]) if not kept else ():
+        kept[str(account)] = settings["balance"]
+    if number % 4 == 0:
+        return "read", None, dict(kept)
+    one, other = dice.sample(sorted(kept), 2)
+    amount = dice.randint(0, min(5, kept[one]))
+    kept[one], kept[other] = kept[one] - amount, kept[other] + amount
+    told = {"from": one, "to": other, "amount": amount}
+    return "transfer", told, told
+
+
+def _register(number: int, dice: Random, kept: dict[Any, Any]) -> Answer:
+    name = _key("register", number)
+    values, old = kept.setdefault("values", []), kept.get(name)
+    if old is None:
+        kept[name] = old = [name, None]
+        values.append(old)
+    word = dice.choice(("read", "write", "cas"))
+    if word == "read":
+        return word, [name, None], [name, old[1]]
+    asked = [name, number] if word == "write" else [name, [old[1], number]]
+    old[1] = number
+    return word, asked, asked
+
+
+def _append(number: int, _: Random, kept: dict[Any, Any]) -> Answer:
+    name = _key("append", number)
+    kept.setdefault(name, []).append(number)
+    asked = [["append", name, number], ["r", name, None]]
+    return "txn", asked, [["append", name, number], ["r", name, list(kept[name])]]
+
+
+_STORES: Mapping[str, Store] = {
+    "set": _set,
+    "bank": _bank,
+    "register": _register,
+    "append": _append,
+}
+
+
+def _key(way: str, number: int) -> int:
+    """Keys as the workload has them: a few at a time, each left after so many operations."""
+    settings = KINDS[_STORE][way].settings
+    at_once, each = settings["keys"], settings["per_key"]
+    return int(number // (at_once * each) * at_once + number % at_once)
+
+
+def _read(made: list[Operation]) -> Checked:
+    lines = sorted(_lines(made))
+    began = time.process_time()
+    paired = history.pair(history.parse((line for _, line in lines), "history.jsonl"))
+    spent = time.process_time() - began
+    return Checked(len(paired), spent, () if len(paired) == len(made) else ("pairs",))
+
+
+def _lines(made: list[Operation]) -> Iterator[tuple[float, str]]:
+    for each in made:
+        about = {"w": each.workload, "p": each.process, "f": each.f}
+        for t, kind, value in (
+            (each.began, "invoke", each.asked),
+            (each.ended or each.began, each.end, each.answer),
+        ):
+            row = {"t": t, "type": kind, "value": value, "error": "", **about}
+            yield t, json.dumps(row) + "\n"

@@ -1,0 +1,161 @@
+"""What a run comes to, as data: findings, checks, budgets and the verdict, with their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["VALID", "INVALID", "UNKNOWN"]
+
+Standing = Literal["kept", "lost though promised", "lost as documented", "not promised", "unknown"]
+"""What became of a promise."""
+
+Aspect = Literal[
+    "durable", "once", "fresh", "linearizable", "isolated", "settled", "held", "always", "nothing"
+]
+"""What a finding is held against: a guarantee of the ledger's by its name, ``always`` (no store
+may do that, whatever its settings) or ``nothing`` (said, and never a failure)."""
+
+MAX_EVIDENCE = 20
+"""Operations that a check quotes at most."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An operation, or a moment, that shows what a check says; seconds since the run began."""
+
+    said: str
+    t: float | None = None
+    p: int | None = None
+    f: str = ""
+    value: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``verdict.json``."""
+        return {"t": self.t, "p": self.p, "f": self.f, "value": self.value, "said": self.said}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a checker found, before anything is said about promises.
+
+    ``broken`` is None when it cannot be said. ``times`` are the moments (seconds since the run
+    began) of the acknowledgements that are broken, for promises that hold but for a window.
+    """
+
+    check: str
+    broken: bool | None
+    why: str
+    aspect: Aspect
+    counts: Mapping[str, float] = field(default_factory=dict)
+    evidence: Sequence[Evidence] = ()
+    times: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """A finding about a workload (or ``lab``), held against what was promised."""
+
+    workload: str
+    check: str
+    outcome: Outcome
+    promise: Standing
+    why: str
+    counts: Mapping[str, float] = field(default_factory=dict)
+    evidence: Sequence[Evidence] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``verdict.json``, with at most MAX_EVIDENCE pieces of evidence."""
+        return {
+            "workload": self.workload,
+            "check": self.check,
+            "outcome": self.outcome,
+            "promise": self.promise,
+            "why": self.why,
+            "counts": dict(self.counts),
+            "evidence": [piece.to_json() for piece in self.evidence[:MAX_EVIDENCE]],
+        }
+
+
+@dataclass(frozen=True)
+class Part:
+    """A timer's share of a bound, in seconds."""
+
+    timer: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long something may be away after a fault (its index in the timeline), and was; seconds.
+
+    ``measured`` is None when it could not be measured.
+    """
+
+    name: str
+    fault: int
+    bound: float
+    parts: Sequence[Part]
+    dominant: str
+    measured: float | None
+    outcome: Outcome
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``verdict.json``."""
+        return {
+            "name": self.name,
+            "fault": self.fault,
+            "bound": self.bound,
+            "parts": [{"timer": part.timer, "seconds": part.seconds} for part in self.parts],
+            "dominant": self.dominant,
+            "measured": self.measured,
+            "outcome": self.outcome,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
+class Steady:
+    """Whether the steady state held, and what spoke against it."""
+
+    held: bool | None
+    """None: nobody looked."""
+    said: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``verdict.json``."""
+        return {"held": self.held, "said": list(self.said)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said about a run."""
+
+    outcome: Outcome
+    why: str
+    before: Steady
+    after: Steady
+    checks: Sequence[Check] = ()
+    budgets: Sequence[Budget] = ()
+    notes: Sequence[str] = ()
+    expected: Outcome = "VALID"
+    """What the scenario says that comes out: a sabotaged lab is there to be caught."""
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it came out as the scenario says."""
+        return self.outcome == self.expected
+
+    def to_json(self) -> dict[str, Any]:
+        """The document ``verdict.json``."""
+        return {
+            "outcome": self.outcome,
+            "why": self.why,
+            "expected": {"outcome": self.expected, "met": self.as_expected},
+            "steady": {"before": self.before.to_json(), "after": self.after.to_json()},
+            "checks": [check.to_json() for check in self.checks],
+            "budgets": [budget.to_json() for budget in self.budgets],
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,99 @@
+"""The first thing that is read: what was done, what was kept, what was lost, what was away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from labctl.chaos.report.markup import Safe, tag
+from labctl.chaos.report.record import Data, Fault, Record, time_of
+from labctl.chaos.report.verdicts import STANDINGS, outcome_of
+from labctl.chaos.report.words import SIGNS, moment, plain, seconds
+
+_MOST = 5
+"""Lines of a card; the sections below have all."""
+_KEPT, _UNKNOWN = STANDINGS[0], STANDINGS[-1]
+
+
+def glance(record: Record) -> Safe:
+    """A card for each of them; one that has nothing to say is left out, but for losses."""
+    standings = {name: list(_by_workload(record, name)) for name in STANDINGS}
+    lost = [
+        (f"{who}: {checks}", name)
+        for name in STANDINGS
+        if name not in (_KEPT, _UNKNOWN)
+        for who, checks in standings[name]
+    ]
+    cards = [
+        _card("Done", "faults", _done(record), record.description),
+        _card("Kept", "ledger", [f"{who}: {checks}" for who, checks in standings[_KEPT]]),
+        _card("Lost or broken", "verdicts", _marked(lost), "" if lost else _nothing(record)),
+        _card("Nobody knows", "verdicts", _unknown(record, standings[_UNKNOWN])),
+        _card("Away", "budgets", map(_away, record.budgets)),
+    ]
+    return tag("div", *(card for card in cards if card), class_="glance")
+
+
+def _card(title: str, section: str, lines: Iterable[str | Safe], said: str = "") -> Safe:
+    shown = list(lines)
+    if not shown and not said:
+        return Safe("")
+    more = len(shown) - _MOST
+    items = [tag("li", line) for line in shown[:_MOST]]
+    if more > 0:
+        items.append(tag("li", tag("a", f"and {more} more", href=f"#{section}")))
+    return tag(
+        "div",
+        tag("h2", tag("a", title, href=f"#{section}")),
+        tag("p", said) if said else Safe(""),
+        tag("ul", *items) if items else Safe(""),
+    )
+
+
+def _nothing(record: Record) -> str:
+    """Who looked at nothing has seen no loss."""
+    return "nothing that was checked" if record.checks else "nobody looked: nothing was checked"
+
+
+def _done(record: Record) -> list[str]:
+    return [_fault(fault) for fault in record.faults] or ["no fault was made"]
+
+
+def _fault(fault: Fault) -> str:
+    if fault.bites is None:
+        return f"{fault.said}: did not bite"
+    lasted = f" for {seconds(fault.healed - fault.bites)}" if fault.healed is not None else ""
+    return f"{fault.said} at {moment(fault.bites)}{lasted}"
+
+
+def _by_workload(record: Record, standing: str) -> Iterator[tuple[str, str]]:
+    """A workload and its checks that came out so."""
+    found: dict[str, list[str]] = {}
+    for check in record.checks:
+        said = str(check.get("promise"))
+        if (said if said in STANDINGS else _UNKNOWN) == standing:
+            checks = found.setdefault(plain(check.get("workload") or "lab", 40), [])
+            checks.append(plain(check.get("check") or "check", 40))
+    for who, checks in found.items():
+        yield who, ", ".join(dict.fromkeys(checks))
+
+
+def _marked(lost: Sequence[tuple[str, str]]) -> Iterator[Safe]:
+    for text, standing in lost:
+        yield tag("span", f"{text} ", tag("b", standing, class_=standing.replace(" ", "-")))
+
+
+def _unknown(record: Record, checks: Sequence[tuple[str, str]]) -> list[str]:
+    toothless = [f"{f.said}: did not bite" for f in record.faults if f.bites is None]
+    unmeasured = [
+        f"how long {plain(budget.get('name', ''), 40)} was away"
+        for budget in record.budgets
+        if outcome_of(budget) == "UNKNOWN"
+    ]
+    return [*(f"{who}: {names}" for who, names in checks), *toothless, *unmeasured]
+
+
+def _away(budget: Data) -> str:
+    measured, bound = time_of(budget.get("measured")), time_of(budget.get("bound"))
+    taken = "not measured" if measured is None else seconds(measured)
+    name = plain(budget.get("name", ""), 40)
+    return f"{SIGNS[outcome_of(budget)]} {name}: {taken}, {seconds(bound)} allowed"

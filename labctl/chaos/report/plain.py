@@ -1,0 +1,180 @@
+"""The report for machines and for a few lines: JUnit XML, Markdown, a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from labctl.chaos.report.markup import Safe, clean, tag
+from labctl.chaos.report.record import Data, Fault, Record, time_of
+from labctl.chaos.report.verdicts import outcome_of
+from labctl.chaos.report.words import count, moment, plain, seconds
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that was judged: a check, a budget, a fault, or the steady state."""
+
+    group: str
+    name: str
+    outcome: str
+    why: str
+    remark: str = ""
+
+
+def cases(record: Record) -> list[Case]:
+    """Everything that decides a run's outcome; one that nobody has judged is one unknown case."""
+    if not record.verdict:
+        return [Case("run", "judged", "UNKNOWN", record.why), *map(_fault, record.faults)]
+    found = [
+        *_steady(record),
+        *map(_fault, record.faults),
+        *map(_check, record.checks),
+        *(_budget(budget, record) for budget in record.budgets),
+    ]
+    if record.outcome != "VALID" and all(case.outcome == "VALID" for case in found):
+        found.append(Case("run", "outcome", record.outcome, record.why))
+    return found
+
+
+def junit(record: Record) -> str:
+    """JUnit XML. INVALID is a failure, UNKNOWN an error.
+
+    Not skipped: a skipped test counts as passed, and what nobody could judge has not passed.
+    """
+    found = cases(record)
+    tests = [
+        tag(
+            "testcase",
+            *_result(case),
+            classname=f"chaos.{record.title}.{case.group}",
+            name=case.name,
+            time="0",
+        )
+        for case in found
+    ]
+    outcomes = [case.outcome for case in found]
+    counts = {
+        "tests": str(len(found)),
+        "failures": str(outcomes.count("INVALID")),
+        "errors": str(outcomes.count("UNKNOWN")),
+        "skipped": "0",
+        "time": f"{record.length:.1f}",
+    }
+    properties = [
+        tag("property", name=key, value=plain(record.run.get(key, "-")))
+        for key in ("lab", "topology", "profile", "seed", "labctl")
+    ]
+    suite = tag(
+        "testsuite",
+        tag("properties", *properties),
+        *tests,
+        name=record.title,
+        timestamp=plain(record.run.get("began", "")),
+        **counts,
+    )
+    whole = tag("testsuites", suite, name="labctl chaos", **counts)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{whole}\n'
+
+
+def summary(record: Record) -> str:
+    """Markdown for a pull request: the outcome, a row for each case, how to do it again."""
+    rows = [
+        f"| {case.outcome} | {_cell(case.group)} | {_cell(case.name)} "
+        f"| {_cell(case.why)}{f' ({_cell(case.remark)})' if case.remark else ''} |"
+        for case in cases(record)
+    ]
+    facts = f"{count(len(record.faults), 'fault')}, "
+    facts += f"{count(len(record.operations), 'operation')} in {seconds(record.length)}, "
+    facts += f"seed {plain(record.run.get('seed', '-'))}"
+    lines = [
+        f"### {_cell(record.title)}: {record.outcome}",
+        "",
+        _cell(record.why),
+        "",
+        "| outcome | of | what | why |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        f"{_cell(facts)}. Again: `labctl chaos replay {record.name}`",
+        *(f"\n- {_cell(note)}" for note in record.notes[:10]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def lines(record: Record) -> list[str]:
+    """The verdict for a terminal, without colours: the outcome first, then what decided it.
+
+    What is in order is one line, not many.
+    """
+    found = cases(record)
+    good = [case for case in found if case.outcome == "VALID"]
+    told = [f"{record.outcome}  {record.title}: {record.why}"]
+    for outcome in ("INVALID", "UNKNOWN"):
+        for case in (c for c in found if c.outcome == outcome):
+            remark = f" ({case.remark})" if case.remark else ""
+            told.append(f"  {outcome:<7}  {case.group} {case.name}: {case.why}{remark}")
+    if good:
+        names = ", ".join(dict.fromkeys(f"{case.group} {case.name}" for case in good))
+        told.append(f"  VALID    {count(len(good), 'case')}: {plain(names, 400)}")
+    told += [f"  note     {plain(note, 300)}" for note in record.notes]
+    return [clean(line) for line in told]
+
+
+def _steady(record: Record) -> Iterator[Case]:
+    steady = record.verdict.get("steady")
+    for when in ("before", "after"):
+        state = steady.get(when) if isinstance(steady, dict) else None
+        if not isinstance(state, dict) or state.get("held") is None:
+            continue
+        said = state.get("said")
+        why = "; ".join(map(str, said)) if isinstance(said, list) and said else ""
+        held = state["held"] is True
+        outcome = "VALID" if held else "UNKNOWN" if when == "before" else record.outcome
+        yield Case("steady", when, outcome, why or ("it held" if held else "it did not hold"))
+
+
+def _fault(fault: Fault) -> Case:
+    name = f"{fault.said} at {moment(fault.asked)} bites"
+    if fault.bites is None:
+        return Case("faults", name, "UNKNOWN", fault.error or "it did not bite")
+    return Case("faults", name, "VALID", f"bites from {moment(fault.bites)}")
+
+
+def _check(check: Data) -> Case:
+    return Case(
+        group=plain(check.get("workload") or "lab"),
+        name=plain(check.get("check") or "check"),
+        outcome=outcome_of(check),
+        why=plain(check.get("why", ""), 600),
+        remark=plain(check.get("promise", "")),
+    )
+
+
+def _budget(budget: Data, record: Record) -> Case:
+    fault = next((f for f in record.faults if f.index == budget.get("fault")), None)
+    after = f" after {fault.said} at {moment(fault.asked)}" if fault else ""
+    measured, bound = time_of(budget.get("measured")), time_of(budget.get("bound"))
+    taken = f"{seconds(measured)} of {seconds(bound)}" if measured is not None else "not measured"
+    return Case(
+        group="budget",
+        name=plain(budget.get("name", "")) + after,
+        outcome=outcome_of(budget),
+        why=plain(budget.get("why", ""), 600),
+        remark=f"{taken}, {plain(budget.get('dominant', ''))}",
+    )
+
+
+def _result(case: Case) -> list[Safe]:
+    kind = {"INVALID": "failure", "UNKNOWN": "error"}.get(case.outcome)
+    if kind is None:
+        return []
+    return [tag(kind, case.remark, message=case.why, type=case.outcome)]
+
+
+def _cell(text: str) -> str:
+    """Text as Markdown shows it, in one cell of a table: no markup, links or mentions of it."""
+    line = " ".join(clean(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    for sign in "\\`*_[]|@#":
+        line = line.replace(sign, f"\\{sign}" if sign != "@" else "@\u200b")
+    return line

@@ -1,0 +1,209 @@
+"""What the folder of a run holds, as far as it got: a run that was killed is read, too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labctl import documents
+from labctl.chaos.report.operations import Lag, Operation, lags, operations
+from labctl.errors import InputError
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of the timeline; moments in seconds since the run began, None: it never was so."""
+
+    index: int
+    kind: str
+    said: str
+    targets: tuple[str, ...]
+    asked: float
+    bites: float | None
+    healed: float | None
+    error: str
+    evidence: Any
+    heal_evidence: Any
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What labctl saw of the lab at ``t`` seconds: VIP holders, clusters, unready instances."""
+
+    t: float
+    vip: tuple[str, ...]
+    clusters: Mapping[str, Data]
+    unready: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run. ``missing`` says in sentences what of it cannot be shown."""
+
+    name: str
+    run: Data = field(default_factory=dict)
+    scenario: str = ""
+    faults: Sequence[Fault] = ()
+    operations: Sequence[Operation] = ()
+    lags: Sequence[Lag] = ()
+    observations: Sequence[Observation] = ()
+    verdict: Data = field(default_factory=dict)
+    logs: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    description: str = ""
+    """What the scenario is to show, in its own words."""
+
+    @property
+    def title(self) -> str:
+        """The scenario's name, else the run's."""
+        return str(self.run.get("scenario") or self.name)
+
+    @property
+    def outcome(self) -> str:
+        """VALID, INVALID, or UNKNOWN: also when nobody has judged it."""
+        said = self.verdict.get("outcome")
+        return said if said in ("VALID", "INVALID") else "UNKNOWN"
+
+    @property
+    def why(self) -> str:
+        """The reason for the outcome, one sentence."""
+        unjudged = "nobody has judged this run yet: labctl chaos check does"
+        return str(self.verdict.get("why") or unjudged)
+
+    @property
+    def checks(self) -> list[Data]:
+        """The checks of the verdict."""
+        return _mappings(self.verdict.get("checks"))
+
+    @property
+    def budgets(self) -> list[Data]:
+        """The budgets of the verdict."""
+        return _mappings(self.verdict.get("budgets"))
+
+    @property
+    def notes(self) -> list[str]:
+        """What else the verdict says, and what is missing."""
+        said = self.verdict.get("notes")
+        return [*(map(str, said) if isinstance(said, list) else ()), *self.missing]
+
+    @property
+    def length(self) -> float:
+        """Seconds until the last thing that is known of the run; never 0."""
+        moments = [t for f in self.faults for t in (f.asked, f.bites, f.healed) if t is not None]
+        moments += [o.t for o in self.observations]
+        moments += [o.ended if o.ended is not None else o.began for o in self.operations]
+        return max(moments, default=0.0) or 1.0
+
+
+def read(folder: Path) -> Record:
+    """Read what is there. What is missing or damaged is said in ``Record.missing``; no error."""
+    missing: list[str] = []
+    run = _document(folder / "run.json", missing)
+    faults = _document(folder / "timeline.json", missing)
+    verdict = _document(folder / "verdict.json", missing)
+    events = list(_lines(folder / "history.jsonl", missing))
+    seen = _lines(folder / "observations.jsonl", missing)
+    scenario = _text(folder / "scenario.yml", missing)
+    return Record(
+        name=folder.resolve().name,
+        run=run if isinstance(run, dict) else {},
+        scenario=scenario,
+        description=_description(scenario),
+        faults=[_fault(index, data) for index, data in enumerate(_mappings(faults))],
+        operations=operations(events),
+        lags=lags(events),
+        observations=[_observation(data) for data in seen],
+        verdict=verdict if isinstance(verdict, dict) else {},
+        logs=sorted(path.name for path in folder.glob("logs/*") if path.is_file()),
+        missing=tuple(missing),
+    )
+
+
+def time_of(value: Any) -> float | None:
+    """A moment in seconds, or None for what is no number."""
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if real and abs(value) < 1e9 else None
+
+
+def _text(path: Path, missing: list[str]) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        missing.append(f"{path.name} is missing: the run did not get so far")
+    except OSError as error:
+        missing.append(f"{path.name} cannot be read: {error.strerror}")
+    return ""
+
+
+def _description(scenario: str) -> str:
+    """Of a scenario's text; nothing when it cannot be read."""
+    with suppress(InputError):
+        data, _ = documents.parse(scenario, "scenario.yml")
+        if isinstance(data, dict):
+            return " ".join(str(data.get("description") or "").split())
+    return ""
+
+
+def _document(path: Path, missing: list[str]) -> Any:
+    text = _text(path, missing)
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        missing.append(f"{path.name} is damaged and left out")
+        return None
+
+
+def _lines(path: Path, missing: list[str]) -> Iterator[Data]:
+    torn = 0
+    for line in _text(path, missing).splitlines():
+        try:
+            data = json.loads(line)
+        except ValueError:
+            data = None
+        if isinstance(data, dict) and time_of(data.get("t")) is not None:
+            yield data
+        else:
+            torn += bool(line.strip())
+    if torn:
+        missing.append(f"{path.name} has {torn} torn or damaged lines, which are left out")
+
+
+def _mappings(data: Any) -> list[Data]:
+    return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
+
+
+def _strings(data: Any) -> tuple[str, ...]:
+    return tuple(map(str, data)) if isinstance(data, list) else ()
+
+
+def _fault(index: int, data: Data) -> Fault:
+    asked = next((t for k in ("asked", "began") if (t := time_of(data.get(k))) is not None), 0.0)
+    return Fault(
+        index=index,
+        kind=str(data.get("fault") or "fault"),
+        said=str(data.get("said") or data.get("fault") or "fault"),
+        targets=_strings(data.get("targets")),
+        asked=asked,
+        bites=time_of(data.get("bites")),
+        healed=time_of(data.get("healed")),
+        error=str(data.get("error") or ""),
+        evidence=data.get("evidence"),
+        heal_evidence=data.get("heal_evidence"),
+    )
+
+
+def _observation(data: Data) -> Observation:
+    clusters = data.get("clusters")
+    known = clusters.items() if isinstance(clusters, dict) else ()
+    return Observation(
+        t=float(data["t"]),
+        vip=_strings(data.get("vip")),
+        clusters={str(name): state for name, state in known if isinstance(state, dict)},
+        unready=_strings(data.get("unready")),
+    )

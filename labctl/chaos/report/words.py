@@ -1,0 +1,47 @@
+"""Figures and outcomes as people read them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+SIGNS = {"VALID": "✓", "INVALID": "✗", "UNKNOWN": "?"}
+"""An outcome never speaks by its colour alone."""
+
+
+def seconds(value: float | None) -> str:
+    """A duration: ``12 ms``, ``1.24 s``, ``3 min 05 s``; ``-`` for None."""
+    if value is None:
+        return "-"
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 120:
+        return f"{value:.1f} s"
+    return f"{value // 60:.0f} min {value % 60:02.0f} s"
+
+
+def moment(value: float | None) -> str:
+    """A moment of a run, in seconds since it began; ``-`` for None."""
+    return "-" if value is None else f"{value:.2f} s"
+
+
+def count(value: int, one: str, more: str | None = None) -> str:
+    """``1 operation``, ``2 operations``."""
+    return f"{value:,} {one if value == 1 else more or one + 's'}".replace(",", "\N{THIN SPACE}")
+
+
+def plain(value: Any, most: int = 160) -> str:
+    """Any value on one line, cut at ``most`` characters."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def names(values: object, most: int = 6) -> str:
+    """A list of names, the first ``most`` of them."""
+    if not isinstance(values, list | tuple):
+        return plain(values)
+    shown = ", ".join(plain(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

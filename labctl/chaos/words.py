@@ -1,0 +1,140 @@
+"""The words of scenarios: faults, parts that targets play, workloads. Literal, so none is guessed.
+
+What a fault takes and what a workload needs is data here; who makes the fault or runs the
+workload looks itself up by the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from labctl.workloads.registry import KINDS
+
+FaultWord = Literal[
+    "kill",
+    "term",
+    "stop",
+    "pause",
+    "restart",
+    "crash-loop",
+    "power-off",
+    "reboot",
+    "cut",
+    "loss",
+    "bandwidth",
+    "delay",
+    "limit",
+    "clock",
+    "action",
+]
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    """What a fault takes beside its target, and how it ends."""
+
+    needs: tuple[str, ...] = ()
+    """Keys that it cannot do without."""
+    takes: tuple[str, ...] = ()
+    """Further keys that it understands."""
+    one_of: tuple[str, ...] = ()
+    """Keys that it understands, of which it needs one at least."""
+    lasts: bool = True
+    """Whether there is something to heal, after ``for`` or at the end of the run."""
+    halts: bool = False
+    """Whether its target does not run meanwhile, so that no other fault can halt it."""
+
+
+FAULTS: Mapping[FaultWord, FaultKind] = {
+    "kill": FaultKind(("target",), halts=True),
+    "term": FaultKind(("target",), halts=True),
+    "stop": FaultKind(("target",), halts=True),
+    "pause": FaultKind(("target",), halts=True),
+    "restart": FaultKind(("target",), lasts=False),
+    "crash-loop": FaultKind(("target", "for"), halts=True),
+    "power-off": FaultKind(("target",), halts=True),
+    "reboot": FaultKind(("target",), lasts=False),
+    "cut": FaultKind((), ("groups", "isolate", "shape", "of", "direction", "only")),
+    "loss": FaultKind(("target", "percent"), ("direction",)),
+    "bandwidth": FaultKind(("target", "rate")),
+    "delay": FaultKind(("target", "by"), ("jitter",)),
+    "limit": FaultKind(("target",), one_of=("cpu", "memory")),
+    "clock": FaultKind(("target", "by")),
+    "action": FaultKind(("target", "action")),
+}
+
+PARTS: Mapping[str, str] = {
+    "vip-holder": "keepalived",
+    "galera-writer": "mariadb",
+    "galera-donor": "mariadb",
+    "rabbit-leader": "rabbitmq",
+    "redis-master": "redis",
+    "sentinel-leader": "sentinel",
+    "mongo-primary": "mongodb",
+    "l3-master": "neutron-l3-agent",
+}
+"""Part → the service that plays it, or whose node does."""
+PARTS_OF: Mapping[str, str] = {"rabbit-leader": "queue", "l3-master": "router"}
+"""Parts that may be followed by ``:NAME``, and what it names: whose leader, whose master."""
+
+Share = Literal["one", "minority", "majority", "all"]
+SHARES: tuple[Share, ...] = get_args(Share)
+
+Store = Literal["galera", "rabbitmq", "redis", "mongodb", "memcached", "vip", "api"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A way to use a store: the services that the lab must have, and the settings it takes."""
+
+    services: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+
+
+_COMMON = ("timeout", "claims")
+"""Seconds that an operation may take before its end counts as unknown; and settings by which the
+store is judged instead of those in force: what a known-bad lab says of itself."""
+
+WORKLOADS: Mapping[str, Mapping[str, Workload]] = {
+    kind: {
+        way: Workload(
+            entry.services, (*_COMMON, *sorted({*entry.settings} - {*_COMMON, "resource"}))
+        )
+        for way, entry in ways.items()
+    }
+    for kind, ways in KINDS.items()
+}
+"""Store → way → what it needs: the clients' own registry, as scenarios may speak of it."""
+
+CHECKS: tuple[str, ...] = (
+    "lost",
+    "duplicated",
+    "unexpected",
+    "stale",
+    "lost update",
+    "total conserved",
+    "linearizable",
+    "members agree",
+    "two primaries",
+    "negative",
+    "reordered",
+    "leaderless",
+    "consumers",
+    "holders",
+    "stays dead",
+    "answers",
+    "age",
+    "latency",
+    "orphans",
+    "doubles",
+    "stuck",
+    "errors",
+    "steady",
+    "client's holders",
+)
+"""What a checker may find wrong, as verdicts name it; a scenario allows by these names."""
+
+BUDGETS: tuple[str, ...] = ("vip", "galera", "rabbitmq", "redis", "mongodb", "memcached", "api")
+"""What may be away for a bounded time only: as its timers say, or as the scenario does."""

@@ -1,0 +1,259 @@
+"""Commands that break a lab while clients use it, and judge what came of it: chaos."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labctl.cli.options import INTERRUPTED, EngineOption, JsonOption, LabOption, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from labctl.chaos.run import Plan
+    from labctl.model.lab import Lab
+
+CODES = {"VALID": 0, "INVALID": 1, "UNKNOWN": 4}
+"""Outcome of a run → exit code."""
+
+_SPARE = 60.0
+"""Seconds that clients would go on beyond what a run may take: the run ends them, not they it."""
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its folder.")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Repeats what is random; drawn and said without.")
+]
+
+chaos = typer.Typer(
+    no_args_is_help=True,
+    help="Break a lab while clients use it, and judge with evidence what was lost.",
+    epilog="Exit codes of run, check, replay: 0 VALID, 1 INVALID, 4 UNKNOWN; "
+    "2 your document or arguments, 3 the engine or the machine.",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(chaos, name="chaos")
+
+
+@chaos.command("list", epilog="Example: labctl chaos list galera")
+def listed(
+    word: Annotated[
+        str, typer.Argument(metavar="[WORD]", help="Those only that have it in name, row or needs.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Say which scenarios there are.
+
+    Each with the first of the rows of the table or limits that it is for; + how many more.
+    """
+    from labctl.chaos import library
+    from labctl.cli import chaos_lists, show
+    from labctl.errors import InputError
+
+    docs = sorted(library.about(word), key=lambda doc: doc.name)
+    if not docs:
+        raise InputError(f"no scenario has '{word}' in its name, rows or needs: leave it out")
+    if as_json:
+        show.as_json([doc.model_dump(mode="json", by_alias=True) for doc in docs])
+    else:
+        chaos_lists.scenarios(docs)
+
+
+@chaos.command("runs", epilog="Example: labctl chaos runs --lab three-controller")
+def runs(
+    lab: Annotated[
+        str | None, typer.Option("--lab", "-l", metavar="NAME", help="Only this lab's.")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", metavar="N", min=1, help="The newest N only.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which runs there are, and what came out.
+
+    Runs of labs that are gone, too. The length is in seconds, and none where a run was killed.
+    """
+    from labctl.chaos import runs as known
+    from labctl.cli import chaos_lists, show
+
+    found = known.rows(lab)[-(last or 0) :]
+    if as_json:
+        show.as_json(found)
+    elif found:
+        chaos_lists.runs(found)
+    else:
+        _say(["no run yet: `labctl chaos run` makes one"])
+
+
+@chaos.command("show", epilog="Example: labctl chaos show galera-writer-killed")
+def shown(name: Annotated[str, typer.Argument(metavar="NAME|FILE")]) -> None:
+    """Say what a scenario does, as its document has it."""
+    from labctl.chaos import library
+
+    path = library.find(name)
+    library.load_scenario(path)
+    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+
+
+@chaos.command("run", epilog="Example: labctl chaos run galera-writer-killed --seed 7")
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE")],
+    seed: SeedOption = None,
+    lab: LabOption = None,
+    as_json: JsonOption = False,
+    engine: EngineOption = None,
+) -> None:
+    """Carry a scenario out against a lab, and judge it."""
+    from labctl.chaos import prepare
+
+    chosen = secrets.randbelow(1 << 31) if seed is None else seed
+    _carry_out(lambda there: prepare.plan(name, there, chosen), lab, engine, as_json=as_json)
+
+
+@chaos.command("replay", epilog="Example: labctl chaos replay 20260101T120000_a1b2c3")
+def replay(
+    run: RunArgument,
+    lab: LabOption = None,
+    as_json: JsonOption = False,
+    engine: EngineOption = None,
+) -> None:
+    """Repeat a run's faults: the same targets at the same times."""
+    from labctl.chaos import folder, prepare
+
+    found = folder.find(run)
+    _carry_out(lambda there: prepare.replay(found, there), lab, engine, as_json=as_json)
+
+
+@chaos.command("check", epilog="Example: labctl chaos check 20260101T120000_a1b2c3")
+def check(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Judge a run again, from its folder alone."""
+    from labctl.chaos import folder
+
+    _judge(folder.find(run), as_json=as_json)
+
+
+@chaos.command("report", epilog="Example: labctl chaos report 20260101T120000_a1b2c3")
+def report(run: RunArgument) -> None:
+    """Write a run's report anew: report.html, junit.xml and summary.md."""
+    from labctl.chaos import folder
+
+    found = folder.find(run)
+    _report(found)
+    _say([f"see {found / 'report.html'}"])
+
+
+@chaos.command("shrink", epilog="Example: labctl chaos shrink 20260101T120000_a1b2c3")
+def shrink(
+    run: RunArgument,
+    most: Annotated[int, typer.Option("--runs", min=1, help="Runs at most.")] = 30,
+    lab: LabOption = None,
+    engine: EngineOption = None,
+) -> None:
+    """Leave out faults of an INVALID run while it stays INVALID; writes the smallest scenario."""
+    from labctl.chaos import failovers, prepare, verdict
+    from labctl.chaos import folder as files
+    from labctl.chaos import shrink as shrinking
+    from labctl.chaos.model import Outcome
+    from labctl.documents import dumps, read_yaml
+
+    found = files.find(run)
+    timeline = files.read_json(found, files.TIMELINE)
+
+    def judge(part: tuple[Any, ...]) -> Outcome:
+        kept = [int(entry["index"]) for entry in part]
+        made = _perform(lambda there: prepare.replay(found, there, kept), lab, engine)
+        judged = verdict.judge(made, failovers.budgets)
+        files.write_json(made, files.VERDICT, judged.to_json())
+        _say([f"{len(part)} faults: {judged.outcome}, {judged.why}"])
+        return judged.outcome
+
+    shrunk = shrinking.shrink(timeline, judge, most=most)
+    began = float(files.read_json(found, files.RUN).get("workloads_began", 0.0))
+    smallest = shrinking.smallest(read_yaml(found / files.SCENARIO), shrunk.timeline, began)
+    files.write(found, "smallest.yml", dumps(smallest))
+    left = f"{len(shrunk.timeline)} of {len(timeline)} faults are left after {shrunk.runs} runs"
+    none = "none of them can be left out" if shrunk.minimal else "there was no time for more"
+    _say([f"{left}, {none}: see {found / 'smallest.yml'}"])
+
+
+@chaos.command("heal")
+def heal(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOption = None) -> None:
+    """Undo whatever a run has left broken, and prove that nothing of it is left."""
+    from labctl.cli.faults import heal as heal_faults
+
+    heal_faults(lab, as_json=as_json, engine=engine)
+
+
+def _carry_out(
+    make: Callable[[Lab], Plan], lab: str | None, engine: str | None, *, as_json: bool
+) -> None:
+    _judge(_perform(make, lab, engine, to_stderr=as_json), as_json=as_json)
+
+
+def _perform(
+    make: Callable[[Lab], Plan], lab: str | None, engine: str | None, *, to_stderr: bool = False
+) -> Path:
+    """Carry a plan out in a lab; the run's folder."""
+    from labctl import lab as labs
+    from labctl import store
+    from labctl.chaos.hire import hiring
+    from labctl.chaos.run import Ground
+    from labctl.chaos.run import run as carry_out
+    from labctl.cli.chaos_progress import Progress
+    from labctl.faults import verbs
+
+    # Before an engine is needed: a mistake in the document needs none.
+    make(labs.current(lab).lab)
+    driver, prepared = reach(engine, lab)
+    plan = make(prepared.lab)
+    try:
+        with store.lock(prepared.lab.name), Progress(to_stderr=to_stderr) as progress:
+            progress.note(f"{plan.scenario.name}, seed {plan.seed}, {len(plan.actions)} faults")
+            most = plan.limit + plan.within + _SPARE
+            hire = hiring(driver, prepared.desired, prepared.secrets, most)
+            return carry_out(Ground(driver, prepared, hire, progress), plan)
+    except KeyboardInterrupt:
+        left = [fault.title for fault in verbs.active(prepared.lab)]
+        still = f"{', '.join(left)}: `labctl chaos heal` mends it" if left else "nothing"
+        typer.echo(f"labctl: interrupted; still broken: {still}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _judge(folder: Path, *, as_json: bool) -> None:
+    """Verdict and report, and the exit code of the verdict."""
+    from labctl.chaos import failovers, verdict
+    from labctl.chaos import folder as files
+    from labctl.cli import show
+
+    found: dict[str, Any] = verdict.judge(folder, failovers.budgets).to_json()
+    files.write_json(folder, files.VERDICT, found)
+    _report(folder)
+    if as_json:
+        show.as_json({"run": folder.name, "folder": str(folder), **found})
+    else:
+        checks = [f"  {c['outcome']:<8} {c['workload']}: {c['why']}" for c in found["checks"]]
+        budgets = [f"  {b['outcome']:<8} {b['name']}: {b['why']}" for b in found["budgets"]]
+        head = f"{found['outcome']}: {found['why']}"
+        _say([head, *checks, *budgets, f"run {folder.name}, see {folder / 'report.html'}"])
+    if code := CODES[found["outcome"]]:
+        raise typer.Exit(code)
+
+
+def _report(folder: Path) -> None:
+    from labctl.chaos import folder as files
+    from labctl.chaos import report as reports
+
+    for name, text in reports.made(folder).items():
+        files.write(folder, name, text)
+
+
+def _say(lines: list[str]) -> None:
+    from labctl.cli.show import out
+
+    for line in lines:
+        out().print(line, soft_wrap=True, markup=False)

@@ -1,0 +1,68 @@
+"""Lists of scenarios and of runs, as a person reads them, or a line each in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from labctl.cli import show
+from labctl.model.service import PROFILES
+
+if TYPE_CHECKING:
+    from labctl.chaos.runs import Row
+    from labctl.chaos.scenario import ScenarioDoc
+
+COLOURS = {"VALID": "green", "INVALID": "red", "UNKNOWN": "yellow"}
+
+
+def scenarios(docs: Sequence[ScenarioDoc]) -> None:
+    """Each with the rows or limits that it is for, by the profile that it needs."""
+    if not show.out().is_terminal:
+        for doc in docs:
+            told = (doc.name, doc.needs.profile, doc.description, "; ".join(doc.row), doc.limit)
+            sys.stdout.write("\t".join(told) + "\n")
+        return
+    for profile in PROFILES:
+        own = [doc for doc in docs if doc.needs.profile == profile]
+        if own:
+            title = f"{len(own)} for the profile {profile}, or a larger one"
+            show.out().print(Text(title, style="bold"))
+            show.table(
+                ["  scenario", "row or limit", "what"],
+                [(f"  {doc.name}", _rows(doc.row), doc.description) for doc in own],
+            )
+
+
+def runs(found: Sequence[Row]) -> None:
+    """Each run, the newest last: next to where a person types."""
+    show.table(
+        ["run", "lab", "scenario", "length", "outcome"],
+        [
+            (
+                row["run"],
+                row["lab"],
+                row["scenario"],
+                "-" if row["seconds"] is None else f"{row['seconds']:.0f} s",
+                _outcome(row),
+            )
+            for row in found
+        ],
+    )
+
+
+def _rows(rows: Sequence[str]) -> str:
+    """The first; the others are in the document."""
+    return "".join(rows[:1]) + (f" +{len(rows) - 1}" if len(rows) > 1 else "")
+
+
+def _outcome(row: Row) -> Text:
+    outcome = row["outcome"]
+    if outcome is None:
+        return Text(row["why"], style="dim")
+    expected = {True: "", False: ", not as expected", None: ""}[row["expected"]]
+    if outcome == "INVALID" and row["expected"]:
+        expected = ", as expected"
+    return Text(outcome + expected, style=COLOURS[outcome])

@@ -1,0 +1,51 @@
+"""What is shown while something goes on: lines, and on a terminal one that changes in place."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import IO, Self
+
+from rich.console import Console
+from rich.text import Text
+
+
+def hush(stream: IO[str]) -> None:
+    """Send what is still written to a stream nowhere: whoever read it has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Live:
+    """Has the time since it began, and while it is entered a changing line on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
+        self._status = console.status("") if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def line(self, text: str | Text) -> None:
+        """Put a line out, with the seconds since the beginning.
+
+        What goes on does not end with its reader: ``| head`` must leave nothing half-done.
+        """
+        at = f"{time.monotonic() - self._began:6.1f} s  "
+        with self._lock:
+            if self._console.is_terminal:
+                self._console.print(Text.assemble((at, "dim"), text), soft_wrap=True)
+                return
+            try:
+                self._console.file.write(f"{at}{text}\n")
+                self._console.file.flush()
+            except BrokenPipeError:
+                hush(self._console.file)

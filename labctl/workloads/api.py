@@ -1,0 +1,100 @@
+"""OpenStack's APIs: things are created, read back, and some deleted; in the end all are listed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from labctl.workloads.cloud import Cloud
+from labctl.workloads.ground import lay
+from labctl.workloads.model import Config, Done, Operation
+from labctl.workloads.places import ABSENT, Place, place
+
+_PAUSE = 2.0
+"""Seconds between two looks at a thing that is still being made."""
+
+
+class Things:
+    """Things of one kind (the setting ``resource``) through the virtual IP."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cloud = Cloud(config)
+        self.found: dict[str, Any] = {}
+        self.kept: set[str] = set()
+        """Things that were made and not deleted, as far as anybody knows."""
+        self.place: Place = place(self.cloud, config, self.found)
+
+    def prepare(self) -> dict[str, Any]:
+        """Find or make what is needed beforehand."""
+        self.found |= lay(self.cloud, self.config["id"], self.place.finds)
+        self.place.open()
+        return {}
+
+    def session(self, worker: int, random: Random) -> _User:  # noqa: ARG002 - all are alike
+        """Someone who uses the API."""
+        return _User(self)
+
+    def helpers(self) -> tuple[()]:
+        """Nothing goes on beside."""
+        return ()
+
+    def final(self) -> dict[str, list[Any]]:
+        """What is listed of what this run made: [{name, id, status}], with a content ``intact``.
+
+        What is listed may be gone all the same: a content is read once more.
+        """
+        things = self.place.listed()
+        if self.place.content:
+            things = [thing | self.place.read(thing["name"]) for thing in things]
+        return {"listed": things}
+
+    def clean(self) -> None:
+        """Delete all that is listed, and what was made beforehand."""
+        self.place.clear()
+        lay(self.cloud, self.config["id"], self.place.finds, remove=True)
+
+
+class _User:
+    def __init__(self, things: Things) -> None:
+        self._things, self._config, self._place = things, things.config, things.place
+        self._made, self._last = "", ""
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        name = f"{self._config['id']}-{number}"
+        self._made = self._last = ""
+        yield Operation("create", name)
+        if self._made != name:
+            return
+        end = time.monotonic() + self._config["settle"]
+        while True:
+            yield Operation("read", name, harmless=True)
+            if self._last == ABSENT or self._place.settled(self._last):
+                break
+            if time.monotonic() + _PAUSE > end:
+                return
+            time.sleep(_PAUSE)
+        full = len(self._things.kept) > self._config["keep"]
+        if full or number % self._config["delete_every"] == 0:
+            yield Operation("delete", name)
+
+    def apply(self, operation: Operation) -> Done:
+        name: str = operation.value
+        if operation.f == "create":
+            self._place.create(name)
+            self._made = name
+            self._things.kept.add(name)
+            return Done(name)
+        if operation.f == "delete":
+            self._place.delete(name)
+            self._things.kept.discard(name)
+            return Done(name)
+        self._last = ""
+        seen = self._place.read(name)
+        self._last = seen["status"]
+        return Done(seen)
+
+    def close(self) -> None:
+        """Each request has a connection of its own."""

@@ -1,0 +1,63 @@
+"""Ceilometer: how old the newest measure is that its agents polled and Gnocchi shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from labctl.workloads.cloud import Cloud
+from labctl.workloads.ground import lay
+from labctl.workloads.model import Config, Done, Operation, RefusedError
+
+_FINDS = ("image",)
+
+
+class Polled:
+    """The size of an image of the run's own, which the agents ask Glance for again and again."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cloud = Cloud(config)
+        self._image = ""
+
+    def prepare(self) -> dict[str, Any]:
+        """Make the image; it is polled some time later."""
+        self._image = lay(self.cloud, self.config["id"], _FINDS)["image"]
+        return {}
+
+    def session(self, worker: int, random: Random) -> Polled:  # noqa: ARG002 - all are alike
+        """Someone who asks Gnocchi."""
+        return self
+
+    def helpers(self) -> tuple[()]:
+        """Nothing goes on beside."""
+        return ()
+
+    def steps(self, number: int) -> Iterator[Operation]:  # noqa: ARG002 - each is like another
+        """A look at the measures."""
+        yield Operation("measure", harmless=True)
+
+    def apply(self, operation: Operation) -> Done:  # noqa: ARG002
+        """Ask for the newest measure. RefusedError as long as there is none."""
+        path = f"/v1/resource/image/{self._image}/metric/image.size/measures?aggregation=max"
+        answer = self.cloud.request("metric", "GET", path, expect={200, 404})
+        measures = answer.json() if answer.status_code == 200 else []
+        if not measures:
+            raise RefusedError("nothing has been polled yet")
+        newest = max(moment for moment, _, _ in measures)
+        age = time.time() - datetime.fromisoformat(newest).timestamp()
+        return Done({"age": round(age, 1), "moment": newest})
+
+    def close(self) -> None:
+        """Each request has a connection of its own."""
+
+    def final(self) -> dict[str, Any]:
+        """Nothing: measures grow old by themselves."""
+        return {}
+
+    def clean(self) -> None:
+        """Delete the image."""
+        lay(self.cloud, self.config["id"], _FINDS, remove=True)

@@ -1,0 +1,144 @@
+"""Galera spoken to: connections with bounded waits, and what an error says of what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pymysql
+
+from labctl.workloads.model import Config, RefusedError
+
+SCHEMA = "labctl_load"
+REFUSALS = frozenset({1040, 1047, 1062, 1205, 1213})
+"""Rolled back for sure: too many connections, not Primary, a key that is there, lock wait timeout,
+deadlock (which a lost certification is called, too)."""
+
+
+class Server:
+    """A connection to a host, made when it is used."""
+
+    def __init__(self, config: Config, host: str, settings: tuple[str, ...] = ()) -> None:
+        self._config, self._host, self._settings = config, host, settings
+        self._connection: Any = None
+
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """For one statement, which commits itself. RefusedError when it surely was not done."""
+        with _classified(), self.connected().cursor() as cursor:
+            yield cursor
+
+    def transact(self, work: Callable[[Any], Any]) -> Any:
+        """Do the work in a transaction and commit it; what the work returns.
+
+        RefusedError as long as the commit was not asked for: a connection that is lost before is
+        rolled back.
+        """
+        connection = self.connected()
+        try:
+            connection.begin()
+            with connection.cursor() as cursor:
+                answer = work(cursor)
+        except (pymysql.err.MySQLError, OSError) as error:
+            self.close()
+            raise RefusedError(str(error)) from None
+        except RefusedError:
+            with suppress(pymysql.err.MySQLError, OSError):
+                connection.rollback()
+            raise
+        with _classified():
+            connection.commit()
+        return answer
+
+    def connected(self) -> Any:
+        """The connection. RefusedError when there can be none."""
+        if self._connection is None:
+            wait = self._config["timeout"]
+            try:
+                connection = pymysql.connect(
+                    host=self._host,
+                    port=self._config["port"],
+                    user=self._config["user"],
+                    password=self._config["password"],
+                    connect_timeout=wait,
+                    read_timeout=wait,
+                    write_timeout=wait,
+                    autocommit=True,
+                )
+                with connection.cursor() as cursor:
+                    for setting in self._settings:
+                        cursor.execute(f"SET SESSION {setting}")
+            except (pymysql.err.MySQLError, OSError) as error:
+                raise RefusedError(f"no connection: {error}") from None
+            self._connection = connection
+        return self._connection
+
+    def close(self) -> None:
+        """Drop the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(pymysql.err.MySQLError, OSError):
+                connection.close()
+
+
+@contextmanager
+def _classified() -> Iterator[None]:
+    try:
+        yield
+    except pymysql.err.MySQLError as error:
+        if error.args and error.args[0] in REFUSALS:
+            raise RefusedError(str(error)) from None
+        raise
+
+
+class Table:
+    """A table for one run: made and written through the virtual IP, read on every member."""
+
+    columns = "k INT PRIMARY KEY, v INT"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.name = f"{SCHEMA}.{config['id']}"
+
+    def prepare(self) -> dict[str, Any]:
+        """Make the table; says which member takes the writes."""
+        server = self.server()
+        with server.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {SCHEMA}")
+            cursor.execute(f"CREATE TABLE {self.name} ({self.columns})")
+            self.fill(cursor)
+            cursor.execute("SELECT @@wsrep_node_name")
+            member = cursor.fetchone()[0]
+        server.close()
+        return {"member": member}
+
+    def fill(self, cursor: Any) -> None:
+        """What is in the table in the beginning: nothing."""
+
+    def server(self, member: str = "", *settings: str) -> Server:
+        """A member by name, or who is behind the virtual IP."""
+        host = self.config["members"][member] if member else self.config["host"]
+        return Server(self.config, host, settings)
+
+    def helpers(self) -> tuple[()]:
+        """Nothing goes on beside."""
+        return ()
+
+    def rows(self) -> dict[str, list[Any]]:
+        """The rows on each member, in their order, after everything that was committed before."""
+        found = {}
+        for name in self.config["members"]:
+            server = self.server(name, "wsrep_sync_wait = 1")
+            with server.cursor() as cursor:
+                cursor.execute(f"SELECT * FROM {self.name} ORDER BY 1")  # noqa: S608 - our own name
+                found[name] = list(cursor.fetchall())
+            server.close()
+        return found
+
+    def clean(self) -> None:
+        """Drop the table."""
+        server = self.server()
+        with server.cursor() as cursor:
+            cursor.execute(f"DROP TABLE IF EXISTS {self.name}")
+        server.close()

@@ -1,0 +1,106 @@
+"""Keystone through the virtual IP: logins, and answers that come from memcached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from labctl.workloads.cloud import Cloud
+from labctl.workloads.model import Config, Done, Operation, RefusedError
+
+
+class Login:
+    """A token issued for every number; nothing is kept."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cloud = Cloud(config)
+
+    def prepare(self) -> dict[str, Any]:
+        """Log in once."""
+        self.cloud.login()
+        return {}
+
+    def session(self, worker: int, random: Random) -> Login:  # noqa: ARG002 - all are alike
+        """Someone who logs in."""
+        return self
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        """A login."""
+        yield Operation("login", number)
+
+    def apply(self, operation: Operation) -> Done:
+        """Log in; status 201 is the acknowledgement."""
+        self.cloud.login()
+        return Done(operation.value)
+
+    def close(self) -> None:
+        """Each request has a connection of its own."""
+
+    def helpers(self) -> tuple[()]:
+        """Nothing goes on beside."""
+        return ()
+
+    def final(self) -> dict[str, Any]:
+        """Nothing: tokens are not stored."""
+        return {}
+
+    def clean(self) -> None:
+        """Nothing was made."""
+
+
+class Answers(Login):
+    """One token validated again and again: the answer must not change, whatever the cache does."""
+
+    def prepare(self) -> dict[str, Any]:
+        """Log in, once for all, and validate once: the answer that must stay.
+
+        RefusedError when it is a refusal.
+        """
+        answer = self._validate()
+        if not answer.startswith("200 "):
+            raise RefusedError(f"the token is not valid: {answer}")
+        return {"answer": answer}
+
+    def session(self, worker: int, random: Random) -> Answers:  # noqa: ARG002 - all are alike
+        """Someone who validates."""
+        return self
+
+    def steps(self, number: int) -> Iterator[Operation]:  # noqa: ARG002 - each is like another
+        """A validation."""
+        yield Operation("validate", harmless=True)
+
+    def apply(self, operation: Operation) -> Done:  # noqa: ARG002
+        """Validate: a refusal is an answer, too, and another one."""
+        return Done(self._validate())
+
+    def final(self) -> dict[str, list[str]]:
+        """The answer of a last validation of a token of its own."""
+        return {"status": [self._validate().partition(" ")[0]]}
+
+    def _validate(self) -> str:
+        token = self.cloud.token()
+        answer = self.cloud.send(
+            "GET",
+            self.cloud.url("/auth/tokens"),
+            expect={200, 401, 403, 404},
+            headers={"X-Auth-Token": token, "X-Subject-Token": token},
+        )
+        return f"{answer.status_code} {digest(answer.json()) if answer.ok else ''}".strip()
+
+
+def digest(answer: Any) -> str:
+    """What an answer says, in few characters; the order of its parts does not matter."""
+    text = json.dumps(_ordered(answer), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _ordered(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return sorted(map(_ordered, value), key=lambda each: json.dumps(each, sort_keys=True))
+    return value

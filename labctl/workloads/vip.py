@@ -1,0 +1,88 @@
+"""The virtual IP as a client meets it: a connection and a ping, and who answered."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from labctl.workloads.model import Config, Done, Operation, RefusedError
+
+NEIGHBOURS = Path("/proc/net/arp")
+"""The kernel's neighbour table of this network namespace."""
+_ECHO = 8
+
+
+class Probe:
+    """Connects and pings in turn."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def prepare(self) -> dict[str, Any]:
+        """Connect once; says who holds the address."""
+        session = _Prober(self.config)
+        return {"member": session.apply(Operation("connect", harmless=True)).at}
+
+    def session(self, worker: int, random: Random) -> _Prober:  # noqa: ARG002 - all are alike
+        """Someone who asks."""
+        return _Prober(self.config)
+
+    def helpers(self) -> tuple[()]:
+        """Nothing goes on beside."""
+        return ()
+
+    def final(self) -> dict[str, list[str]]:
+        """Who holds it in the end."""
+        return {"client": [self.prepare()["member"]]}
+
+    def clean(self) -> None:
+        """Nothing was made."""
+
+
+class _Prober:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._number = 0
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        self._number = number % 65536
+        yield Operation("ping" if number % 2 else "connect", harmless=True)
+
+    def apply(self, operation: Operation) -> Done:
+        host, wait = self._config["host"], self._config["timeout"]
+        if operation.f == "connect":
+            socket.create_connection((host, self._config["port"]), wait).close()
+        else:
+            ping(host, self._number, wait)
+        mac = neighbour(NEIGHBOURS.read_text(), host)
+        holder = self._config["macs"].get(mac, "")
+        return Done({"holder": holder, "mac": mac}, at=holder)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def ping(host: str, number: int, wait: float) -> None:
+    """One echo and its answer. OSError when there is none in time."""
+    # The kernel fills in the identifier and the checksum of such a socket.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as end:
+        end.settimeout(wait)
+        end.connect((host, 0))
+        end.send(struct.pack("!BBHHH", _ECHO, 0, 0, 0, number) + os.urandom(8))
+        answer = end.recv(64)
+    if answer[0] != 0:
+        raise RefusedError(f"ICMP type {answer[0]}")
+
+
+def neighbour(table: str, host: str) -> str:
+    """The MAC address that the neighbour table has for a host; empty when it has none."""
+    for line in table.splitlines():
+        fields = line.split()
+        if len(fields) > 3 and fields[0] == host:
+            return fields[3].lower()
+    return ""

@@ -1,0 +1,148 @@
+"""Bounds from timers, each by arithmetic, and silences from acknowledgements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from labctl.chaos.budgets import Bound, away, expected, judged
+from labctl.chaos.model import Part
+from labctl.chaos.timers import timers, vrrp
+from tests.unit.test_chaos_timeline import lab
+
+NUMBERS = timers(lab())
+SKEW_OF_SECOND = 131 / 256 * 0.3
+CLIENT = 1.0
+
+
+def entry(fault: str, *targets: str, **spec: Any) -> dict[str, Any]:
+    return {"fault": fault, "targets": list(targets), "spec": spec}
+
+
+def seconds(name: str, fault: str, *targets: str, **players: str) -> float:
+    return expected(entry(fault, *targets), NUMBERS, players, CLIENT)[name].seconds - CLIENT
+
+
+def test_timers_are_those_of_the_catalogue() -> None:
+    assert NUMBERS["galera.suspect"] == 5
+    assert NUMBERS["sentinel.down_after"] == 5
+    assert NUMBERS["mongodb.election"] == 10
+    assert (NUMBERS["haproxy.mariadb.inter"], NUMBERS["haproxy.mariadb.fastinter"]) == (1, 0.5)
+    assert NUMBERS["haproxy.mariadb.fall"] == 2
+    assert (NUMBERS["haproxy.connect"], NUMBERS["haproxy.check"]) == (3, 2)
+    assert {node: each.priority for node, each in vrrp(NUMBERS).items()} == {
+        "c1": 200,
+        "c2": 125,
+        "c3": 50,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "bound"),
+    [
+        ("stop", "c1/keepalived", SKEW_OF_SECOND),
+        ("kill", "c1/keepalived", 0.9 + SKEW_OF_SECOND),
+        ("kill", "c1/haproxy", 1 + SKEW_OF_SECOND),
+        ("pause", "c1/haproxy", 1 + 3 + SKEW_OF_SECOND),
+        ("power-off", "c1", 0.9 + SKEW_OF_SECOND),
+        ("kill", "c1", 0.9 + SKEW_OF_SECOND),
+    ],
+)
+def test_the_virtual_ip(fault: str, target: str, bound: float) -> None:
+    assert seconds("vip", fault, target, vip="c1") == pytest.approx(bound)
+
+
+def test_who_holds_nothing_loses_nothing() -> None:
+    assert expected(entry("kill", "c2/haproxy"), NUMBERS, {"vip": "c1"}, CLIENT) == {}
+    assert expected(entry("kill", "c2/redis"), NUMBERS, {"redis": "c1"}, CLIENT) == {}
+    assert expected(entry("kill", "c2/sentinel"), NUMBERS, {}, CLIENT) == {}
+
+
+def test_galera_waits_for_the_suspect_timeout_whoever_dies() -> None:
+    bound = expected(entry("kill", "c2/mariadb"), NUMBERS, {"galera": "c1"}, CLIENT)["galera"]
+    assert bound.seconds == pytest.approx(5 + 0.5 + 1 + CLIENT)
+    assert bound.dominant == "evs.suspect_timeout"
+    # Frozen, HAProxy's checks take longer than Galera's own: inter, fastinter, 2 x 2 s, connect.
+    assert seconds("galera", "pause", "c1/mariadb") == pytest.approx(1 + 0.5 + 4 + 3)
+
+
+def test_a_member_that_leaves_is_not_waited_for() -> None:
+    parts = expected(entry("stop", "c1/mariadb"), NUMBERS, {}, CLIENT)["galera"].parts
+    assert "evs.suspect_timeout" not in [part.timer for part in parts]
+
+
+def test_sentinel_mongodb_rabbitmq() -> None:
+    assert seconds("redis", "kill", "c1/redis") == pytest.approx(5 + 1 + 1 + 1)
+    assert seconds("mongodb", "kill", "c1/mongodb") == pytest.approx(10 + 1.5 + 2)
+    assert seconds("mongodb", "stop", "c1/mongodb") == pytest.approx(2)
+    assert seconds("rabbitmq", "kill", "c1/rabbitmq") == pytest.approx(2)
+    assert seconds("rabbitmq", "pause", "c1/rabbitmq") == pytest.approx(15 * 1.25 + 2)
+
+
+def test_a_node_takes_all_with_it() -> None:
+    bounds = expected(entry("power-off", "c1"), NUMBERS, {"vip": "c1"}, CLIENT)
+    assert set(bounds) == {"vip", "galera", "rabbitmq", "redis", "mongodb", "api"}
+    assert bounds["api"].dominant == "tcp_retries2"
+
+
+def test_without_a_majority_there_is_no_bound() -> None:
+    assert expected(entry("kill", "c1/mariadb", "c2/mariadb"), NUMBERS, {}, CLIENT) == {}
+
+
+def test_what_ends_nothing_has_no_bound() -> None:
+    assert expected(entry("cut", "c1", only="vrrp"), NUMBERS, {}, CLIENT) == {}
+    assert set(expected(entry("cut", "c1", only="port 4567"), NUMBERS, {}, CLIENT)) == {"galera"}
+
+
+def test_a_cut_takes_away_all_but_the_largest_group() -> None:
+    cut = entry("cut", "c1", "c2", "c3")
+    parted = cut | {"resolved": {"groups": [["c1", "c2"], ["c3"]]}}
+    away_too = {"vip": "c1", "redis": "c1", "mongodb": "c1"}
+    assert expected(parted, NUMBERS, away_too, CLIENT).keys() == {"galera", "rabbitmq", "api"}
+    assert "vip" in expected(parted, NUMBERS, {"vip": "c3"}, CLIENT)
+
+
+def test_a_client_that_is_cut_off_misses_the_others() -> None:
+    groups = [["c1", "client"], ["c2", "c3"]]
+    cut = entry("cut", "c1", "client") | {"resolved": {"groups": groups}}
+    # Stores have no majority on its side, the address has a node that can take it.
+    assert expected(cut, NUMBERS, {"vip": "c2"}, CLIENT).keys() == {"vip", "api"}
+    alone = entry("cut", "client") | {"resolved": {"groups": [["client"], ["c1", "c2", "c3"]]}}
+    assert expected(alone, NUMBERS, {}, CLIENT) == {}
+
+
+def test_a_node_may_be_named_by_what_runs_on_it() -> None:
+    by_part = expected(entry("power-off", "c1/mariadb"), NUMBERS, {"vip": "c1"}, CLIENT)
+    assert by_part == expected(entry("power-off", "c1"), NUMBERS, {"vip": "c1"}, CLIENT)
+
+
+def test_an_api_behind_haproxy() -> None:
+    assert seconds("api", "kill", "c1/keystone") == pytest.approx(4 + 3 * 0.5 + 3)
+    assert seconds("api", "pause", "c1/keystone") == pytest.approx(4 + 3 * 0.5 + 4 * 2 + 3)
+
+
+def test_the_longest_silence_that_overlaps_the_fault() -> None:
+    times = [0, 1, 2, 9, 10, 11, 30, 31]
+    assert away(times, 1.5, 10, 32) == 7
+    assert away(times, 10.5, 12, 32) == 19
+    assert away(times, 31.5, 60, 50) == 19
+    assert away([5, 6], 1, 10, 20) is None
+    assert away([], 1, 10, 20) is None
+
+
+def test_a_budget_is_kept_broken_or_unknown() -> None:
+    bound = Bound((Part("a", 1.0), Part("b", 3.0)))
+    kept = judged("vip", 2, bound, 3.9)
+    assert (kept.outcome, kept.bound, kept.dominant, kept.fault) == ("VALID", 4.0, "b", 2)
+    broken = judged("vip", 2, bound, 4.1)
+    assert broken.outcome == "INVALID"
+    assert broken.why == "vip was away for 4.10 s, 4.00 s are allowed (b)"
+    assert judged("vip", 2, bound, None).outcome == "UNKNOWN"
+
+
+def test_a_scenario_may_allow_less_than_the_timers_never_more() -> None:
+    bound = Bound((Part("a", 10000.0),))
+    capped = judged("vip", 0, bound, 6.0, cap=5.0)
+    assert (capped.outcome, capped.dominant) == ("INVALID", "said by the scenario")
+    assert judged("vip", 0, Bound((Part("a", 1.0),)), 2.0, cap=5.0).outcome == "INVALID"
