@@ -13,6 +13,8 @@ from labctl.chaos.report import html, read
 from labctl.chaos.report.markup import escape, tag
 from labctl.chaos.report.operations import operations
 from labctl.chaos.report.page import _concerned
+from labctl.chaos.report.words import KEPT
+from labctl.chaos.words import CHECKS
 from tests.unit.chaos_run import HOSTILE, change, history, write_run
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -205,7 +207,7 @@ def test_the_first_screen_says_what_was_done_kept_and_lost(run: Path) -> None:
         "The writer dies, then the holder of the virtual IP is cut off",
         "kill c1/mariadb at 15.30 s for 22.8 s",
         "lose 30 % at c3: did not bite",
-        "galera-set: duplicated",
+        "galera-set: nothing twice",
         "galera-set: lost lost though promised",
         "redis-set: lost lost as documented",
         "rabbit-quorum: linearizable",
@@ -213,6 +215,10 @@ def test_the_first_screen_says_what_was_done_kept_and_lost(run: Path) -> None:
         "✗ vip: 1.71 s, 1.30 s allowed",
     ):
         assert fact in first, fact
+
+
+def test_every_check_has_a_word_for_what_it_found_well() -> None:
+    assert KEPT.keys() == {*CHECKS, "recovered"}
 
 
 def test_who_looked_at_nothing_says_no_loss_was_seen_by_nobody(run: Path) -> None:

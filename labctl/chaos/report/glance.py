@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from labctl.chaos.report.markup import Safe, tag
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.verdicts import STANDINGS, outcome_of
-from labctl.chaos.report.words import SIGNS, moment, plain, seconds
+from labctl.chaos.report.words import KEPT, SIGNS, moment, plain, seconds
 
 _MOST = 5
 """Lines of a card; the sections below have all."""
@@ -18,14 +18,18 @@ def glance(record: Record) -> Safe:
     """A card for each of them; one that has nothing to say is left out, but for losses."""
     standings = {name: list(_by_workload(record, name)) for name in STANDINGS}
     lost = [
-        (f"{who}: {checks}", name)
+        (f"{who}: {', '.join(checks)}", name)
         for name in STANDINGS
         if name not in (_KEPT, _UNKNOWN)
         for who, checks in standings[name]
     ]
+    kept = [
+        f"{who}: {', '.join(KEPT.get(check, check) for check in checks)}"
+        for who, checks in standings[_KEPT]
+    ]
     cards = [
         _card("Done", "faults", _done(record), record.description),
-        _card("Kept", "ledger", [f"{who}: {checks}" for who, checks in standings[_KEPT]]),
+        _card("Kept", "ledger", kept),
         _card("Lost or broken", "verdicts", _marked(lost), "" if lost else _nothing(record)),
         _card("Nobody knows", "verdicts", _unknown(record, standings[_UNKNOWN])),
         _card("Away", "budgets", map(_away, record.budgets)),
@@ -65,7 +69,7 @@ def _fault(fault: Fault) -> str:
     return f"{fault.said} at {moment(fault.bites)}{lasted}"
 
 
-def _by_workload(record: Record, standing: str) -> Iterator[tuple[str, str]]:
+def _by_workload(record: Record, standing: str) -> Iterator[tuple[str, list[str]]]:
     """A workload and its checks that came out so."""
     found: dict[str, list[str]] = {}
     for check in record.checks:
@@ -74,7 +78,7 @@ def _by_workload(record: Record, standing: str) -> Iterator[tuple[str, str]]:
             checks = found.setdefault(plain(check.get("workload") or "lab", 40), [])
             checks.append(plain(check.get("check") or "check", 40))
     for who, checks in found.items():
-        yield who, ", ".join(dict.fromkeys(checks))
+        yield who, list(dict.fromkeys(checks))
 
 
 def _marked(lost: Sequence[tuple[str, str]]) -> Iterator[Safe]:
@@ -82,14 +86,14 @@ def _marked(lost: Sequence[tuple[str, str]]) -> Iterator[Safe]:
         yield tag("span", f"{text} ", tag("b", standing, class_=standing.replace(" ", "-")))
 
 
-def _unknown(record: Record, checks: Sequence[tuple[str, str]]) -> list[str]:
+def _unknown(record: Record, checks: Sequence[tuple[str, list[str]]]) -> list[str]:
     toothless = [f"{f.said}: did not bite" for f in record.faults if f.bites is None]
     unmeasured = [
         f"how long {plain(budget.get('name', ''), 40)} was away"
         for budget in record.budgets
         if outcome_of(budget) == "UNKNOWN"
     ]
-    return [*(f"{who}: {names}" for who, names in checks), *toothless, *unmeasured]
+    return [*(f"{who}: {', '.join(names)}" for who, names in checks), *toothless, *unmeasured]
 
 
 def _away(budget: Data) -> str:

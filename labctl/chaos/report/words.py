@@ -8,6 +8,35 @@ from typing import Any
 SIGNS = {"VALID": "✓", "INVALID": "✗", "UNKNOWN": "?"}
 """An outcome never speaks by its colour alone."""
 
+KEPT = {
+    "lost": "nothing lost",
+    "duplicated": "nothing twice",
+    "unexpected": "nothing that was not asked for",
+    "recovered": "unknown ends looked up",
+    "stale": "no stale read",
+    "lost update": "no update undone",
+    "total conserved": "the total",
+    "linearizable": "linearizable",
+    "members agree": "members agree",
+    "two primaries": "never two primaries",
+    "negative": "nothing below zero",
+    "reordered": "the order",
+    "leaderless": "queues have leaders",
+    "consumers": "consumers are served",
+    "holders": "one holder of the virtual IP",
+    "client's holders": "one holder for the client",
+    "stays dead": "the dead stay dead",
+    "answers": "right answers",
+    "age": "nothing too old",
+    "latency": "answers in time",
+    "orphans": "no orphans",
+    "doubles": "no doubles",
+    "stuck": "nothing stuck",
+    "errors": "served again",
+    "steady": "steady again",
+}
+"""What a check found to be well: its name says what it looks for, which is what went wrong."""
+
 
 def seconds(value: float | None) -> str:
     """A duration: ``12 ms``, ``1.24 s``, ``3 min 05 s``; ``-`` for None."""
