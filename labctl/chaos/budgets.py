@@ -46,6 +46,7 @@ _ANY_MEMBER = ("galera", "rabbitmq")
 """Where the loss of any member is felt, not only of who plays the part."""
 _NODES = ("power-off", "reboot", "cut")
 """Faults of whole nodes, whoever on them was named."""
+_BEHIND_THE_ADDRESS = ("vip", "galera", "api")
 _PORTS = {"port 4567": "galera", "port 25672": "rabbitmq", "port 6379": "redis"}
 
 
@@ -74,13 +75,17 @@ def expected(
     ``entry`` is one of timeline.json; ``players`` says who played a part when it bit (``vip`` →
     the holder's node, ``galera`` → the writer's, ``redis``, ``mongodb``): who is not in it counts
     as hit. ``client`` is how long, in seconds, the client waits for an answer before it asks
-    again. What has no majority left has no bound: it is away until it is healed.
+    again. What has no majority left has no bound: it is away until it is healed. So is all that is
+    behind the virtual IP when its holder cannot talk to the client and the others still hear it.
     """
     how = _HOW.get(entry["fault"])
     if how is None:
         return {}
     found: dict[str, Bound] = {}
+    stays = _stays(players.get("vip"), entry, numbers)
     for name, nodes, service in _hit(entry, numbers):
+        if stays and name in _BEHIND_THE_ADDRESS:
+            continue
         if name not in _ANY_MEMBER and players.get(name, nodes[0]) not in nodes:
             continue
         members = numbers.get(f"members.{_MEMBERS.get(name, '')}", 0)
@@ -168,6 +173,33 @@ def _outside(entry: Mapping[str, Any], numbers: Numbers) -> Collection[str]:
     own = [group for group in groups if any(f"client.{node}" in numbers for node in group)]
     near = own[0] if own else max(groups, key=len)
     return [node for group in groups if group is not near for node in group]
+
+
+def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bool:
+    """Whether a cut parts the client and the address's holder, whom all its peers still hear."""
+    parted = entry.get("resolved") or {}
+    peers = set(vrrp_timers(numbers)) - {holder}
+    clients = [name.removeprefix("client.") for name in numbers if name.startswith("client.")]
+    if holder is None or entry["fault"] != "cut" or not peers or not clients:
+        return False
+    talk = all(_hears(client, holder, parted) for client in clients) and all(
+        _hears(holder, client, parted) for client in clients
+    )
+    return not talk and all(_hears(peer, holder, parted) for peer in peers)
+
+
+def _hears(listener: str, speaker: str, parted: Mapping[str, Any]) -> bool:
+    """Whether a node's frames come to another through a cut."""
+    if {listener, speaker} in map(set, parted.get("pairs") or ()):
+        return False
+    groups: Sequence[Sequence[str]] = parted.get("groups") or ()
+    place = {node: index for index, group in enumerate(groups) for node in group}
+    if listener not in place or speaker not in place or place[listener] == place[speaker]:
+        return True
+    first = place[listener] == 0
+    # Into the first group nothing comes, out of it nothing goes, or neither.
+    deaf = {"in": first, "out": not first}
+    return not deaf.get(parted.get("direction", "both"), True)
 
 
 def _ways(
@@ -266,11 +298,14 @@ def _mongodb(how: How, numbers: Numbers) -> list[Part]:
     if how == "left":
         return [heartbeat]
     election = numbers["mongodb.election"]
-    return [
+    elected = [
         Part("electionTimeoutMillis", election),
         Part("election offset", election * numbers["mongodb.offset"]),
         heartbeat,
     ]
+    if how == "silent" and (caught_up := numbers.get("mongodb.heartbeat_timeout")):
+        elected.append(Part("heartbeatTimeoutSecs", caught_up))
+    return elected
 
 
 def _rabbitmq(how: How, numbers: Numbers) -> list[Part]:

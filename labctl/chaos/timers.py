@@ -29,8 +29,14 @@ _BUILT_IN: Mapping[str, Numbers] = {
     # Sentinel asks its peers once a second, starts within a second by chance, and reads INFO from
     # the promoted replica once a second (sentinel.c).
     "sentinel": {"sentinel.ask": 1.0, "sentinel.desync": 1.0, "sentinel.info": 1.0},
-    # electionTimeoutMillis is lengthened by up to 15 percent by chance; heartbeats each 2 s.
-    "mongodb": {"mongodb.offset": 0.15, "mongodb.heartbeat": 2.0},
+    # electionTimeoutMillis is lengthened by up to 15 percent by chance; heartbeats each 2 s. Who is
+    # elected asks all members how far they are before it takes writes, and waits for one that is
+    # silent for heartbeatTimeoutSecs (catch-up, SERVER-26848).
+    "mongodb": {
+        "mongodb.offset": 0.15,
+        "mongodb.heartbeat": 2.0,
+        "mongodb.heartbeat_timeout": 10.0,
+    },
     # Of quorum queues: aten looks once a second, an election takes another at most (ra).
     "rabbitmq": {"rabbitmq.aten": 1.0, "rabbitmq.election": 1.0},
 }

@@ -18,8 +18,9 @@ DOCS = [load_scenario(path)[0] for path in scenarios().values()]
 SETTINGS = [doc.name for doc in DOCS if doc.needs.settings]
 """Those that need a lab with settings of its own."""
 SUPPORT = [d.name for d in DOCS if d.needs.profile == "support" and d.name not in SETTINGS]
-# It leaves a broker that the others do not count, which nothing but its restart mends.
-SUPPORT.sort(key=lambda name: name == "rabbit-blink")
+LEFT_OUT = ("rabbit-blink", "rabbit-links-broken", "rabbit-sleeps")
+"""They may leave a broker that the others do not count, which nothing but its restart mends."""
+SUPPORT.sort(key=lambda name: name in LEFT_OUT)
 TABLE = [doc.name for doc in DOCS if doc.name not in (*SUPPORT, *SETTINGS)]
 """Those that need more of the table than the support tier."""
 DELAYED = [

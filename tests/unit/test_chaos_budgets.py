@@ -76,6 +76,7 @@ def test_sentinel_mongodb_rabbitmq() -> None:
     assert seconds("redis", "kill", "c1/redis") == pytest.approx(5 + 1 + 1 + 1)
     assert seconds("mongodb", "kill", "c1/mongodb") == pytest.approx(10 + 1.5 + 2)
     assert seconds("mongodb", "stop", "c1/mongodb") == pytest.approx(2)
+    assert seconds("mongodb", "pause", "c1/mongodb") == pytest.approx(10 + 1.5 + 2 + 10)
     assert seconds("rabbitmq", "kill", "c1/rabbitmq") == pytest.approx(2)
     assert seconds("rabbitmq", "pause", "c1/rabbitmq") == pytest.approx(15 * 1.25 + 2)
 
@@ -110,6 +111,37 @@ def test_a_client_that_is_cut_off_misses_the_others() -> None:
     assert expected(cut, NUMBERS, {"vip": "c2"}, CLIENT).keys() == {"vip", "api"}
     alone = entry("cut", "client") | {"resolved": {"groups": [["client"], ["c1", "c2", "c3"]]}}
     assert expected(alone, NUMBERS, {}, CLIENT) == {}
+
+
+@pytest.mark.parametrize(
+    ("parted", "bounded"),
+    [
+        # Deaf, but heard: nobody takes over from a holder that says it is there.
+        ({"groups": [["c1"], ["c2", "c3", "client"]], "direction": "in"}, False),
+        ({"groups": [["c1"], ["c2", "c3", "client"]], "direction": "out"}, True),
+        ({"groups": [["c1"], ["c2", "c3", "client"]], "direction": "both"}, True),
+        ({"groups": [["c2", "c3", "client"], ["c1"]], "direction": "out"}, False),
+        ({"groups": [["c1"], ["client"]], "direction": "both"}, False),
+        # One of its peers does not hear it, and takes over.
+        ({"groups": [["c1"], ["client", "c2"]], "direction": "both"}, True),
+    ],
+)
+def test_a_holder_that_its_peers_hear_keeps_the_address(
+    parted: dict[str, Any], bounded: bool
+) -> None:
+    cut = entry("cut", "c1") | {"resolved": parted}
+    bounds = expected(cut, NUMBERS, {"vip": "c1"}, CLIENT)
+    assert ("vip" in bounds) == ("api" in bounds) == bounded
+    if not bounded:
+        assert "galera" not in bounds
+
+
+def test_a_deaf_holder_of_a_store_is_replaced() -> None:
+    groups = [["c1"], ["c2", "c3", "client"]]
+    cut = entry("cut", "c1") | {"resolved": {"groups": groups, "direction": "in"}}
+    bounds = expected(cut, NUMBERS, {"vip": "c1"}, CLIENT)
+    assert bounds.keys() == {"redis", "mongodb", "rabbitmq"}
+    assert "galera" in expected(cut, NUMBERS, {"vip": "c2"}, CLIENT)
 
 
 def test_a_node_may_be_named_by_what_runs_on_it() -> None:
