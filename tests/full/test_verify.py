@@ -5,10 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.chaos.ground import Ground
 from tests.lab.command import Labctl
 
 MADE = ("server", "volume", "image", "network", "router", "container", "stack", "flavor")
 """What the command line can list and steps make."""
+LISTS = {
+    "heat-api": "stack list",
+    "octavia-api": "loadbalancer list",
+    "gnocchi-api": "metric archive-policy list",
+    "aodh-api": "alarm list",
+    "sahara-api": "dataproc plugin list",
+    "trove-api": "datastore list",
+    "zaqar": "messaging queue list",
+}
+"""Service → a question of the client's command line that it answers."""
 
 
 def test_every_step_passes_and_leaves_nothing(labctl: Labctl, lab: str) -> None:
@@ -35,6 +46,16 @@ def test_every_step_passes_and_leaves_nothing(labctl: Labctl, lab: str) -> None:
         "exec", "--lab", lab, "client/toolbox", "--", "sh", "-c", f"printf '{commands}' | openstack"
     )
     assert "verify-" not in there.out
+
+
+def test_the_client_has_a_command_line_for_every_service(
+    labctl: Labctl, lab: str, ground: Ground
+) -> None:
+    asked = [words for service, words in LISTS.items() if service in ground.lab.services]
+    for words in asked:
+        command = ["openstack", *words.split(), "-f", "json"]
+        answer = labctl("exec", "--lab", lab, "client/toolbox", "--", *command).json
+        assert isinstance(answer, list), words
 
 
 def test_a_failure_names_the_service_and_its_log(labctl: Labctl, lab: str) -> None:
