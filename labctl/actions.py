@@ -16,6 +16,7 @@ from labctl.steps import (
     CreateNetwork,
     Remove,
     RunJob,
+    StartDisk,
     StartHolder,
     StartInstance,
     Step,
@@ -64,6 +65,10 @@ class Actions:
         self._start(self._desired.holders[step.node], step.action)
 
     @do.register
+    def _(self, step: StartDisk) -> None:
+        self._start(self._desired.disks[step.instance], step.action)
+
+    @do.register
     def _(self, step: StartInstance) -> None:
         unit = self._desired.instances[step.instance]
         self._start(unit, step.action, founding=step.founding)
@@ -93,7 +98,7 @@ class Actions:
             self._engine.stop(name, unit.spec.stop_seconds)
         if action == "create":
             for mount in unit.spec.volumes:
-                self._engine.create_volume(mount.volume, self._volume_labels())
+                self._engine.create_volume(mount.volume, self._volume_labels(), mount.size)
             self._engine.create(unit.spec)
             if unit.files:
                 self._engine.put_files(name, unit.files)

@@ -9,7 +9,7 @@ from pathlib import Path
 from labctl.definitions import user_ids
 from labctl.documents import load_with_source, shown
 from labctl.errors import InputError
-from labctl.model import clock
+from labctl.model import clock, disk
 from labctl.model.order import circle, step_circle
 from labctl.model.service import FileDoc, ProbeDoc, ServiceDoc
 from labctl.model.source import Place, Source, suggestion
@@ -62,6 +62,7 @@ class _Checks:
             self._check_needs(name, doc)
             self._check_images(name, doc)
             self._check_users(name, doc)
+            self._check_disk(name, doc)
             self._check_files(name, doc)
             self._check_probe(name, doc)
             self._check_port(name, doc)
@@ -105,6 +106,12 @@ class _Checks:
                 advice = suggestion(image, self._image_names)
                 problem = f"no directory '{image}' in {shown(self._images)}; {advice}"
                 raise self._sources[name].error(place, problem)
+
+    def _check_disk(self, name: str, doc: ServiceDoc) -> None:
+        if disk.SETTING in doc.settings and not doc.container.volumes:
+            place = ("settings", disk.SETTING)
+            problem = "is the size of volumes, and container.volumes has none"
+            raise self._sources[name].error(place, problem)
 
     def _check_users(self, name: str, doc: ServiceDoc) -> None:
         places: list[tuple[Place, str | None]] = [(("user",), doc.user)]

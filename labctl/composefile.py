@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labctl.desired import KIND, NODE_IMAGE, Desired, Unit
-from labctl.engine.port import LABEL, FileEntry
+from labctl.engine.port import LABEL, FileEntry, VolumeMount
+from labctl.engine.spec import volume_options
 from labctl.model.lab import Instance, Lab, Service
 from labctl.model.service import JobDoc
 from labctl.staging import SERVICE as FILES
@@ -29,6 +30,8 @@ def compose(desired: Desired) -> Document:
     writer = _Writer(desired)
     services = {unit.spec.hostname: writer.holder(unit) for unit in desired.holders.values()}
     for instance in desired.lab.instances:
+        if instance.name in desired.disks:
+            services[_disk(instance)] = writer.disk(instance)
         services[_service(instance)] = writer.instance(instance)
     for service in desired.lab.services.values():
         for job in service.doc.jobs:
@@ -57,6 +60,10 @@ def _service(instance: Instance) -> str:
     return f"{instance.node.name}-{instance.service.name}"
 
 
+def _disk(instance: Instance) -> str:
+    return f"{_service(instance)}-disk"
+
+
 def _job(service: Service, job: JobDoc) -> str:
     return f"{service.job_node.name}-{service.name}-{job.name}"
 
@@ -71,12 +78,21 @@ class _Writer:
         self._desired = desired
         self._lab: Lab = desired.lab
         self.staging = Staging()
-        self._volumes: list[str] = []
+        self._volumes: list[VolumeMount] = []
 
     def volumes(self) -> dict[str, Document]:
         """Every volume of what has been written, found by the lab's label as ours are."""
-        names = [*self._volumes, *self.staging.volumes]
-        return {name: {"name": name, "labels": {LABEL: self._lab.name}} for name in names}
+        sizes = {mount.volume: mount.size for mount in self._volumes}
+        return {
+            name: _without_empty(
+                {
+                    "name": name,
+                    "labels": {LABEL: self._lab.name},
+                    "driver_opts": volume_options(sizes.get(name, 0)),
+                }
+            )
+            for name in (*sizes, *self.staging.volumes)
+        }
 
     def files(self) -> Document:
         """The one-shot container that gives the others their files."""
@@ -100,12 +116,18 @@ class _Writer:
             },
         }
 
+    def disk(self, instance: Instance) -> Document:
+        """What keeps an instance's volumes in memory."""
+        return {**self._container(self._desired.disks[instance.name]), "network_mode": "none"}
+
     def instance(self, instance: Instance) -> Document:
         """An instance in its node's namespace, after what it needs."""
         unit, service = self._desired.instances[instance.name], instance.service
         first = instance.node == service.nodes[0]
         cluster = service.doc.cluster
         waits = self._after(service.doc.needs)
+        if instance.name in self._desired.disks:
+            waits |= {_disk(instance): "service_started"}
         for job in service.doc.jobs:
             if job.when == "before":
                 waits |= {_job(service, job): _ENDED_WELL}
@@ -182,7 +204,7 @@ class _Writer:
 
     def _container(self, unit: Unit) -> Document:
         spec = unit.spec
-        self._volumes += [mount.volume for mount in spec.volumes]
+        self._volumes += spec.volumes
         return _without_empty(
             {
                 "container_name": spec.name,

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from labctl.engine.port import LABEL, Attachment, ContainerSpec, FileEntry, Network, VolumeMount
-from labctl.model import clock
+from labctl.model import clock, disk
 from labctl.model.lab import Instance, Lab, Node, Service
-from labctl.model.service import JobDoc, size_bytes
+from labctl.model.service import JobDoc
+from labctl.model.sizes import size_bytes
 from labctl.render import Renderer
 
 NODE_IMAGE = "node"
@@ -22,6 +23,8 @@ KIND = "labctl.kind"
 NODE = "labctl.node"
 SERVICE = "labctl.service"
 JOB = "labctl.job"
+DISK = "labctl.disk"
+"""Label of a disk's container: bytes of each of its volumes."""
 
 HOLDER_SYSCTLS = {
     # HAProxy binds the virtual IP on nodes that do not hold it.
@@ -62,6 +65,8 @@ class Desired:
     """The veth pair's names on the engine's host: the network's parent, the host's end."""
     holders: Mapping[str, Unit]
     """Node → holder."""
+    disks: Mapping[str, Unit]
+    """``node/service`` → what keeps its volumes in memory, for an instance that has such."""
     instances: Mapping[str, Unit]
     """``node/service`` → instance."""
     jobs: Mapping[str, Unit]
@@ -87,6 +92,9 @@ def desire(
         network=network,
         link=link,
         holders={node.name: _holder(lab, node, network, images) for node in lab.nodes},
+        disks={
+            i.name: _disk(lab, i, images) for i in lab.instances if disk.size(i.service.settings)
+        },
         instances={i.name: _instance(lab, i, renderer, images) for i in lab.instances},
         jobs={
             f"{service.name}/{job.name}": _job(lab, service, job, renderer, images)
@@ -108,6 +116,23 @@ def _holder(lab: Lab, node: Node, network: Network, images: Mapping[str, str]) -
         hosts={**hosts, "vip": lab.vip},
         cap_add=("NET_ADMIN", "NET_RAW"),
         sysctls=HOLDER_SYSCTLS,
+        stop_seconds=1,
+    )
+    return _hashed(spec)
+
+
+def _disk(lab: Lab, instance: Instance, images: Mapping[str, str]) -> Unit:
+    """A container that does nothing but keep an instance's volumes mounted."""
+    labels = _labels(
+        lab, f"{instance.node.name}-{instance.service.name}-disk", "disk", instance.node
+    )
+    spec = ContainerSpec(
+        name=lab.disk(instance),
+        image=images[NODE_IMAGE],
+        labels={**labels, DISK: str(disk.size(instance.service.settings))},
+        # What fills it works as root, in directories that belong to others.
+        cap_add=("DAC_OVERRIDE",),
+        volumes=_own_volumes(lab, instance),
         stop_seconds=1,
     )
     return _hashed(spec)
@@ -148,14 +173,20 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
     return _hashed(spec, files, founding)
 
 
+def _own_volumes(lab: Lab, instance: Instance) -> tuple[VolumeMount, ...]:
+    size = disk.size(instance.service.settings)
+    own = instance.service.doc.container.volumes
+    return tuple(VolumeMount(lab.volume(instance, name), path, size) for name, path in own.items())
+
+
 def _volumes(lab: Lab, instance: Instance) -> tuple[VolumeMount, ...]:
     container = instance.service.doc.container
-    own = {lab.volume(instance, name): path for name, path in container.volumes.items()}
     node = {
         lab.node_volume(instance.node, name): path for name, path in container.node_volumes.items()
     }
     shared = {lab.lab_volume(name): path for name, path in container.lab_volumes.items()}
-    return tuple(VolumeMount(name, path) for name, path in (own | node | shared).items())
+    others = tuple(VolumeMount(name, path) for name, path in (node | shared).items())
+    return (*_own_volumes(lab, instance), *others)
 
 
 def _job(

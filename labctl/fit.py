@@ -15,8 +15,9 @@ from labctl.desired import Desired
 from labctl.engine.helper import run_helper
 from labctl.engine.port import Engine
 from labctl.errors import EngineError
+from labctl.model import disk
 from labctl.model.lab import Instance, Lab
-from labctl.model.service import size_bytes
+from labctl.model.sizes import size_bytes
 from labctl.steps import CONTAINER_COST
 
 SHIM_BYTES = 2_900_000
@@ -155,7 +156,11 @@ def _there(engine: Engine, desired: Desired, machine: Machine, device: str) -> b
 
 
 def _memory(instance: Instance) -> int:
-    return size_bytes(instance.service.doc.memory) + SHIM_BYTES
+    """With its disk, where that is in memory, and full."""
+    service = instance.service
+    in_memory = disk.size(service.settings) * len(service.doc.container.volumes)
+    kept = in_memory + HOLDER_BYTES + SHIM_BYTES if in_memory else 0
+    return size_bytes(service.doc.memory) + SHIM_BYTES + kept
 
 
 def _disk(desired: Desired, machine: Machine) -> int:

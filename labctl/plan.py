@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from labctl.desired import HASH, Desired, Unit
+from labctl.desired import DISK, HASH, Desired, Unit
+from labctl.errors import InputError
 from labctl.model.lab import Instance, Service
 from labctl.model.service import JobDoc
 from labctl.steps import (
@@ -20,6 +21,7 @@ from labctl.steps import (
     Plan,
     Remove,
     RunJob,
+    StartDisk,
     StartHolder,
     StartInstance,
     Step,
@@ -27,7 +29,10 @@ from labctl.steps import (
 
 
 def make_plan(desired: Desired, observed: Observed) -> Plan:
-    """The steps that turn what is into what should be; empty when nothing is to be done."""
+    """The steps that turn what is into what should be; empty when nothing is to be done.
+
+    InputError for what cannot be changed in a lab that is there.
+    """
     return _Planner(desired, observed).plan()
 
 
@@ -37,18 +42,53 @@ class _Planner:
         self.steps: dict[str, Step] = {}
 
     def plan(self) -> Plan:
+        self._check_disks()
         self._leftovers()
         self._foundation()
         for service in self.lab.services.values():
             self._service(service)
         return Plan(_ordered(self._known_needs(self.steps.values())))
 
+    # disks, whose size is the lab's for good: data are on them
+
+    def _check_disks(self) -> None:
+        for instance in self.lab.instances:
+            if self.lab.container(instance) not in self.observed.containers:
+                continue
+            unit = self.desired.disks.get(instance.name)
+            there = self.observed.containers.get(self.lab.disk(instance))
+            wanted = unit.spec.labels[DISK] if unit else None
+            has = there.labels.get(DISK) if there else None
+            if wanted != has:
+                raise InputError(
+                    f"the disk of {instance.name} has {_size(has)} in lab '{self.lab.name}' and "
+                    f"should have {_size(wanted)}: a disk is made with its lab, so take that down "
+                    f"first, with `labctl down --lab {self.lab.name}`"
+                )
+
+    def _disk(self, instance: Instance) -> None:
+        """The disk of an instance that has one. One that runs stays as it is: it holds data."""
+        unit = self.desired.disks.get(instance.name)
+        there = self.observed.containers.get(unit.spec.name) if unit else None
+        if unit is None or (there is not None and there.status == "running"):
+            return
+        action, removal = self._action(unit)
+        if action is not None:
+            needs = frozenset({"image:node", removal or ""})
+            name = f"disk:{instance.name}"
+            self._add(StartDisk(name, needs, instance=instance.name, action=action))
+
     # what is no part of the lab
 
     def _leftovers(self) -> None:
         wanted = {
             unit.spec.name
-            for units in (self.desired.holders, self.desired.instances, self.desired.jobs)
+            for units in (
+                self.desired.holders,
+                self.desired.disks,
+                self.desired.instances,
+                self.desired.jobs,
+            )
             for unit in units.values()
         }
         for name in sorted(set(self.observed.containers) - wanted):
@@ -128,6 +168,8 @@ class _Planner:
         leader = first if seeded else None
         in_turn = service.doc.cluster is not None and service.doc.cluster.joins == "in turn"
         previous: set[str] = set()
+        for instance in instances:
+            self._disk(instance)
         for instance in sorted(instances, key=lambda i: i != leader):
             joins = leader not in (None, instance) and instance not in members
             after = previous | ({f"ready:{leader.name}"} if leader and joins else set())
@@ -159,6 +201,7 @@ class _Planner:
         befores = [f"job:{doc_job}" for doc_job in self._jobs(instance.service, {"before"})]
         needs = {
             f"holder:{instance.node.name}",
+            f"disk:{instance.name}",
             f"image:{instance.service.image}",
             removal or "",
             *befores,
@@ -282,6 +325,11 @@ class _Planner:
     def _known_needs(self, steps: Iterable[Step]) -> dict[str, Step]:
         """Without needs that are satisfied already: those for which there is no step."""
         return {s.id: replace(s, needs=s.needs & set(self.steps)) for s in steps}
+
+
+def _size(label: str | None) -> str:
+    """The size of a disk, by its label, for people."""
+    return "no size of its own" if label is None else f"{int(label) >> 20} MiB"
 
 
 def _ordered(steps: Mapping[str, Step]) -> dict[str, Step]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from labctl.addresses import CLIENT, choose_addresses, mac_address
 from labctl.errors import InputError
+from labctl.model import disk
 from labctl.model.lab import Lab, Node, Service
 from labctl.model.order import VIP_SERVICES, service_order
 from labctl.model.service import ServiceDoc
@@ -190,12 +191,16 @@ class _Resolver:
     def _check_type(self, place: Place, value: object, default: object) -> None:
         """A setting is of its default's kind; any whole number will do as a number."""
         kind = type(default)
-        if default is None or type(value) is kind or (kind is float and type(value) is int):
-            return
-        written = printable(self.source.written.get(place, repr(value)), 40)
-        what = "is empty" if value is None else f"is {written}"
-        problem = f"{what}, should be {_KINDS[kind]} such as {default!r} (the default)"
-        raise self.source.error(place, problem)
+        if place[-1] == disk.SETTING:
+            should = disk.problem(value)
+        elif default is None or type(value) is kind or (kind is float and type(value) is int):
+            should = None
+        else:
+            should = f"{_KINDS[kind]} such as {default!r} (the default)"
+        if should is not None:
+            written = printable(self.source.written.get(place, repr(value)), 40)
+            what = "is empty" if value is None else f"is {written}"
+            raise self.source.error(place, f"{what}, should be {should}")
 
     def _check_majority(self, service: Service) -> None:
         cluster, count = service.doc.cluster, len(service.nodes)
@@ -220,6 +225,7 @@ class _Resolver:
 
     def _check_names(self, lab: Lab, *, chosen: bool) -> None:
         names = [lab.container(i) for i in lab.instances] + [lab.holder(n) for n in lab.nodes]
+        names += [lab.disk(i) for i in lab.instances if disk.size(i.service.settings)]
         longest = max(names, key=len)
         excess = len(longest) - _LONGEST_NAME
         if excess <= 0:

@@ -84,6 +84,19 @@ class StartHolder(Step):
 
 
 @dataclass(frozen=True)
+class StartDisk(Step):
+    """Create or start the container that keeps an instance's volumes in memory."""
+
+    instance: str = ""
+    action: Action = "create"
+
+    @property
+    def title(self) -> str:
+        """Create/start the disk of INSTANCE."""
+        return f"{self.action} the disk of {self.instance}"
+
+
+@dataclass(frozen=True)
 class StartInstance(Step):
     """Create, start, thaw or restart an instance; ``founding`` when it founds its cluster."""
 

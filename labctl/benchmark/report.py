@@ -13,7 +13,7 @@ from labctl.benchmark.gaps import Trial
 from labctl.benchmark.phases import Phase, longest_steps, steps
 from labctl.benchmark.readings import Reading, Usage, by_service, ratio, whole
 from labctl.model.lab import Lab
-from labctl.model.service import size_bytes
+from labctl.model.sizes import size_bytes
 
 Document = chaos.Document
 Row = chaos.Row

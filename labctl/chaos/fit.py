@@ -15,14 +15,16 @@ from labctl.chaos.scenario import FaultDoc, ScenarioDoc
 from labctl.chaos.timeline import named, shaped
 from labctl.chaos.words import PARTS, WORKLOADS
 from labctl.faults.model import names
-from labctl.faults.resources import unmovable
+from labctl.faults.resources import unfillable, unmovable
 from labctl.faults.targets import VIP_HOLDER
 from labctl.model.lab import Lab
 from labctl.model.service import PROFILES
 from labctl.model.source import Place, Source, printable, suggestion
 
-_ON_INSTANCES = ("action", "limit", "clock")
+_ON_INSTANCES = ("action", "limit", "clock", "fill")
 """Faults in a process that runs on, so that a node is no target of theirs."""
+_REFUSALS = {"clock": unmovable, "fill": unfillable}
+"""Fault → (lab, service) → why the service is not fit for it, if it is not."""
 _NODES_FOR = {"bridge": 3, "ring": 4}
 """Nodes that a shape takes; others take two. A ring of three parts nobody."""
 
@@ -122,13 +124,19 @@ def _instances(fault: FaultDoc, lab: Lab, place: Place) -> Problems:
                 (*place, "target"),
                 f"{aim.said} is no instance, which {article} {fault.fault} needs",
             )
-        elif fault.fault == "clock" and (problem := unmovable(lab, service.name)):
+        elif problem := _refusal(fault, lab, service.name):
             yield (*place, "target"), problem
         elif fault.action is not None:
             declared = [action.name for action in service.doc.actions]
             if fault.action not in declared:
                 advice = suggestion(str(fault.action), declared)
                 yield (*place, "action"), f"{service.name} has no action '{fault.action}'; {advice}"
+
+
+def _refusal(fault: FaultDoc, lab: Lab, service: str) -> str | None:
+    """Why a service is not fit for a fault; None when it is."""
+    asked = _REFUSALS.get(fault.fault)
+    return asked(lab, service) if asked else None
 
 
 def _aim(aim: Aim, lab: Lab, place: Place) -> Problems:

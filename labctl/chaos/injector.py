@@ -15,7 +15,7 @@ from labctl.faults import Fault, Target, build, delay, resources, targets
 from labctl.faults.model import BLINK, Direction, Halt
 from labctl.faults.targets import Clusters
 from labctl.model.lab import Lab
-from labctl.model.service import size_bytes
+from labctl.model.sizes import size_bytes
 
 _WHOLE: Mapping[str, Halt] = {"power-off": "kill", "reboot": "reboot"}
 """Words for what happens to whole nodes, whoever on them was named."""
@@ -90,6 +90,7 @@ class Injector:
             "delay": self._delayed,
             "limit": self._limited,
             "clock": self._clocked,
+            "fill": self._filled,
             "action": self._acted,
         }
         if word in makers:
@@ -127,6 +128,9 @@ class Injector:
     def _clocked(self, found: Sequence[Target], terms: Mapping[str, Any], lease: float) -> Fault:
         by = spans.offset(terms["by"])
         return resources.clocked(self._engine, self._lab, found, by=by, lease=lease)
+
+    def _filled(self, found: Sequence[Target], _: Mapping[str, Any], lease: float) -> Fault:
+        return resources.filled(self._engine, self._lab, found, lease=lease)
 
     def _acted(self, found: Sequence[Target], terms: Mapping[str, Any], lease: float) -> Fault:
         return build.act(self._engine, self._lab, terms["action"], found, lease=lease)

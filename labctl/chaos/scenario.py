@@ -25,7 +25,8 @@ from labctl.model.extents import (
     clock_problem,
     delay_problem,
 )
-from labctl.model.service import Document, Name, Profile, Size, size_bytes
+from labctl.model.service import Document, Name, Profile, Size
+from labctl.model.sizes import size_bytes
 from labctl.model.source import suggestion
 
 Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]

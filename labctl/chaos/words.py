@@ -27,6 +27,7 @@ FaultWord = Literal[
     "delay",
     "limit",
     "clock",
+    "fill",
     "action",
 ]
 
@@ -62,6 +63,7 @@ FAULTS: Mapping[FaultWord, FaultKind] = {
     "delay": FaultKind(("target", "by"), ("jitter",)),
     "limit": FaultKind(("target",), one_of=("cpu", "memory")),
     "clock": FaultKind(("target", "by")),
+    "fill": FaultKind(("target",)),
     "action": FaultKind(("target", "action")),
 }
 

@@ -34,7 +34,7 @@ from labctl.engine.port import (
     Stream,
 )
 from labctl.engine.refusals import gone, refusal
-from labctl.engine.spec import container_config
+from labctl.engine.spec import container_config, volume_options
 from labctl.engine.streams import STDOUT, LineStream, text
 from labctl.errors import EngineError
 
@@ -171,10 +171,11 @@ class DockerEngine:
             found = self._api.volumes(filters={"label": answers.selector(lab)})["Volumes"]
         return [item["Name"] for item in found or () if answers.ours(item, lab)]
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+    def create_volume(self, name: str, labels: Mapping[str, str], size: int = 0) -> None:
         """Create; present is well."""
         with self._doing(f"cannot create volume {name}"):
-            self._api.create_volume(name, labels=dict(labels))
+            options = volume_options(size) or None
+            self._api.create_volume(name, driver_opts=options, labels=dict(labels))
 
     def remove_volume(self, name: str) -> None:
         """Remove; absent is well."""

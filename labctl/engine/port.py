@@ -28,10 +28,11 @@ class Attachment:
 
 @dataclass(frozen=True)
 class VolumeMount:
-    """A named volume at a path."""
+    """A named volume at a path. ``size`` in bytes of one that lies in memory; 0: on the disk."""
 
     volume: str
     target: str
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -234,8 +235,12 @@ class Engine(Protocol):
         """Names of a lab's volumes."""
         ...
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create; present is well."""
+    def create_volume(self, name: str, labels: Mapping[str, str], size: int = 0) -> None:
+        """Create; present is well.
+
+        With a ``size`` in bytes it is a file system in memory, empty whenever no container that
+        runs has it mounted.
+        """
         ...
 
     def remove_volume(self, name: str) -> None:

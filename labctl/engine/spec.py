@@ -48,6 +48,11 @@ def container_config(
     return config
 
 
+def volume_options(size: int) -> dict[str, str]:
+    """What the local driver is told of a volume: in memory, if it has a size in bytes."""
+    return {"type": "tmpfs", "device": "tmpfs", "o": f"size={size}"} if size else {}
+
+
 def _host_config(
     spec: ContainerSpec, kind: Literal["docker", "podman"], ulimits: Mapping[str, int]
 ) -> dict[str, Any]:

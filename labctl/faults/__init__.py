@@ -6,7 +6,7 @@ is here imports neither an engine's SDK nor the documents: the guardian lives on
 
 from labctl.faults.build import act, cut, degraded, halt, shaped
 from labctl.faults.model import DEFAULT_LEASE, Evidence, Fault, parse_duration
-from labctl.faults.resources import clocked, delayed, limited
+from labctl.faults.resources import clocked, delayed, filled, limited
 from labctl.faults.targets import PARTS, VIP_HOLDER, Target, resolve, vip_holders
 from labctl.faults.verbs import (
     active,
@@ -33,6 +33,7 @@ __all__ = [
     "degraded",
     "delayed",
     "expire",
+    "filled",
     "forget",
     "halt",
     "heal",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from labctl.engine.port import Engine
-from labctl.faults import again, clock, command, degrade, delay, limit, outage, partition
+from labctl.faults import again, clock, command, degrade, delay, disk, limit, outage, partition
 from labctl.faults.model import Fault
 
 Seen = Mapping[str, object]
@@ -81,5 +81,6 @@ _CRAFTS: Mapping[str, Craft] = {
     "delay": Craft(delay.make, delay.undo, delay.bites, delay.gone),
     "limit": Craft(limit.make, limit.undo, limit.bites, limit.gone),
     "clock": Craft(clock.make, clock.undo, clock.bites, clock.gone),
+    "fill": Craft(disk.make, disk.undo, disk.bites, disk.gone),
     "action": Craft(command.make, command.undo, command.bites, command.gone),
 }

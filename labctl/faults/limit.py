@@ -7,7 +7,6 @@ the lowest counts. So limits overlap, and each is healed by itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from labctl.engine.port import ENDLESS, Engine, Limits
 from labctl.errors import EngineError, LabError
@@ -35,7 +34,7 @@ def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
     """Set what the other limits in force leave, and start what the kernel has ended meanwhile."""
     _set(engine, fault, others)
-    outage.undo(engine, _own(fault, others), partition.lasting(others))
+    outage.undo(engine, outage.own(fault, others), partition.lasting(others))
 
 
 def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
@@ -114,12 +113,6 @@ def _wanted(fault: Fault, member: Member, in_effect: Iterable[Fault]) -> Limits:
         cpus=min((each for each in cpus if each), default=0.0),
         memory=min((each for each in memory if each), default=0),
     )
-
-
-def _own(fault: Fault, others: Sequence[Fault]) -> Fault:
-    """It without the members that another fault keeps from running."""
-    taken = {name for other in others for name in outage.containers(other)}
-    return replace(fault, members=tuple(m for m in fault.members if m.container not in taken))
 
 
 def _said(limits: Limits) -> str:

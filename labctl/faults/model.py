@@ -17,7 +17,7 @@ Halt = Literal["kill", "term", "stop", "pause", "restart", "reboot", "crash-loop
 """What ends, freezes or restarts processes."""
 Wire = Literal["cut", "loss", "bandwidth", "delay"]
 """What happens to frames between nodes."""
-Kind = Literal[Halt, Wire, "limit", "clock", "action"]
+Kind = Literal[Halt, Wire, "limit", "clock", "fill", "action"]
 Scope = Literal["instance", "node"]
 Direction = Literal["both", "in", "out"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from threading import Event
 
 from labctl.engine.port import Container, Engine
@@ -151,6 +152,12 @@ def containers(fault: Fault) -> set[str]:
     if fault.kind not in (*OFF, "pause"):
         return set()
     return {member.container for member in fault.members}
+
+
+def own(fault: Fault, others: Sequence[Fault]) -> Fault:
+    """It without the members that another fault keeps from running."""
+    taken = {name for other in others for name in containers(other)}
+    return replace(fault, members=tuple(m for m in fault.members if m.container not in taken))
 
 
 def _witnesses(

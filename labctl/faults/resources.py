@@ -1,4 +1,4 @@
-"""Faults of what runs on: with less CPU time or memory, late, or at the wrong time."""
+"""Faults of what runs on: with less CPU time, memory or disk, late, or at the wrong time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from labctl.errors import InputError
 from labctl.faults import build, delay
 from labctl.faults.model import DEFAULT_LEASE, Fault, names
 from labctl.faults.targets import Target
-from labctl.model.clock import SETTING, faked
+from labctl.model import clock, disk
 from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, clock_problem, delay_problem
+from labctl.model.sizes import size_bytes
 
 if TYPE_CHECKING:
     from labctl.model.lab import Lab
+
+_NEEDS = {clock.SETTING: ("clock", "set apart", "true"), disk.SETTING: ("disk", "filled", "256M")}
+"""Setting → what it gives a service, what can be done to that then, a value that says so."""
 
 
 def limited(
@@ -31,9 +35,6 @@ def limited(
     What is above the limit of memory at once is refused by the engine or killed by the kernel;
     what comes to it later is killed. InputError when it makes no sense.
     """
-    # Imported here: the guardian lives on this room, and needs no documents.
-    from labctl.model.service import size_bytes
-
     said = []
     if cpus is not None:
         if not LEAST_CPUS <= cpus <= MOST_CPUS:
@@ -104,15 +105,47 @@ def clocked(
     return build.on_instances(engine, lab, "clock", targets, lease=lease, terms=terms)
 
 
+def filled(
+    engine: Engine, lab: Lab, targets: Sequence[Target], *, lease: float = DEFAULT_LEASE
+) -> Fault:
+    """Nothing is free on the disks of instances, and nothing becomes free.
+
+    InputError for a service that is on the machine's own disk.
+    """
+    for target in targets:
+        if target.service and (problem := unfillable(lab, target.service)):
+            raise InputError(problem)
+    disks = {}
+    for target in targets:
+        instance = lab.instance(target.node, target.service or "")
+        if instance is not None:
+            disks[lab.container(instance)] = {
+                "keeper": lab.disk(instance),
+                "size": disk.size(instance.service.settings),
+                "paths": list(instance.service.doc.container.volumes.values()),
+            }
+    return build.on_instances(engine, lab, "fill", targets, lease=lease, terms={"disks": disks})
+
+
 def unmovable(lab: Lab, service: str) -> str | None:
     """Why the clock of a service of the lab cannot be set apart; None when it can."""
-    settings = lab.services[service].settings
-    if SETTING not in settings:
-        able = [name for name, each in lab.services.items() if SETTING in each.settings]
-        return f"the clock of {service} cannot be set apart: it can for {names(able) or 'none'}"
-    if not faked(settings):
-        return (
-            f"{service} has the machine's clock in lab '{lab.name}'; bring up a topology that says "
-            f"{SETTING}: true under services.{service}"
-        )
-    return None
+    faked = clock.faked(lab.services[service].settings)
+    return None if faked else _unfit(lab, service, clock.SETTING)
+
+
+def unfillable(lab: Lab, service: str) -> str | None:
+    """Why the disks of a service of the lab cannot be filled; None when they can."""
+    sized = disk.size(lab.services[service].settings)
+    return None if sized else _unfit(lab, service, disk.SETTING)
+
+
+def _unfit(lab: Lab, service: str, setting: str) -> str:
+    """What to say where a setting is not in force without which something cannot be done."""
+    what, done, value = _NEEDS[setting]
+    if setting not in lab.services[service].settings:
+        able = names([name for name, each in lab.services.items() if setting in each.settings])
+        return f"the {what} of {service} cannot be {done}: it can for {able or 'none'}"
+    return (
+        f"{service} has the machine's {what} in lab '{lab.name}'; bring up a topology that says "
+        f"{setting}: {value} under services.{service}"
+    )

@@ -113,6 +113,10 @@ class Lab:
         """Name of an instance's container."""
         return f"{self.name}-{instance.node.name}-{instance.service.name}"
 
+    def disk(self, instance: Instance) -> str:
+        """Name of the container that keeps an instance's volumes in memory, if it has such."""
+        return f"{self.container(instance)}-disk"
+
     def elsewhere(self, instance: Instance) -> tuple[str, ...]:
         """Names of containers on nodes where the service may run, and does not now."""
         service = instance.service

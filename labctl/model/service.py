@@ -7,33 +7,24 @@ Keystone's registration over ``catalog``), so a new service needs a directory an
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from labctl.model import sizes
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/.+$")]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Mode = Annotated[str, StringConstraints(pattern=r"^0[0-7]{3}$")]
-Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[KMG]$")]
+Size = Annotated[str, StringConstraints(pattern=sizes.PATTERN)]
 
 RowMode = Literal["A/A", "A/P", "-"]
 """Active/active, active/passive, or neither."""
 Profile = Literal["support", "core", "full"]
 """How much of the catalogue a lab has; each holds the one before."""
 PROFILES: tuple[Profile, ...] = get_args(Profile)
-
-_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-def size_bytes(size: str) -> int:
-    """Bytes of a size such as ``256M``; units are powers of 1024."""
-    matched = re.fullmatch(r"([0-9]+)([KMG])", size)
-    if matched is None:
-        raise ValueError(f"{size!r} is no size such as 256M")
-    return int(matched[1]) * _UNITS[matched[2]]
 
 
 class Document(BaseModel):
@@ -363,7 +354,8 @@ class ServiceDoc(Document):
     settings: dict[str, Any] = {}
     """What a topology may override under ``services.<name>``, with defaults. ``fake_clock: false``
     is for a service that is known to run under libfaketime: true puts it there, so that its clock
-    can be set apart."""
+    can be set apart. ``disk: null`` is for one that is known to run on a disk of its own: a size
+    gives it one, in memory, so that it can be full."""
     ready: ProbeDoc
     """Asked of each instance at its node's address."""
     vip_ready: ProbeDoc | None = None

@@ -11,9 +11,9 @@ import pymysql
 from labctl.workloads.model import Config, RefusedError
 
 SCHEMA = "labctl_load"
-REFUSALS = frozenset({1040, 1047, 1062, 1205, 1213})
-"""Rolled back for sure: too many connections, not Primary, a key that is there, lock wait timeout,
-deadlock (which a lost certification is called, too)."""
+REFUSALS = frozenset({1040, 1047, 1062, 1114, 1205, 1213})
+"""Rolled back for sure: too many connections, not Primary, a key that is there, no room for it,
+lock wait timeout, deadlock (which a lost certification is called, too)."""
 
 
 class Server:

@@ -9,7 +9,6 @@ import pytest
 
 from labctl import faults, lab
 from labctl.engine.choose import connect
-from labctl.model.topology import Choice
 from labctl.probe import Answer
 from labctl.request import Request, request_record
 from labctl.steps import Plan, Step
@@ -17,6 +16,13 @@ from tests.chaos.ground import Ground
 
 NAME = f"chaos-{os.getpid()}"
 """Of this run only: a lab of the user's is never touched."""
+TOPOLOGY = """
+name: chaos
+description: The support tier on three controllers, with disks that can be filled
+extends: three-controller
+profile: support
+services: {redis: {disk: 64M}}
+"""
 
 
 class Quiet:
@@ -38,10 +44,10 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """A lab of its own, taken down in the end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABCTL_HOME", str(tmp_path_factory.mktemp("home")))
+        topology = tmp_path_factory.mktemp("topology") / "chaos.yml"
+        topology.write_text(TOPOLOGY)
         engine = connect()
-        choice = Choice(profile="support")
-        request = Request("three-controller", name=NAME, choice=choice)
-        record = request_record(request, engine.subnets)
+        record = request_record(Request(str(topology), name=NAME), engine.subnets)
         prepared = lab.prepare(record)
         try:
             lab.up(engine, prepared, Quiet())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labctl import faults
 from labctl.faults import Target
 from labctl.workloads.single import Kind
 from tests.chaos.ground import Ground
@@ -53,6 +54,18 @@ def test_the_redis_master_is_killed(ground: Ground) -> None:
         with ground.broken(ground.halt("kill", old)):
             loads.until_more(ground)
             assert ground.target("redis-master") != old
+        ground.until_healthy()
+        loads.until_more(ground)
+    ground.judge(loads)
+
+
+def test_the_disk_of_the_redis_master_is_full(ground: Ground) -> None:
+    """It refuses what it is asked for, pings too, so that Sentinel names another master."""
+    old = ground.target("redis-master")
+    with ground.loads("redis") as loads:
+        with ground.broken(faults.filled(ground.engine, ground.lab, [old], lease=600)):
+            loads.until_more(ground)
+            ground.until("another is the master", lambda: ground.target("redis-master") != old)
         ground.until_healthy()
         loads.until_more(ground)
     ground.judge(loads)

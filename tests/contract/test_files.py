@@ -97,6 +97,25 @@ def test_volumes_keep_data(world: World) -> None:
 
 
 @pytest.mark.kernel
+def test_a_volume_in_memory_is_full_at_its_size_and_lasts_while_it_is_kept(world: World) -> None:
+    volume = world.name("small")
+    world.engine.create_volume(volume, world.labels, 1 << 20)
+    mounts = (VolumeMount(volume, "/srv", 1 << 20),)
+    world.engine.start(world.create("keeper", volumes=mounts))
+    for _ in range(2):
+        name = world.create("user", volumes=mounts)
+        world.engine.start(name)
+        world.sh("user", "echo again >>/srv/seen")
+        assert "No space left" in world.sh("user", "dd if=/dev/zero of=/srv/big bs=64k 2>&1 || :")
+        world.sh("user", "rm /srv/big")
+        world.engine.remove(name)
+    assert world.sh("keeper", "cat /srv/seen") == "again\nagain\n"
+    world.engine.remove(world.name("keeper"))
+    world.engine.remove_volume(volume)
+    assert world.engine.volumes(world.lab) == []
+
+
+@pytest.mark.kernel
 def test_a_new_volume_has_the_images_files_and_owner(world: World) -> None:
     tag = f"{world.lab}-owned:1"
     made = "mkdir /data && touch /data/shipped && chown -R 901:902 /data && chmod 0750 /data"

@@ -188,7 +188,7 @@ class FakeEngine:
     def volumes(self, lab: str) -> list[str]:
         return [name for name, (labels, _) in self._volumes.items() if _of(lab, labels)]
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+    def create_volume(self, name: str, labels: Mapping[str, str], size: int = 0) -> None:
         with self._doing("create_volume", name):
             self._volumes.setdefault(name, (dict(labels), {}))
 

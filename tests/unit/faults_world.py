@@ -49,13 +49,19 @@ class World(FakeEngine):
         """Limits by container where the kernel has others than the engine says."""
         self.preloaded = 1
         """Whether processes run under libfaketime."""
+        self.full: set[str] = set()
+        """Containers of disks that something fills."""
         self.netem = True
         """Whether the kernel has it."""
         self.broken: set[str] = set()
         """Programs and methods that do nothing and say that all is well."""
         for tag in wanted.images.values():
             self.add_image(tag)
-        for unit in [*wanted.holders.values(), *wanted.instances.values()]:
+        for unit in [
+            *wanted.holders.values(),
+            *wanted.disks.values(),
+            *wanted.instances.values(),
+        ]:
             self.create(unit.spec)
             self.put_files(unit.spec.name, unit.files)
             super().start(unit.spec.name)
@@ -101,6 +107,7 @@ class World(FakeEngine):
             tables = sorted(space.tables)
             seen[f"{holder} eth0"] = f"up={space.up} tables={tables} delay={space.delay}"
         seen |= dict.fromkeys(self.dozing, "dozing")
+        seen |= {f"{name} full": "yes" for name in self.full}
         seen |= {f"{n} clock": f"{self.offset(n):+g}" for n in self._boxes if self.offset(n)}
         limited = {name: self.limits(name) for name in seen if name in self._boxes}
         seen |= {f"{name} limits": str(each) for name, each in limited.items() if each != Limits()}
@@ -176,6 +183,8 @@ class World(FakeEngine):
 
         The rest is what a container sees of its control group, and of the time.
         """
+        if command[3:4] and command[3] in ("fill", "free", "look"):
+            return self._disk(container, command[3])
         if "cpu.max" in command[-1]:
             limits = self.kernel.get(container, self.limits(container))
             quota = f"{limits.cpus * 100_000:.0f}" if limits.cpus else "max"
@@ -188,6 +197,15 @@ class World(FakeEngine):
         if command[0] not in self.broken and len(command) > 1:
             (self.dozing.add if command[1] == "on" else self.dozing.discard)(container)
         return ExecResult(0, "dozing\n" if container in self.dozing else "awake\n", "")
+
+    def _disk(self, container: str, asked: str) -> ExecResult:
+        """What keeps an instance's volumes: 256 MiB, of which 200 are free, if it is not full."""
+        if asked == "look":
+            filled = container in self.full
+            return ExecResult(0, f"{int(filled)}\n{0 if filled else 200 << 20}\n", "")
+        if asked not in self.broken:
+            (self.full.add if asked == "fill" else self.full.discard)(container)
+        return ExecResult(0, "", "")
 
     def offset(self, container: str) -> float:
         """Seconds that a container's clock is off, by its file."""

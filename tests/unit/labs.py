@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def catalogue(directory: Path, joins: str = "together") -> dict[str, ServiceDoc]
         "store": service(
             image="database",
             user="mysql",
-            settings={"size": 3, "fake_clock": False},
+            settings={"size": 3, "fake_clock": False, "disk": None},
             container={"volumes": {"data": "/data"}},
             files=[
                 {"template": "conf.j2", "path": "/etc/store"},
@@ -120,8 +121,11 @@ def desired(directory: Path, *, joins: str = "together", **settings: Any) -> Des
 
 def running(wanted: Desired) -> Observed:
     """What is observed of the lab when all is well."""
-    units = [*wanted.holders.values(), *wanted.instances.values()]
+    units = [*wanted.holders.values(), *wanted.disks.values(), *wanted.instances.values()]
     containers = {u.spec.name: container(u.spec.name, u.hash) for u in units}
+    for unit in wanted.disks.values():
+        there = containers[unit.spec.name]
+        containers[unit.spec.name] = replace(there, labels={**there.labels, **unit.spec.labels})
     for unit in wanted.jobs.values():
         containers[unit.spec.name] = container(unit.spec.name, unit.hash, "exited", 0)
     return Observed(

@@ -79,6 +79,13 @@ def test_templates_may_be_in_directories_below(compose):
         ),
         (
             "keystone",
+            "image: base",
+            "image: base\nsettings: {disk: null}",
+            "compose/keystone/service.yml:3: settings.disk: is the size of volumes, and "
+            "container.volumes has none",
+        ),
+        (
+            "keystone",
             "user: lab",
             "user: keystone",
             "compose/keystone/service.yml:3: user: no user 'keystone' in images/users.yml; "

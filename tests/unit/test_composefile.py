@@ -73,6 +73,20 @@ def test_every_volume_is_found_by_the_labs_label(document: dict) -> None:
         assert volume == {"name": name, "labels": {LABEL: "small"}}
 
 
+def test_a_disk_of_its_own_is_kept_in_memory_beside_its_instance(tmp_path: Path) -> None:
+    document = compose(labs.desired(tmp_path, disk="256M"))
+    assert document["volumes"]["small-c1-store-data"] == {
+        "name": "small-c1-store-data",
+        "labels": {LABEL: "small"},
+        "driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=268435456"},
+    }
+    disk = document["services"]["c1-store-disk"]
+    assert disk["volumes"] == ["small-c1-store-data:/data"]
+    assert disk["network_mode"] == "none"
+    waits = document["services"]["c1-store"]["depends_on"]
+    assert waits["c1-store-disk"] == {"condition": "service_started"}
+
+
 def test_no_secret_or_owner_is_left_to_compose(document: dict) -> None:
     for name, service in document["services"].items():
         assert name == SERVICE or "configs" not in service

@@ -11,7 +11,7 @@ import pytest
 
 from labctl import faults
 from labctl.errors import EngineError, InputError, LabError
-from labctl.faults import Fault, Target, journal, outage, verbs
+from labctl.faults import Fault, Target, disk, journal, outage, verbs
 from labctl.model.lab import Lab
 from tests.unit.faults_world import KilledError, World
 from tests.unit.labs import desired
@@ -40,6 +40,7 @@ KINDS: dict[str, Build] = {
     "delay": lambda w: faults.delayed(w, w.lab, ["c1", "c2"], by=0.1, jitter=0.02),
     "limit": lambda w: faults.limited(w, w.lab, [Target("c1", "store")], cpus=0.2, memory=9 << 20),
     "clock": lambda w: faults.clocked(w, w.lab, [Target("c1", "store")], by=-90),
+    "fill": lambda w: faults.filled(w, w.lab, [Target("c1", "store"), Target("c2", "store")]),
     "action": lambda w: faults.act(w, w.lab, "doze", [Target("c1", "store")]),
 }
 
@@ -58,13 +59,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "_NOTICE", 0.2)
+    monkeypatch.setattr(disk, "_FULL", 0.2)
+    monkeypatch.setattr(disk, "_PACE", 1 << 40)
     monkeypatch.setattr("labctl.faults.degrade._PATIENCE", 0.2)
     monkeypatch.setattr("labctl.faults.clock.CACHED", 0.0)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(desired(tmp_path, fake_clock=True))
+    return World(desired(tmp_path, fake_clock=True, disk="256M"))
 
 
 @pytest.fixture
@@ -110,7 +113,7 @@ def killed_at_every_call(
     tmp_path: Path, make: Callable[[World], Fault], mend: Callable[[World, bool], None]
 ) -> None:
     """Make a fault again and again, labctl dying one call later each time; all is mended."""
-    world = World(desired(tmp_path, fake_clock=True))
+    world = World(desired(tmp_path, fake_clock=True, disk="256M"))
     before, moment, died = world.state(), 0, True
     while died:
         fault = make(world)
@@ -185,7 +188,7 @@ def test_killed_between_journal_and_guardian(world: World, lab: Lab) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_while_healing_the_next_one_finishes(tmp_path: Path, kind: str) -> None:
-    world = World(desired(tmp_path, fake_clock=True))
+    world = World(desired(tmp_path, fake_clock=True, disk="256M"))
     before, moment, died = world.state(), 0, True
     while died:
         fault = inject(world, KINDS[kind](world))
@@ -214,6 +217,7 @@ def test_killed_while_healing_the_next_one_finishes(tmp_path: Path, kind: str) -
         ("limit", "limit"),
         ("delay", "tc"),
         ("clock", "date"),
+        ("fill", "fill"),
         ("blink", "blink"),
         ("loss", "pings"),
         ("bandwidth", "pings"),

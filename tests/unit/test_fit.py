@@ -34,6 +34,11 @@ def test_services_holders_and_shims_count(wanted: Desired) -> None:
     assert memory_bytes(wanted.lab) == expected
 
 
+def test_a_disk_in_memory_counts_when_it_is_full(wanted: Desired, tmp_path: Path) -> None:
+    more = memory_bytes(desired(tmp_path, disk="256M").lab) - memory_bytes(wanted.lab)
+    assert more == 3 * ((256 << 20) + fit.HOLDER_BYTES + fit.SHIM_BYTES)
+
+
 def test_enough(wanted: Desired) -> None:
     assert shortage(wanted, machine()) is None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labctl.desired import Desired
+from labctl.errors import InputError
 from labctl.plan import make_plan
 from labctl.steps import AwaitReady, Observed, Plan, StartHolder, StartInstance
 from tests.golden.test_golden import desired as shipped
@@ -167,6 +168,57 @@ def test_a_lost_link_rebuilds_network_and_nodes(wanted: Desired) -> None:
     assert before(plan, "network", "holder:c1")
     assert before(plan, "remove:small-c1-store", "holder:c1")
     assert before(plan, "holder:c1", "start:c1/store")
+
+
+def test_disks_come_before_whoever_is_on_them(tmp_path: Path) -> None:
+    plan = make_plan(desired(tmp_path, disk="256M"), Observed())
+    assert before(plan, "image:node", "disk:c2/store")
+    assert before(plan, "disk:c2/store", "start:c2/store")
+    assert plan.steps["disk:c2/store"].title == "create the disk of c2/store"
+    assert "disk:c1/api" not in plan.steps
+
+
+def test_a_disk_that_runs_stays_and_one_that_ended_is_started(tmp_path: Path) -> None:
+    wanted = desired(tmp_path, disk="256M")
+    assert make_plan(wanted, running(wanted)).steps == {}
+    # Another version of labctl made it: its data are more than its image.
+    old = running(wanted)
+    disk = old.containers["small-c1-store-disk"]
+    changed = replace(disk, labels={**disk.labels, "labctl.hash": "x"})
+    old = replace(old, containers={**old.containers, disk.name: changed})
+    assert make_plan(wanted, old).steps == {}
+    ended = replace(disk, status="exited", exit_code=0)
+    observed = replace(old, containers={**old.containers, disk.name: ended})
+    assert set(make_plan(wanted, observed).steps) == {"disk:c1/store"}
+
+
+@pytest.mark.parametrize("size", [512, "16M", "much", True, "0M"])
+def test_a_disk_has_a_size(tmp_path: Path, size: object) -> None:
+    with pytest.raises(InputError) as caught:
+        desired(tmp_path, disk=size)
+    assert str(caught.value).endswith(
+        f"services.store.disk: is {size!r}, should be a size such as 256M, of at least 64M"
+    )
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "said"),
+    [
+        (None, "256M", "no size of its own in lab 'small' and should have 256 MiB"),
+        ("256M", None, "256 MiB in lab 'small' and should have no size of its own"),
+        ("256M", "1G", "256 MiB in lab 'small' and should have 1024 MiB"),
+    ],
+)
+def test_a_disk_keeps_its_size(
+    tmp_path: Path, has: str | None, wanted: str | None, said: str
+) -> None:
+    observed = running(desired(tmp_path, disk=has))
+    with pytest.raises(InputError) as caught:
+        make_plan(desired(tmp_path, disk=wanted), observed)
+    assert str(caught.value) == (
+        f"the disk of c1/store has {said}: a disk is made with its lab, so take that down first, "
+        "with `labctl down --lab small`"
+    )
 
 
 def test_what_is_no_part_of_the_lab_goes(wanted: Desired) -> None:

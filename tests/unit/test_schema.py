@@ -72,7 +72,8 @@ def test_fields_are_described():
     assert schema["properties"]["settings"]["description"] == (
         "What a topology may override under ``services.<name>``, with defaults. ``fake_clock: "
         "false`` is for a service that is known to run under libfaketime: true puts it there, so "
-        "that its clock can be set apart."
+        "that its clock can be set apart. ``disk: null`` is for one that is known to run on a disk "
+        "of its own: a size gives it one, in memory, so that it can be full."
     )
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     undescribed = [name for name, part in schema["$defs"].items() if not part.get("description")]
