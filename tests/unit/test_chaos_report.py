@@ -207,7 +207,7 @@ def test_the_first_screen_says_what_was_done_kept_and_lost(run: Path) -> None:
         "The writer dies, then the holder of the virtual IP is cut off",
         "kill c1/mariadb at 15.30 s for 22.8 s",
         "lose 30 % at c3: did not bite",
-        "galera-set: nothing twice",
+        "nothing twice: galera-set",
         "galera-set: lost lost though promised",
         "redis-set: lost lost as documented",
         "rabbit-quorum: linearizable",

@@ -23,13 +23,9 @@ def glance(record: Record) -> Safe:
         if name not in (_KEPT, _UNKNOWN)
         for who, checks in standings[name]
     ]
-    kept = [
-        f"{who}: {', '.join(KEPT.get(check, check) for check in checks)}"
-        for who, checks in standings[_KEPT]
-    ]
     cards = [
         _card("Done", "faults", _done(record), record.description),
-        _card("Kept", "ledger", kept),
+        _card("Kept", "ledger", _kept(standings[_KEPT])),
         _card("Lost or broken", "verdicts", _marked(lost), "" if lost else _nothing(record)),
         _card("Nobody knows", "verdicts", _unknown(record, standings[_UNKNOWN])),
         _card("Away", "budgets", map(_away, record.budgets)),
@@ -67,6 +63,16 @@ def _fault(fault: Fault) -> str:
         return f"{fault.said}: did not bite"
     lasted = f" for {seconds(fault.healed - fault.bites)}" if fault.healed is not None else ""
     return f"{fault.said} at {moment(fault.bites)}{lasted}"
+
+
+def _kept(standings: Sequence[tuple[str, list[str]]]) -> list[str]:
+    """What was kept, and by whom: many workloads keep the same."""
+    # What is dearest comes first.
+    found: dict[str, list[str]] = {kept: [] for kept in KEPT.values()}
+    for who, checks in standings:
+        for check in checks:
+            found.setdefault(KEPT.get(check, check), []).append(who)
+    return [f"{kept}: {', '.join(by)}" for kept, by in found.items() if by]
 
 
 def _by_workload(record: Record, standing: str) -> Iterator[tuple[str, list[str]]]:
