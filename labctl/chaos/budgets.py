@@ -16,6 +16,7 @@ from labctl.chaos import vrrp
 from labctl.chaos.model import Budget, Outcome, Part
 from labctl.chaos.timers import Numbers
 from labctl.chaos.timers import vrrp as vrrp_timers
+from labctl.model import hearing
 
 How = Literal["silent", "killed", "left"]
 """``silent``: it is not heard any more, and resets nothing (no power, cut, frozen). ``killed``:
@@ -182,24 +183,12 @@ def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bo
     clients = [name.removeprefix("client.") for name in numbers if name.startswith("client.")]
     if holder is None or entry["fault"] != "cut" or not peers or not clients:
         return False
-    talk = all(_hears(client, holder, parted) for client in clients) and all(
-        _hears(holder, client, parted) for client in clients
+    groups, pairs = parted.get("groups") or (), parted.get("pairs") or ()
+    deaf = hearing.deaf(groups, parted.get("direction", "both"), pairs)
+    apart = any(
+        client in deaf.get(holder, ()) or holder in deaf.get(client, ()) for client in clients
     )
-    return not talk and all(_hears(peer, holder, parted) for peer in peers)
-
-
-def _hears(listener: str, speaker: str, parted: Mapping[str, Any]) -> bool:
-    """Whether a node's frames come to another through a cut."""
-    if {listener, speaker} in map(set, parted.get("pairs") or ()):
-        return False
-    groups: Sequence[Sequence[str]] = parted.get("groups") or ()
-    place = {node: index for index, group in enumerate(groups) for node in group}
-    if listener not in place or speaker not in place or place[listener] == place[speaker]:
-        return True
-    first = place[listener] == 0
-    # Into the first group nothing comes, out of it nothing goes, or neither.
-    deaf = {"in": first, "out": not first}
-    return not deaf.get(parted.get("direction", "both"), True)
+    return apart and not any(holder in deaf.get(peer, ()) for peer in peers)
 
 
 def _ways(

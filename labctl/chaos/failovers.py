@@ -80,23 +80,26 @@ def budgets(run: Run) -> list[Budget]:
     found: list[Budget] = []
     if not numbers:
         return found
+    played = {entry["index"]: players(run, entry) for entry in bitten}
     for name in dict.fromkeys(workload["kind"] for workload in run.scenario["workloads"]):
         watching = list(_watching(run.scenario, name))
         if not watching:
             continue
         cap = seconds(caps[name]) if name in caps else None
+        client = _client(watching)
         bounds = {
             entry["index"]: bound
             for entry in bitten
-            if (bound := expected(entry, numbers, players(run, entry), _client(watching)).get(name))
+            if (bound := expected(entry, numbers, played[entry["index"]], client).get(name))
         }
+        questions = [each for one in watching for each in _questions(run, one["name"])]
         for entry in bitten:
             bound = _together(entry, bitten, bounds, run.end)
             if bound is None and cap is not None:
                 # No timer says how long; the scenario does.
                 bound = Bound((Part("said by the scenario", cap),))
             if bound is not None:
-                measured = _measured(run, entry, [workload["name"] for workload in watching])
+                measured = _measured(entry, questions, run.end)
                 found.append(judged(name, entry["index"], bound, measured, cap))
     return found
 
@@ -148,13 +151,12 @@ def _together(
     return Bound(tuple(parts))
 
 
-def _measured(run: Run, entry: Data, workloads: Sequence[str]) -> float | None:
+def _measured(
+    entry: Data, questions: Sequence[tuple[list[float], float]], end: float
+) -> float | None:
     """The longest silence of any question; None when none was acknowledged before the fault."""
-    silences = [
-        away(acknowledged, entry["bites"], _healed(entry, run.end), end)
-        for name in workloads
-        for acknowledged, end in _questions(run, name)
-    ]
+    until = _healed(entry, end)
+    silences = [away(acknowledged, entry["bites"], until, last) for acknowledged, last in questions]
     return max((silence for silence in silences if silence is not None), default=None)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from labctl.engine.port import Engine
-from labctl.faults import outage
+from labctl.faults import outage, present
 from labctl.faults.model import Fault, Kind
 
 _ENDS: Mapping[str, Kind] = {"restart": "stop", "reboot": "kill"}
@@ -40,8 +40,7 @@ def crash(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str,
 
 def turn(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Fault:
     """The loop's next turn: what runs is killed, what does not is started; kills are counted."""
-    up = {c.name for c in engine.containers(fault.lab) if c.status == "running"}
-    alive = tuple(member for member in fault.members if member.container in up)
+    alive = tuple(present.alive(engine, fault))
     if not alive:
         outage.undo(engine, fault, others)
         return fault

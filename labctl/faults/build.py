@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from labctl.engine.port import Engine
 from labctl.errors import InputError, LabError
+from labctl.faults import present
 from labctl.faults.model import (
     BLINK,
     DEFAULT_LEASE,
@@ -238,7 +239,7 @@ def on_instances(
 
     InputError for a target that is a node, LabError for an instance that does not run.
     """
-    up = {c.name for c in engine.containers(lab.name) if c.status == "running"}
+    up = present.up(engine, lab.name)
     members: list[Member] = []
     for target in dict.fromkeys(targets):
         if target.service is None:

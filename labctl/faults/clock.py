@@ -10,6 +10,7 @@ from threading import Event
 
 from labctl.engine.port import Engine, FileEntry
 from labctl.errors import LabError
+from labctl.faults import present
 from labctl.faults.model import Fault, Member
 from labctl.faults.parallel import together
 from labctl.model.clock import CACHED, FILE, content
@@ -51,13 +52,11 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, 
 
 
 def _set(engine: Engine, fault: Fault, in_effect: Sequence[Fault]) -> None:
-    there = {container.name for container in engine.containers(fault.lab)}
-
     def write(member: Member) -> None:
         said = content(_wanted(member, in_effect))
         engine.put_files(member.container, [FileEntry(FILE, said)])
 
-    together(write, [member for member in fault.members if member.container in there])
+    together(write, present.there(engine, fault))
     Event().wait(CACHED)
 
 

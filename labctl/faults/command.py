@@ -10,6 +10,7 @@ from typing import Any
 
 from labctl.engine.port import Engine, ExecResult
 from labctl.errors import LabError
+from labctl.faults import present
 from labctl.faults.model import Fault, Member
 from labctl.faults.parallel import together
 
@@ -27,7 +28,8 @@ def undo(engine: Engine, fault: Fault, _: Sequence[Fault]) -> None:
     """Run the command that undoes it where the action is still in force."""
     if not fault.terms["undo"]:
         return
-    still = [member for member in _up(engine, fault) if _shows(engine, fault, member)]
+    # What an action did to a process has ended with it.
+    still = [member for member in present.alive(engine, fault) if _shows(engine, fault, member)]
     together(lambda member: _checked(engine, fault, member, "undo"), still)
 
 
@@ -51,19 +53,13 @@ def gone(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, objec
         return {}
     limit = time.monotonic() + fault.terms["timeout"]
     seen: dict[str, object] = {}
-    for member in _up(engine, fault):
+    for member in present.alive(engine, fault):
         while _shows(engine, fault, member):
             if time.monotonic() > limit:
                 raise LabError(f"{fault.title} is healed, but {member.name} still shows it")
             Event().wait(_AGAIN)
         seen[member.name] = _run(engine, fault, member, "proof").stdout.strip()[:500]
     return seen
-
-
-def _up(engine: Engine, fault: Fault) -> list[Member]:
-    """The instances that run: what an action did to a process ended with it."""
-    up = {c.name for c in engine.containers(fault.lab) if c.status == "running"}
-    return [member for member in fault.members if member.container in up]
 
 
 def _shows(engine: Engine, fault: Fault, member: Member) -> bool:

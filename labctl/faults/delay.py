@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from labctl.engine.port import Engine
 from labctl.errors import EngineError, LabError
-from labctl.faults import reach
+from labctl.faults import present, reach
 from labctl.faults.model import Fault, Station
 from labctl.faults.parallel import together
 from labctl.faults.partition import severed
@@ -32,7 +32,7 @@ exit $code
 
 def ask_kernel(engine: Engine, lab: str, stations: Sequence[Station]) -> None:
     """Ask the kernel that the nodes run on for netem. EngineError when it has none."""
-    up = {c.name for c in engine.containers(lab) if c.status == "running"}
+    up = present.up(engine, lab)
     holder = next((station.holder for station in stations if station.holder in up), None)
     if holder is None:
         raise LabError(f"no node of lab '{lab}' runs; bring it up with `labctl up`")

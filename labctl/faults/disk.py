@@ -15,7 +15,7 @@ from typing import Any
 
 from labctl.engine.port import Engine
 from labctl.errors import LabError
-from labctl.faults import outage, partition
+from labctl.faults import outage, partition, present
 from labctl.faults.model import Fault, Member
 from labctl.faults.parallel import moments, together
 
@@ -80,7 +80,7 @@ def make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, objec
 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
     """Give back what no other fault takes, and start what has ended for want of it."""
-    running = _running(engine, fault)
+    running = present.up(engine, fault.lab)
     ours = [m for m in _free_again(fault, others) if _keeper(fault, m) in running]
     together(lambda m: engine.exec(_keeper(fault, m), ["sh", "-c", _FREE, "free"]), ours)
     outage.undo(engine, outage.own(fault, others), partition.lasting(others))
@@ -105,7 +105,7 @@ def bites(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, obje
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
     """Prove that nobody fills the disks any more, and that its members run."""
     seen = dict(outage.gone(engine, fault, others))
-    running = _running(engine, fault)
+    running = present.up(engine, fault.lab)
     for member in _free_again(fault, others):
         if _keeper(fault, member) not in running:
             continue  # nothing is on a disk that nobody keeps
@@ -131,10 +131,6 @@ def _look(engine: Engine, fault: Fault, member: Member) -> _State:
     except ValueError:
         said = (result.stderr or result.stdout).strip()
         raise LabError(f"{fault.title}: the disk of {member.name} says {said!r}") from None
-
-
-def _running(engine: Engine, fault: Fault) -> set[str]:
-    return {c.name for c in engine.containers(fault.lab) if c.status == "running"}
 
 
 def _keeper(fault: Fault, member: Member) -> str:

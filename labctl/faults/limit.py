@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from labctl.engine.port import ENDLESS, Engine, Limits
 from labctl.errors import EngineError, LabError
-from labctl.faults import outage, partition
+from labctl.faults import outage, partition, present
 from labctl.faults.model import Fault, Member
 from labctl.faults.parallel import together
 
@@ -65,8 +65,7 @@ def in_force(engine: Engine, container: str) -> Limits | None:
 
 
 def _set(engine: Engine, fault: Fault, in_effect: Sequence[Fault]) -> None:
-    there = {container.name for container in engine.containers(fault.lab)}
-    members = [member for member in fault.members if member.container in there]
+    members = present.there(engine, fault)
     together(lambda m: engine.limit(m.container, _wanted(fault, m, in_effect)), members)
 
 
@@ -96,8 +95,7 @@ def _as_the_kernel_has_it(engine: Engine, fault: Fault, member: Member) -> Limit
     try:
         return in_force(engine, member.container)
     except EngineError:
-        up = {c.name for c in engine.containers(fault.lab) if c.status == "running"}
-        if member.container in up:
+        if member.container in present.up(engine, fault.lab):
             raise
         return None
 

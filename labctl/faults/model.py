@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from labctl.errors import InputError
+from labctl.model import hearing
 
 Halt = Literal["kill", "term", "stop", "pause", "restart", "reboot", "crash-loop"]
 """What ends, freezes or restarts processes."""
@@ -125,24 +126,7 @@ class Fault:
 
     def deaf(self) -> Mapping[str, tuple[str, ...]]:
         """Of a fault on the wire: node → the nodes it does not hear, or hears badly."""
-        rows: dict[str, tuple[str, ...]] = {}
-        for index, group in enumerate(self.groups):
-            unheard = tuple(
-                node
-                for other, nodes in enumerate(self.groups)
-                if other != index and self._severed(index)
-                for node in nodes
-            )
-            if unheard:
-                rows |= dict.fromkeys(group, unheard)
-        for one, other in self.pairs:
-            for listener, speaker in ((one, other), (other, one)):
-                rows[listener] = (*rows.get(listener, ()), speaker)
-        return rows
-
-    def _severed(self, listener: int) -> bool:
-        """Whether a group (by its place) is one that does not hear the others."""
-        return self.direction == "both" or (self.direction == "in") == (listener == 0)
+        return hearing.deaf(self.groups, self.direction, self.pairs)
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""

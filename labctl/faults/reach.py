@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from labctl.engine.port import Engine
 from labctl.errors import LabError
+from labctl.faults import present
 from labctl.faults.model import Fault, Station
 from labctl.faults.parallel import together
 
@@ -21,7 +22,7 @@ wait
 
 def running(engine: Engine, fault: Fault) -> list[Station]:
     """The stations of a fault whose holders run now."""
-    up = {c.name for c in engine.containers(fault.lab) if c.status == "running"}
+    up = present.up(engine, fault.lab)
     return [station for station in fault.stations if station.holder in up]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from labctl.engine.port import Container, Engine
 from labctl.errors import InputError, LabError
+from labctl.faults import present
 from labctl.faults.model import names
 from labctl.faults.parallel import together
 
@@ -176,7 +177,7 @@ def _queue_leader(engine: Engine, lab: Lab, queue: str) -> Target:
     """The node that leads a quorum queue, or has a classic one, as the brokers know it."""
     service = _clustered(lab, "rabbitmq", "rabbit-leader")
     columns = ["rabbitmqctl", "-q", "list_queues", "name", "pid", "--no-table-headers"]
-    up = {c.name for c in engine.containers(lab.name) if c.status == "running"}
+    up = present.up(engine, lab.name)
     there = [lab.instance(node.name, service) for node in lab.services[service].nodes]
     asked = next((lab.container(i) for i in there if i and lab.container(i) in up), None)
     said = engine.exec(asked, columns, timeout=60).stdout if asked else ""
@@ -192,7 +193,7 @@ def _router_master(engine: Engine, lab: Lab, router: str) -> Target:
     """The node whose L3 agent says that it serves a router (by its id), or most of them."""
     if _L3_AGENT not in lab.services:
         raise InputError(f"lab '{lab.name}' has no {L3_MASTER}: it runs no {_L3_AGENT}")
-    up = {c.name for c in engine.containers(lab.name) if c.status == "running"}
+    up = present.up(engine, lab.name)
     script = f"grep -l primary /var/lib/neutron/ha_confs/{router or '*'}/state"
     counted: dict[str, int] = {}
     for node in lab.services[_L3_AGENT].nodes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from labctl.engine.port import Engine
 from labctl.errors import LabctlError, LabError
-from labctl.faults import again, build, journal, kinds, lease, outage, partition
+from labctl.faults import again, build, journal, kinds, lease, outage, partition, present
 from labctl.faults.model import LOOP, OFF, WIRES, Evidence, Fault
 from labctl.faults.targets import Target
 
@@ -64,7 +64,7 @@ def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> list[Evidence]
     with journal.exclusive(lab.name):
         done = _heal_each(engine, lab.name, active(lab))
         if sweep:
-            up = {c.name for c in engine.containers(lab.name) if c.status == "running"}
+            up = present.up(engine, lab.name)
             partition.sweep(engine, [s for s in build.stations_of(lab) if s.holder in up])
     return done
 
