@@ -153,8 +153,8 @@ def down(engine: Engine, name: str) -> list[str]:
     removed += [f"volume {volume}" for volume in volumes]
     if image is not None:
         parent, host_end = link.link_names(name)
-        link.remove_link(engine, name, parent, host_end, image)
-        removed.append(f"link {parent}")
+        if link.remove_link(engine, name, parent, host_end, image):
+            removed.append(f"link {parent}")
     store.forget(name)
     return removed
 

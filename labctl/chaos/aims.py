@@ -117,7 +117,7 @@ def _name(value: Any) -> str:
     first = value.partition("/")[0]
     part, colon, _ = first.partition(":")
     if colon and part not in PARTS_OF:
-        raise ValueError(f"only {' and '.join(PARTS_OF)} take ':NAME', not '{printable(part)}'")
+        raise ValueError(f"only {', '.join(PARTS_OF)} take ':NAME', not '{printable(part)}'")
     if part not in PARTS and "-" in part:
         near = get_close_matches(part, PARTS, n=1, cutoff=0.8)
         if near:

@@ -41,6 +41,7 @@ _SERVICES: Mapping[str, str] = {
     "rabbitmq": "rabbitmq",
     "redis": "redis",
     "mongodb": "mongodb",
+    "neutron-l3-agent": "tenant",
 }
 _MEMBERS = {"galera": "mariadb", "rabbitmq": "rabbitmq", "redis": "redis", "mongodb": "mongodb"}
 _ANY_MEMBER = ("galera", "rabbitmq")
@@ -48,6 +49,8 @@ _ANY_MEMBER = ("galera", "rabbitmq")
 _NODES = ("power-off", "reboot", "cut")
 """Faults of whole nodes, whoever on them was named."""
 _BEHIND_THE_ADDRESS = ("vip", "galera", "api")
+ROUTER_PRIORITY = 50
+"""Of each instance of a router, as Neutron writes it (HA_DEFAULT_PRIORITY): all are alike."""
 _PORTS = {"port 4567": "galera", "port 25672": "rabbitmq", "port 6379": "redis"}
 
 
@@ -91,6 +94,8 @@ def expected(
             continue
         members = numbers.get(f"members.{_MEMBERS.get(name, '')}", 0)
         if name in _MEMBERS and 2 * len(nodes) >= members:
+            continue
+        if name == "tenant" and not _router_moves(nodes, numbers):
             continue
         # A kernel without power refuses nothing.
         manner: How = "silent" if service is None and how == "killed" else how
@@ -154,7 +159,7 @@ def _hit(entry: Mapping[str, Any], numbers: Numbers) -> Iterator[Hit]:
     # Where no node is left that could take the address, what it serves is away until healed.
     served = ("vip", "api") if set(vrrp_timers(numbers)) - set(nodes) else ()
     if nodes:
-        for name in (*served, *_MEMBERS):
+        for name in (*served, *_MEMBERS, "tenant"):
             yield name, nodes, None
     services = {target.partition("/")[2] for target in targets if "/" in target}
     for service in sorted(services):
@@ -191,12 +196,20 @@ def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bo
     return apart and not any(holder in deaf.get(peer, ()) for peer in peers)
 
 
+def _router_moves(nodes: Collection[str], numbers: Numbers) -> bool:
+    """Whether routers are on all nodes that are hit, and on another: elsewhere servers may be."""
+    routed = {name.removeprefix("router.on.") for name in numbers if name.startswith("router.on.")}
+    return set(nodes) < routed
+
+
 def _ways(
     name: str, how: How, service: str | None, nodes: tuple[str, ...], numbers: Numbers
 ) -> list[list[Part]]:
     """The ways that a failover goes at the same time."""
     if name == "vip":
         return [_vip(how, service, nodes, numbers)]
+    if name == "tenant":
+        return [_router(numbers)]
     ways: list[list[Part]] = []
     if service is None and "vrrp.advert" in numbers:
         # A node takes with it the address, if it held it, and what is behind HAProxy there.
@@ -233,6 +246,18 @@ def _vip(how: How, service: str | None, nodes: tuple[str, ...], numbers: Numbers
     if how == "left":
         return [skewed]
     return [Part("vrrp advert_int x 3", 3 * numbers["vrrp.advert"]), skewed]
+
+
+def _router(numbers: Numbers) -> list[Part]:
+    """Another instance of a router hears no adverts any more, and says that it has its addresses.
+
+    However an agent ends, its routers' keepaliveds are killed with it.
+    """
+    advert = numbers["router.advert"]
+    return [
+        Part("ha_vrrp_advert_int x 3", 3 * advert),
+        Part("vrrp skew of routers", advert * (256 - ROUTER_PRIORITY) / 256),
+    ]
 
 
 def _galera(how: How, numbers: Numbers) -> list[Part]:

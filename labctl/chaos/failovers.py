@@ -12,11 +12,11 @@ from labctl.chaos.spans import seconds
 Data = Mapping[str, Any]
 
 _PLAYERS = {"galera": "writer", "redis": "master", "mongodb": "primary"}
-_NO_FAILOVER = {("rabbitmq", "classic")}
-"""What lives on one node is away as long as that is."""
+_NO_FAILOVER = {("rabbitmq", "classic"), ("tenant", "balanced")}
+"""What lives on one node is away as long as that is, or until somebody moves it."""
 _TIMEOUT, _RATE = 5.0, 1.0
 """Seconds and operations a second, where a workload says none."""
-_TURNS = {"vip": 2}
+_TURNS = {"vip": 2, "tenant": 2}
 """Kind → how many questions its clients ask in turn; each of them has its own silence."""
 _READS = ("read",)
 
@@ -179,7 +179,7 @@ def _questions(run: Run, name: str) -> Iterator[tuple[list[float], float]]:
 
 
 def _question(kind: str, f: str) -> str:
-    if kind == "vip":
+    if kind in _TURNS:
         return f
     return "read" if kind != "api" and f in _READS else "change"
 

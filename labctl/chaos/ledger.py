@@ -214,6 +214,13 @@ def _memcached(_: Settings) -> Promise:
     )
 
 
+def _tenant(_: Settings) -> Promise:
+    return Promise(
+        says="a router that VRRP moves among its nodes; a load balancer that nothing moves",
+        source="Neutron: Distributed and HA routers (l3_ha); Octavia: topology SINGLE",
+    )
+
+
 def _api(settings: Settings) -> Promise:
     """Of an OpenStack API: its rows are Galera's, and RPC casts are delivered at most once."""
     rows = _galera(settings)
@@ -232,6 +239,7 @@ _RULES: Mapping[str, Callable[[Settings], Promise]] = {
     "redis": _redis,
     "mongodb": _mongodb,
     "memcached": _memcached,
+    "tenant": _tenant,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
@@ -285,6 +285,8 @@ class ExpectDoc(Document):
     budgets: dict[str, Span] = Field(default_factory=dict)
     """What (vip, galera, ...) → how long it may be away, where the timers would allow more or no
     timer says."""
+    away: dict[Name, Span] = Field(default_factory=dict)
+    """Workload → how long it must have gone without an answer, in a scenario that shows a limit."""
     known: Standing | None = None
     """What becomes of the promise, in a scenario that reproduces a known finding."""
 
@@ -325,6 +327,9 @@ class ScenarioDoc(Document):
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield ("workloads", index, "name"), f"'{name}' is there twice; rename one"
+        yield from self._expected(names)
+
+    def _expected(self, names: Sequence[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
         for index, allowed in enumerate(self.expect.allow):
             place = ("expect", "allow", index)
             if allowed.workload not in names:
@@ -333,6 +338,9 @@ class ScenarioDoc(Document):
             if allowed.check not in CHECKS:
                 advice = suggestion(allowed.check, CHECKS)
                 yield (*place, "check"), f"no check '{allowed.check}'; {advice}"
+        for name in self.expect.away:
+            if name not in names:
+                yield ("expect", "away", name), f"no workload '{name}'; {suggestion(name, names)}"
         for name in self.expect.budgets:
             if name not in BUDGETS:
                 advice = suggestion(name, BUDGETS)

@@ -92,6 +92,10 @@ def _settings(service: Service) -> Iterator[tuple[str, float]]:
             yield "sentinel.failover", float(have["failover_timeout"]) / 1000
         case "mongodb":
             yield "mongodb.election", float(have["election_timeout_ms"]) / 1000
+        case "neutron-l3-agent":
+            yield "router.advert", float(have["vrrp_interval"])
+            for node in service.nodes:
+                yield f"router.on.{node.name}", 1.0
         case "rabbitmq":
             yield "rabbitmq.net_tick", float(have["net_ticktime"])
 

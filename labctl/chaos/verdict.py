@@ -8,10 +8,11 @@ The rules, in their order:
    seen to be steady before, make it UNKNOWN. So does a workload that was not served before the
    faults, asked nothing while one went on, or was not served again; and one whose end nobody read.
 4. A lab that is not steady after the run is INVALID, as the check ``steady`` of ``lab``.
-5. What a scenario says it shows must show. ``known`` names what becomes of some promise; if no
-   check comes out so, or the scenario expects INVALID and nothing is, the run is no proof of
-   anything: UNKNOWN, it did not show this time. It is not INVALID, for the store did nothing
-   wrong, and not VALID, for then a broken checker would pass.
+5. What a scenario says it shows must show. ``known`` names what becomes of some promise, ``away``
+   how long a workload must go unanswered; if no check comes out so, nothing was away for as long,
+   or the scenario expects INVALID and nothing is, the run is no proof of anything: UNKNOWN, it did
+   not show this time. It is not INVALID, for the store did nothing wrong, and not VALID, for then
+   a broken checker would pass.
 
 ``expect.outcome`` changes no outcome: INVALID that was expected is INVALID. Whether it came out as
 expected is said beside it.
@@ -39,6 +40,7 @@ from labctl.chaos.model import (
     Verdict,
 )
 from labctl.chaos.record import Data, Record
+from labctl.chaos.spans import seconds
 from labctl.workloads.registry import KINDS
 
 Budgets = Callable[[Record], Sequence[Budget]]
@@ -291,6 +293,14 @@ def _not_shown(expect: Data, checks: Sequence[Check], outcome: Outcome) -> str:
     known = expect.get("known")
     if known and known not in {check.promise for check in checks}:
         return f"the known finding ('{known}') did not show this time"
+    gaps = {
+        check.workload: check.counts.get("gap", 0.0) for check in checks if check.check == "errors"
+    }
+    for name, least in (expect.get("away") or {}).items():
+        gap = gaps.get(name, 0.0)
+        if gap < seconds(least):
+            said = f"{name} was to be away for {least} and was for {gap:.2f} s at most"
+            return f"{said}: it did not show this time"
     if expect.get("outcome") == "INVALID":
         return "the scenario expects INVALID, and nothing was found: it did not show this time"
     return ""

@@ -76,15 +76,20 @@ PARTS: Mapping[str, str] = {
     "sentinel-leader": "sentinel",
     "mongo-primary": "mongodb",
     "l3-master": "neutron-l3-agent",
+    "amphora": "octavia-amphora",
 }
 """Part → the service that plays it, or whose node does."""
-PARTS_OF: Mapping[str, str] = {"rabbit-leader": "queue", "l3-master": "router"}
-"""Parts that may be followed by ``:NAME``, and what it names: whose leader, whose master."""
+PARTS_OF: Mapping[str, str] = {
+    "rabbit-leader": "queue",
+    "l3-master": "router",
+    "amphora": "load balancer",
+}
+"""Parts that may be followed by ``:NAME``, and what it names: whose leader, whose master, ..."""
 
 Share = Literal["one", "minority", "majority", "all"]
 SHARES: tuple[Share, ...] = get_args(Share)
 
-Store = Literal["galera", "rabbitmq", "redis", "mongodb", "memcached", "vip", "api"]
+Store = Literal["galera", "rabbitmq", "redis", "mongodb", "memcached", "vip", "tenant", "api"]
 
 
 @dataclass(frozen=True)
@@ -138,5 +143,5 @@ CHECKS: tuple[str, ...] = (
 )
 """What a checker may find wrong, as verdicts name it; a scenario allows by these names."""
 
-BUDGETS: tuple[str, ...] = ("vip", "galera", "rabbitmq", "redis", "mongodb", "memcached", "api")
+BUDGETS: tuple[str, ...] = get_args(Store)
 """What may be away for a bounded time only: as its timers say, or as the scenario does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -166,8 +167,8 @@ def down(lab: LabOption = None, engine: EngineOption = None) -> None:
     name = wanted or store.choose(None).name
     with store.lock(name):
         removed = labs.down(driver, name)
-    kinds = [line.partition(" ")[0] for line in removed]
-    counts = ", ".join(f"{kinds.count(kind)} {kind}s" for kind in dict.fromkeys(kinds))
+    kinds = Counter(line.partition(" ")[0] for line in removed)
+    counts = ", ".join(f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in kinds.items())
     out().print(f"lab {name} is down: {counts or 'nothing was there'}")
 
 

@@ -49,6 +49,7 @@ set -eu
 for end in "$1" "$2"; do
     if ip link show dev "$end" 2>/dev/null | grep -qxF "    alias $3"; then
         ip link delete dev "$end"
+        echo removed
     fi
 done
 """
@@ -85,8 +86,8 @@ def create_link(  # noqa: PLR0917
         raise EngineError(f"cannot make the link of lab {lab}: {_last_line(said)}")
 
 
-def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str) -> None:
-    """Remove the pair if it is the lab's; absent is well."""
+def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str) -> bool:
+    """Remove the pair if it is the lab's; whether it was there."""
     code, said = run_helper(
         engine,
         f"{lab}-link",
@@ -99,6 +100,7 @@ def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str
     )
     if code:
         raise EngineError(f"cannot remove the link of lab {lab}: {_last_line(said)}")
+    return "removed" in said
 
 
 def find_links(engine: Engine, image: str) -> dict[str, tuple[str, str]]:

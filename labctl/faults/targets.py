@@ -55,10 +55,29 @@ PARTS = {
     "mongo-primary": _Part("mongodb", "primary"),
 }
 
-GALERA_DONOR, SENTINEL_LEADER, L3_MASTER = "galera-donor", "sentinel-leader", "l3-master"
+GALERA_DONOR, SENTINEL_LEADER = "galera-donor", "sentinel-leader"
 _ELECTED = "+elected-leader"
-_L3_AGENT = "neutron-l3-agent"
 _LOG_LINES = 3000
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A part that is the instance of a service which serves a thing of a tenant's, or most."""
+
+    service: str
+    thing: str
+    script: str
+    """Prints a line for each thing that an instance serves; ``$1`` is which, or a star."""
+
+
+SERVERS = {
+    "l3-master": _Server(
+        "neutron-l3-agent", "router", "grep -l primary /var/lib/neutron/ha_confs/$1/state"
+    ),
+    "amphora": _Server(
+        "octavia-amphora", "load balancer", "ls -d /run/labctl/amphorae/*/$1/haproxy.cfg"
+    ),
+}
 
 
 def resolve(engine: Engine, lab: Lab, text: str, clusters: Callable[[], Clusters]) -> Target:
@@ -76,8 +95,8 @@ def resolve(engine: Engine, lab: Lab, text: str, clusters: Callable[[], Clusters
         found = _donor(lab, clusters())
     elif part == SENTINEL_LEADER:
         found = _elected(engine, lab)
-    elif part == L3_MASTER:
-        found = _router_master(engine, lab, of)
+    elif part in SERVERS:
+        found = _server(engine, lab, part, of)
     elif part == "rabbit-leader":
         found = _queue_leader(engine, lab, of)
     elif first == VIP_HOLDER:
@@ -189,23 +208,25 @@ def _queue_leader(engine: Engine, lab: Lab, queue: str) -> Target:
     raise LabError(f"lab '{lab.name}' has no queue '{queue}' with a leader now")
 
 
-def _router_master(engine: Engine, lab: Lab, router: str) -> Target:
-    """The node whose L3 agent says that it serves a router (by its id), or most of them."""
-    if _L3_AGENT not in lab.services:
-        raise InputError(f"lab '{lab.name}' has no {L3_MASTER}: it runs no {_L3_AGENT}")
+def _server(engine: Engine, lab: Lab, part: str, thing: str) -> Target:
+    """The instance that serves a thing (by its id), or most of them, as each says itself."""
+    kind = SERVERS[part]
+    if kind.service not in lab.services:
+        raise InputError(f"lab '{lab.name}' has no {part}: it runs no {kind.service}")
     up = present.up(engine, lab.name)
-    script = f"grep -l primary /var/lib/neutron/ha_confs/{router or '*'}/state"
+    # Unquoted in the script, so that a star is every thing.
+    command = ["sh", "-c", kind.script, "sh", thing or "*"]
     counted: dict[str, int] = {}
-    for node in lab.services[_L3_AGENT].nodes:
-        instance = lab.instance(node.name, _L3_AGENT)
+    for node in lab.services[kind.service].nodes:
+        instance = lab.instance(node.name, kind.service)
         if instance and lab.container(instance) in up:
-            result = engine.exec(lab.container(instance), ["sh", "-c", script], timeout=15)
+            result = engine.exec(lab.container(instance), command, timeout=15)
             counted[node.name] = len(result.stdout.split())
     best = max(counted, key=lambda name: counted[name], default="")
     if not counted.get(best):
-        of = f" of router '{router}' (name it by its id)" if router else ""
-        raise LabError(f"lab '{lab.name}' has no {L3_MASTER}{of} now")
-    return Target(best, _L3_AGENT)
+        of = f" of {kind.thing} '{thing}' (name it by its id)" if thing else ""
+        raise LabError(f"lab '{lab.name}' has no {part}{of} now")
+    return Target(best, kind.service)
 
 
 def _clustered(lab: Lab, kind: str, part: str) -> str:
@@ -218,5 +239,5 @@ def _clustered(lab: Lab, kind: str, part: str) -> str:
 
 def _offer(lab: Lab) -> str:
     nodes = names([node.name for node in lab.nodes])
-    parts = names([VIP_HOLDER, *PARTS])
+    parts = names([VIP_HOLDER, *PARTS, GALERA_DONOR, SENTINEL_LEADER, *SERVERS])
     return f"name a node ({nodes}), a part ({parts}), or one of these with /SERVICE"

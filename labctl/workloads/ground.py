@@ -1,4 +1,7 @@
-"""What a thing needs before there can be one: an image that boots, a flavor, a network."""
+"""What a thing needs before there can be one: an image that boots, a flavor, a network.
+
+Each is a piece, as data: how it is made, and how what a run made of it is found again and removed.
+"""
 
 from __future__ import annotations
 
@@ -16,41 +19,65 @@ _OK = frozenset({200, 201, 202, 203, 204})
 _SLOW = 120.0
 _VOLUME = 60.0
 """Seconds until a volume must be available."""
+_GOING, _PAUSE = 90.0, 1.0
+"""Seconds until what is waited for must be gone, and between two looks at it."""
 
 Found = Mapping[str, Any]
 """What has been laid so far, by name."""
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """How a piece of ground is made, and in which list what was made is found again."""
 
     make: Callable[[Cloud, str, Found], Mapping[str, Any]]
+    """From a run and what has been laid before to ids and the like, by name."""
     service: str = ""
     path: str = ""
     many: str = ""
+    name: str = "name"
+    """Key of what its things are called: the run, a dot, and more."""
+    query: str = ""
+    """What a deletion says beside the thing."""
+    release: Callable[[Cloud, str], None] | None = None
+    """What must be done to a thing, by its id, before it can be deleted."""
+    waits: bool = False
+    """Whether others go only when it is gone, or it only when others are."""
 
 
-def lay(cloud: Cloud, run: str, finds: Collection[str], *, remove: bool = False) -> dict[str, Any]:
-    """Make what is asked for, in that order; its ids by name. Or remove what a run has made so."""
-    found: dict[str, Any] = {}
+def lay(
+    cloud: Cloud,
+    run: str,
+    finds: Collection[str],
+    *,
+    remove: bool = False,
+    pieces: Mapping[str, Piece] | None = None,
+    known: Found | None = None,
+) -> dict[str, Any]:
+    """Make what is asked for, in that order; its ids by name. Or remove what a run has made so.
+
+    ``pieces`` are all that can be asked for, those of this module without it; ``known`` is what
+    they may know beforehand. TimeoutError when something stays that is waited for.
+    """
+    table = PIECES if pieces is None else pieces
+    found = dict(known or {})
     for name in reversed(tuple(finds)) if remove else finds:
         if remove:
-            _remove(cloud, _PIECES[name], f"{run}.")
+            _remove(cloud, table[name], f"{run}.")
         else:
-            found |= _PIECES[name].make(cloud, run, found)
+            found |= table[name].make(cloud, run, found)
     return found
 
 
 def _flavor(cloud: Cloud, run: str, _: Found) -> Mapping[str, Any]:
     flavor = {"name": f"{run}.flavor", "vcpus": 1, "ram": 96, "disk": 0}
-    return {"flavor": _post(cloud, "compute", "/flavors", flavor=flavor)["flavor"]["id"]}
+    return {"flavor": post(cloud, "compute", "/flavors", flavor=flavor)["flavor"]["id"]}
 
 
 def _network(cloud: Cloud, run: str, _: Found) -> Mapping[str, Any]:
-    network = _post(cloud, "network", "/v2.0/networks", network={"name": f"{run}.network"})
+    network = post(cloud, "network", "/v2.0/networks", network={"name": f"{run}.network"})
     wanted = {"network_id": network["network"]["id"], "ip_version": 4, "cidr": "10.72.0.0/22"}
-    subnet = _post(cloud, "network", "/v2.0/subnets", subnet=wanted)
+    subnet = post(cloud, "network", "/v2.0/subnets", subnet=wanted)
     return {"network": network["network"]["id"], "subnet": subnet["subnet"]["id"]}
 
 
@@ -63,7 +90,7 @@ def _guest(cloud: Cloud, run: str, _: Found) -> Mapping[str, Any]:
 
 def _upload(cloud: Cloud, run: str, name: str, disk: str, container: str, **more: str) -> str:
     body = {"name": f"{run}.{name}", "disk_format": disk, "container_format": container, **more}
-    image = str(_post(cloud, "image", "/v2/images", **body)["id"])
+    image = str(post(cloud, "image", "/v2/images", **body)["id"])
     with (GUEST / name).open("rb") as file:
         cloud.request(
             "image",
@@ -79,7 +106,7 @@ def _upload(cloud: Cloud, run: str, name: str, disk: str, container: str, **more
 
 def _volume(cloud: Cloud, run: str, _: Found) -> Mapping[str, Any]:
     wanted = {"name": f"{run}.volume", "size": 1}
-    volume = _post(cloud, "volumev3", "/volumes", volume=wanted)["volume"]["id"]
+    volume = post(cloud, "volumev3", "/volumes", volume=wanted)["volume"]["id"]
     end = time.monotonic() + _VOLUME
     while True:
         answer = cloud.request("volumev3", "GET", f"/volumes/{volume}", expect=_OK)
@@ -104,9 +131,9 @@ def _plugin(cloud: Cloud, _: str, __: Found) -> Mapping[str, Any]:
 def _group(cloud: Cloud, run: str, found: Found) -> Mapping[str, Any]:
     """A node group template, and the image made known to Sahara, so that clusters can be made."""
     body = node_group(f"{run}.group", found)
-    template = _post(cloud, "data-processing", "/node-group-templates", **body)
+    template = post(cloud, "data-processing", "/node-group-templates", **body)
     path = f"/images/{found['image']}"
-    _post(cloud, "data-processing", path, username="lab", description="")
+    post(cloud, "data-processing", path, username="lab", description="")
     tags = [found["plugin"]["name"], found["plugin"]["version"]]
     cloud.request("data-processing", "PUT", f"{path}/tags", json={"tags": tags}, expect=_OK)
     return {"group": template["node_group_template"]["id"]}
@@ -124,28 +151,42 @@ def node_group(name: str, found: Found) -> dict[str, Any]:
     }
 
 
-_PIECES: Mapping[str, _Piece] = {
-    "flavor": _Piece(_flavor, "compute", "/flavors", "flavors"),
-    "network": _Piece(_network, "network", "/v2.0/networks", "networks"),
-    "image": _Piece(_guest, "image", "/v2/images", "images"),
-    "volume": _Piece(_volume, "volumev3", "/volumes", "volumes"),
-    "plugin": _Piece(_plugin),
-    "group": _Piece(_group, "data-processing", "/node-group-templates", "node_group_templates"),
+PIECES: Mapping[str, Piece] = {
+    "flavor": Piece(_flavor, "compute", "/flavors", "flavors"),
+    "network": Piece(_network, "network", "/v2.0/networks", "networks"),
+    "image": Piece(_guest, "image", "/v2/images", "images"),
+    "volume": Piece(_volume, "volumev3", "/volumes", "volumes"),
+    "plugin": Piece(_plugin),
+    "group": Piece(_group, "data-processing", "/node-group-templates", "node_group_templates"),
 }
 
 
-def _post(cloud: Cloud, service: str, path: str, **body: Any) -> dict[str, Any]:
+def post(cloud: Cloud, service: str, path: str, **body: Any) -> dict[str, Any]:
+    """Make a thing of an API; what it answers."""
     answer = cloud.request(service, "POST", path, json=body, expect=_OK)
     made: dict[str, Any] = answer.json()
     return made
 
 
-def _remove(cloud: Cloud, piece: _Piece, prefix: str) -> None:
-    """Things go first, and are gone some time later: a network that is in use stays."""
+def _remove(cloud: Cloud, piece: Piece, prefix: str) -> None:
+    """Things go first, and are gone some time later: what is in use and not waited for stays."""
     if not piece.path:
         return
-    listed = cloud.request(piece.service, "GET", piece.path, expect=_OK).json()[piece.many]
-    for thing in listed:
-        if str(thing["name"]).startswith(prefix):
-            path = f"{piece.path}/{thing['id']}"
+    end = time.monotonic() + _GOING
+    while left := _listed(cloud, piece, prefix):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{piece.path}/{left[0]} stays, and {len(left) - 1} more")
+        for thing in left:
+            if piece.release is not None:
+                piece.release(cloud, thing)
+            path = f"{piece.path}/{thing}{piece.query}"
             cloud.request(piece.service, "DELETE", path, expect=_OK | {404, 409})
+        if not piece.waits:
+            return
+        time.sleep(_PAUSE)
+
+
+def _listed(cloud: Cloud, piece: Piece, prefix: str) -> list[str]:
+    """The ids of what a run has made."""
+    listed = cloud.request(piece.service, "GET", piece.path, expect=_OK).json()[piece.many]
+    return [str(thing["id"]) for thing in listed if str(thing[piece.name]).startswith(prefix)]

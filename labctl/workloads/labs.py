@@ -12,6 +12,7 @@ from labctl.workloads.registry import KINDS, Entry
 
 TIMEOUT = 5.0
 _API_TIMEOUT = 30.0
+_OPENSTACK = ("api", "tenant")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _id(name: str, kind: str) -> str:
 
     Some APIs take names only that could be a host's, and SQL none with a hyphen.
     """
-    apart = "-" if kind == "api" else "_"
+    apart = "-" if kind in _OPENSTACK else "_"
     return "".join(c if c.isalnum() else apart for c in name)[:48]
 
 
@@ -123,6 +124,12 @@ def _api(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
     return {"host": lab.vip, "port": 5000, **account}
 
 
+def _tenant(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
+    gateway = lab.services["provider-gateway"].settings
+    provider = {"cidr": gateway["subnet"], "gateway_ip": gateway["address"].partition("/")[0]}
+    return {**_api(lab, secrets), "provider": provider, "members": _members(lab, "keystone")}
+
+
 def _vip(lab: Lab, _: Mapping[str, str]) -> dict[str, Any]:
     ports = [
         service.doc.endpoint.port
@@ -143,6 +150,7 @@ _PLACES = {
     "mongodb": _mongodb,
     "memcached": _api,
     "vip": _vip,
+    "tenant": _tenant,
     "api": _api,
 }
 

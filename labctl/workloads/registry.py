@@ -17,6 +17,8 @@ probe                ``connect`` and ``ping``: null → {holder: node, mac: addr
 token                ``login``: number
 dashboard            ``login``: number; ``page``: null → whether the session is known
 poll                 ``measure``: null → {age: seconds, moment} of the newest measure
+floating             ``ping``: null → "echo"; ``fetch``: null → the name of the server
+balanced             ``fetch``: null → digest of the page
 the other APIs       ``create``, ``delete``: name; ``read``: name → {name, status, intact};
                      status ``absent`` is what 404 says; intact: the content is what was sent
 ==================== =========================================================================
@@ -51,6 +53,7 @@ _SERVED = ("keystone", "haproxy", "keepalived")
 _REDIS = ("redis", "sentinel")
 _POLLED = (*_SERVED, "glance", "gnocchi-api", "ceilometer-central")
 """``bound``: seconds that the newest measure may be old, three polls and their way to Gnocchi."""
+_OUTSIDE = (*_SERVED, "neutron-api", "neutron-l3-agent", "provider-gateway")
 _CLUSTER = ("sahara-api", "sahara-engine", "heat-engine", "nova-api", "neutron-api", "glance")
 _FEW = 6
 """``keep``: things above which each is deleted again. A project may have ten servers, volumes and
@@ -99,6 +102,14 @@ KINDS: Mapping[str, Mapping[str, Entry]] = {
     },
     "vip": {
         "probe": Entry("vip", "Probe", ("haproxy", "keepalived"), {"timeout": 0.5}, 10.0, 4, 50.0),
+    },
+    "tenant": {
+        "floating": Entry(
+            "tenant", "Floating", (*_OUTSIDE, "nova-api", "glance"), {"timeout": 1.0}, 5.0, 2, 20.0
+        ),
+        "balanced": Entry(
+            "tenant", "Balanced", (*_OUTSIDE, "octavia-amphora"), {"timeout": 2.0}, 5.0, 2, 20.0
+        ),
     },
     "api": {
         "token": Entry("tokens", "Login", _SERVED, {}, 1.0, 2, 20.0),

@@ -127,8 +127,9 @@ def test_a_link_comes_once_and_goes_wholly(world: World) -> None:
             world.engine, world.lab, parent, host_end, f"{world.address(254)}/24", world.image
         )
         assert link.find_links(world.engine, world.image)[world.lab] == (parent, host_end)
-    for _ in range(2):
-        link.remove_link(world.engine, world.lab, parent, host_end, world.image)
+    for there in (True, False):
+        removed = link.remove_link(world.engine, world.lab, parent, host_end, world.image)
+        assert removed is there
         assert world.lab not in link.find_links(world.engine, world.image)
     assert world.engine.containers(world.lab) == []
 
@@ -144,7 +145,7 @@ def test_a_foreign_interface_is_left_alone(world: World) -> None:
             f"cannot make the link of lab other: the interface {parent} is there already"
             " and is not the lab's"
         )
-        link.remove_link(world.engine, "other", parent, host_end, world.image)
+        assert not link.remove_link(world.engine, "other", parent, host_end, world.image)
         assert world.lab in link.find_links(world.engine, world.image)
     finally:
         link.remove_link(world.engine, world.lab, parent, host_end, world.image)

@@ -45,9 +45,10 @@ def _link_helper(links: dict[str, str], arguments: Sequence[str]) -> Main:
                 return Main(1, f"the interface {parent} is there already and is not the lab's\n")
             links.update({parent: alias, host: alias})
         case (parent, host, alias):
-            for end in (parent, host):
-                if links.get(end) == alias:
-                    del links[end]
+            mine = [end for end in (parent, host) if links.get(end) == alias]
+            for end in mine:
+                del links[end]
+            return Main(0, "removed\n" if mine else "")
         case _:
             found = [{"ifname": name, "ifalias": alias} for name, alias in links.items()]
             return Main(0, json.dumps(found) + "\n")

@@ -70,7 +70,10 @@ def test_two_labs_side_by_side(labctl: Labctl, lab: str, small: str) -> None:
     assert labctl.status(small)["vip"]["address"] != labctl.status(lab)["vip"]["address"]
     ambiguous = labctl("status", code=2)
     assert "say which with --lab NAME" in ambiguous.err
-    labctl("down", "--lab", small)
+    down = labctl("down", "--lab", small)
+    assert down.out.endswith(", 1 link\n")
+    again = labctl("down", "--lab", small)
+    assert again.out == f"lab {small} is down: nothing was there\n"
     assert labctl.status(lab)["state"] == "healthy"
 
 

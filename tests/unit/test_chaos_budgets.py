@@ -53,6 +53,30 @@ def test_the_virtual_ip(fault: str, target: str, bound: float) -> None:
     assert seconds("vip", fault, target, vip="c1") == pytest.approx(bound)
 
 
+def test_a_router_moves_to_a_node_that_hears_no_adverts() -> None:
+    numbers = timers(lab("core"))
+
+    def bound(fault: str, *targets: str) -> Bound | None:
+        return expected(entry(fault, *targets), numbers, {}, CLIENT).get("tenant")
+
+    moved = 3 * 2 + 2 * (256 - 50) / 256
+    for fault, target in (("power-off", "c2"), ("kill", "c2/neutron-l3-agent"), ("cut", "c2")):
+        made = bound(fault, target)
+        assert made is not None
+        assert (made.seconds - CLIENT, made.dominant) == (moved, "ha_vrrp_advert_int x 3")
+    # Where a server may be, or where no other router is, nothing says when it is back.
+    assert bound("power-off", "cmp1") is None
+    assert bound("power-off", "c2", "cmp1") is None
+    assert (
+        bound("kill", "c1/neutron-l3-agent", "c2/neutron-l3-agent", "c3/neutron-l3-agent") is None
+    )
+    assert bound("kill", "c2/haproxy") is None
+    # A run that was recorded without a router's timers is judged as it was.
+    assert expected(entry("power-off", "c2"), NUMBERS, {}, CLIENT).keys() == {
+        *("vip", "api", "galera", "rabbitmq", "redis", "mongodb"),
+    }
+
+
 def test_who_holds_nothing_loses_nothing() -> None:
     assert expected(entry("kill", "c2/haproxy"), NUMBERS, {"vip": "c1"}, CLIENT) == {}
     assert expected(entry("kill", "c2/redis"), NUMBERS, {"redis": "c1"}, CLIENT) == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -97,6 +97,23 @@ def test_bounds_of_faults_at_the_same_time_add_up() -> None:
     made = budgets(Recorded(probed(2.5), [fault(), fault(1, bites=11.0)]))
     assert [each.outcome for each in made] == ["VALID", "VALID"]
     assert made[0].bound == pytest.approx(2 * BOUND)
+
+
+def test_a_balancer_that_nobody_moves_has_no_budget() -> None:
+    run = Recorded([], [fault()])
+    run.run = {"settings": {"timers": timers(lab("core"))}}
+    run.events = [replace(event, f=f) for event in probed(9.0) for f in ("ping", "fetch")]
+    for way, judged in (("floating", ["INVALID"]), ("balanced", [])):
+        run.scenario["workloads"] = [
+            {
+                "name": "vip-probe",
+                "kind": "tenant",
+                "as": way,
+                "settings": {"timeout": 0.5},
+                "rate": 9,
+            }
+        ]
+        assert [each.outcome for each in budgets(run) if each.name == "tenant"] == judged
 
 
 def test_a_run_without_timers_has_no_budgets() -> None:

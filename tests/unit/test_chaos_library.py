@@ -13,6 +13,7 @@ from labctl.chaos import fit, spans
 from labctl.chaos.library import find, load_sabotage, load_scenario, sabotages, scenarios
 from labctl.chaos.scenario import NeedsDoc
 from labctl.chaos.timeline import resolve
+from labctl.chaos.words import FAULTS, PARTS, WORKLOADS
 from labctl.errors import InputError
 from labctl.model.lab import Lab
 from tests.unit.test_chaos_timeline import lab
@@ -68,6 +69,18 @@ def test_every_row_and_every_limit_has_a_scenario() -> None:
         if row["system"] != "-" and not row["retired"]
     }
     assert wanted | LIMITS <= rows
+
+
+def test_every_fault_and_every_part_has_a_scenario() -> None:
+    docs = [load_scenario(path)[0] for path in scenarios().values()]
+    steps = [fault for doc in docs for step in doc.timeline for fault in step.choices]
+    assert {step.fault for step in steps} == set(FAULTS)
+    said = [str(value) for step in steps for value in step.terms.values()]
+    assert {part for part in PARTS if any(part in each for each in said)} == set(PARTS)
+    ways = {(workload.kind, workload.as_) for doc in docs for workload in doc.workloads}
+    assert ways == {(kind, way) for kind, each in WORKLOADS.items() for way in each}
+    actions = {action.name for service in load_catalog().values() for action in service.actions}
+    assert {step.action for step in steps if step.action} == actions
 
 
 def test_scenarios_of_the_support_tier_are_short() -> None:

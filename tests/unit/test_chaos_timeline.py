@@ -171,7 +171,7 @@ def test_what_is_no_target(value: Any) -> None:
             {"timeline": [{"at": "1s", "fault": "kill", "target": "c9"}]},
             "scenario 'example': timeline[0].target: lab 'three-controller' has no node or part "
             "'c9'; allowed: c1, c2, c3, client, vip-holder, galera-writer, galera-donor, "
-            "rabbit-leader, redis-master, sentinel-leader, mongo-primary, l3-master",
+            "rabbit-leader, redis-master, sentinel-leader, mongo-primary, l3-master, amphora",
         ),
         (
             {"timeline": [{"at": "1s", "fault": "kill", "target": "c1/mysql"}]},

@@ -175,6 +175,20 @@ def test_a_known_finding_must_show() -> None:
     )
 
 
+def test_what_must_be_away_must_have_been() -> None:
+    away = [n for n in range(20) if not 6 <= n <= 12]
+    asked = [op(0, "add", n, float(n), n + 0.5) for n in away]
+    finals = {"w": {"c1": away, "c2": away}}
+    point = expecting(away={"w": "7s"})
+    gone = verdict.verdict(run(operations=asked, finals=finals, scenario=point))
+    assert gone.outcome == "VALID", gone.why
+    there = verdict.verdict(run(scenario=point))
+    assert (there.outcome, there.why) == (
+        "UNKNOWN",
+        "w was to be away for 7s and was for 1.00 s at most: it did not show this time",
+    )
+
+
 def test_what_is_allowed_is_what_is_known() -> None:
     point = expecting(known="not promised", allow=[{"workload": "w", "check": "lost"}])
     shown = verdict.verdict(run(lost=True, scenario=point))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from labctl.engine.port import Engine
 from labctl.errors import InputError, LabError
 from labctl.faults import Target, resolve, vip_holders
+from labctl.model.lab import Lab
 from tests.unit.faults_world import World
 from tests.unit.labs import desired
+from tests.unit.test_chaos_timeline import lab as shipped_lab
 
 
 @pytest.fixture
@@ -92,7 +96,8 @@ def test_an_unknown_target(world: World) -> None:
         aim(world, "c9")
     assert str(caught.value) == (
         "there is no target 'c9' in lab 'small': name a node (c1, c2, c3 and client), "
-        "a part (vip-holder, galera-writer, rabbit-leader, redis-master and mongo-primary), "
+        "a part (vip-holder, galera-writer, rabbit-leader, redis-master, mongo-primary, "
+        "galera-donor, sentinel-leader, l3-master and amphora), "
         "or one of these with /SERVICE"
     )
 
@@ -128,3 +133,47 @@ def test_parts_that_the_lab_has_not(world: World, text: str, message: str) -> No
     with pytest.raises(InputError) as caught:
         aim(world, text)
     assert str(caught.value) == message
+
+
+class Serving:
+    """An engine whose L3 agents and amphorae say what they serve."""
+
+    def __init__(self, lab: Lab, **lines: str) -> None:
+        self._running = [lab.container(instance) for instance in lab.instances]
+        self._lines = {
+            f"{lab.name}-{name.replace('_', '-', 1)}": said for name, said in lines.items()
+        }
+        self.asked: set[tuple[str, ...]] = set()
+
+    def containers(self, _: str) -> list[Any]:
+        return [SimpleNamespace(name=name, status="running") for name in self._running]
+
+    def exec(self, container: str, command: list[str], **_: Any) -> Any:
+        self.asked.add(tuple(command[-2:]))
+        return SimpleNamespace(stdout=self._lines.get(container, ""))
+
+    def resolve(self, lab: Lab, text: str) -> Target:
+        return resolve(cast("Engine", self), lab, text, dict)
+
+
+def test_what_a_tenant_has_is_served_by_an_instance() -> None:
+    lab = shipped_lab("full")
+    states = {"c2_neutron-l3-agent": "a/state\nb/state\n", "c3_neutron-l3-agent": "c/state\n"}
+    amphorae = {"c3_octavia-amphora": "x/haproxy.cfg\n"}
+    engine = Serving(lab, **states, **amphorae)
+    assert engine.resolve(lab, "l3-master") == Target("c2", "neutron-l3-agent")
+    assert engine.resolve(lab, "amphora/haproxy") == Target("c3", "haproxy")
+    assert engine.asked == {("sh", "*")}
+    engine.resolve(lab, "amphora:b1")
+    assert ("sh", "b1") in engine.asked
+    idle = Serving(lab)
+    for text, says in (
+        ("l3-master", "lab 'three-controller' has no l3-master now"),
+        (
+            "amphora:b1",
+            "lab 'three-controller' has no amphora of load balancer 'b1' (name it by its id) now",
+        ),
+    ):
+        with pytest.raises(LabError) as caught:
+            idle.resolve(lab, text)
+        assert str(caught.value) == says

@@ -233,7 +233,7 @@ def test_every_workload_is_found_in_the_shipped_lab(kind: str, way: str) -> None
     wanted = labs.Wanted("my-load", kind, way, settings={"timeout": 2})
     found = labs.config(wanted, LAB, KNOWN, "run_1", 7)
     assert found["timeout"] == 2
-    assert found["id"] == ("run-1-my-load" if kind == "api" else "run_1_my_load")
+    assert found["id"] == ("run-1-my-load" if kind in ("api", "tenant") else "run_1_my_load")
     assert found.get("host") == LAB.vip or list(found["members"]) == ["c1", "c2", "c3"]
     if kind == "vip":
         assert found["macs"][LAB.nodes[0].mac] == "c1"
@@ -253,7 +253,7 @@ def without(name: str) -> Lab:
             labs.Wanted("a", "etcd", "set"),
             LAB,
             "workload a: no kind 'etcd'; there are galera, rabbitmq, redis, mongodb, memcached,"
-            " vip, api",
+            " vip, tenant, api",
         ),
         (
             labs.Wanted("a", "redis", "bank"),

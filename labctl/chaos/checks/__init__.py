@@ -44,6 +44,8 @@ WAYS: Mapping[str, Checker] = {
     "probe": vip.check_client,
     "token": nothing,
     "dashboard": answers.check,
+    "floating": answers.check,
+    "balanced": answers.check,
     "poll": age.check,
 }
 """As what a store is used → its checker."""

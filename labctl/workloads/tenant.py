@@ -1,0 +1,268 @@
+"""What a tenant shows the outside: a server behind a router, and a load balancer."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from random import Random
+from typing import Any
+
+from labctl.workloads.cloud import Cloud
+from labctl.workloads.ground import PIECES as GROUND
+from labctl.workloads.ground import Found, Piece, lay, post
+from labctl.workloads.model import Config, Done, Operation, RefusedError
+from labctl.workloads.vip import ping
+
+_API_TIMEOUT = 30.0
+_MADE, _ANSWERS, _PAUSE = 150.0, 150.0, 1.0
+"""Seconds until a server or a load balancer must be active and then answer; between two looks."""
+_OK = frozenset({200, 201, 202, 204})
+_TAKEN = frozenset({200, 404, 409})
+_INSIDE = ("network:ha_router_replicated_interface", "network:router_interface")
+"""What Neutron calls the ports of routers in tenants' networks."""
+_GUEST_PORT, _BALANCED_PORT, _KEYSTONE = 80, 80, 5000
+
+
+class _Tenant:
+    """Something with a floating address, which clients ask again and again."""
+
+    pieces: tuple[str, ...] = ()
+    """What is laid for it, in this order; the last gives it its floating address."""
+    questions: tuple[str, ...] = ()
+    """What a client asks in turn."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cloud = Cloud({**config, "timeout": _API_TIMEOUT})
+        self.address = ""
+
+    def prepare(self) -> dict[str, Any]:
+        """Make it, and wait until it answers each question."""
+        known = {name: self.config[name] for name in ("provider", "members")}
+        self.address = lay(self.cloud, self.config["id"], self.pieces, pieces=PIECES, known=known)[
+            "address"
+        ]
+        for question in self.questions:
+            asked = partial(self.apply, Operation(question, harmless=True))
+            _until(f"{self.address} answers a {question}", asked, _ANSWERS)
+        return {"address": self.address}
+
+    def session(self, worker: int, random: Random) -> _Tenant:  # noqa: ARG002 - all are alike
+        """Someone outside."""
+        return self
+
+    def helpers(self) -> tuple[()]:
+        """Nothing goes on beside."""
+        return ()
+
+    def steps(self, number: int) -> Iterator[Operation]:
+        """One question."""
+        yield Operation(self.questions[number % len(self.questions)], harmless=True)
+
+    def apply(self, operation: Operation) -> Done:
+        """Ask it."""
+        raise NotImplementedError
+
+    def fetch(self, path: str = "/") -> str:
+        """A page of it, over a connection of its own."""
+        wait = self.config["timeout"]
+        url = f"http://{self.address}{path}"
+        return str(self.cloud.send("GET", url, expect={200}, timeout=wait).text)
+
+    def close(self) -> None:
+        """Each question has a connection of its own."""
+
+    def final(self) -> dict[str, Any]:
+        """Nothing: it keeps nothing."""
+        return {}
+
+    def clean(self) -> None:
+        """Remove it and all that was laid for it."""
+        lay(self.cloud, self.config["id"], self.pieces, remove=True, pieces=PIECES)
+
+
+class Floating(_Tenant):
+    """A server by its floating address, which the active one of its router's instances has."""
+
+    pieces = ("image", "flavor", "network", "outside", "router", "rules", "server", "address")
+    questions = ("ping", "fetch")
+
+    def apply(self, operation: Operation) -> Done:
+        """A ping, or the page on which the guest says its name and then other things."""
+        if operation.f == "ping":
+            ping(self.address, 1, self.config["timeout"])
+            return Done("echo")
+        return Done(self.fetch().partition(" ")[0].strip())
+
+
+class Balanced(_Tenant):
+    """Keystone's servers behind a tenant's load balancer, by its floating address."""
+
+    pieces = ("network", "outside", "router", "balancer", "address")
+    questions = ("fetch",)
+
+    def apply(self, operation: Operation) -> Done:  # noqa: ARG002 - there is one question
+        """The description of the API, which is the same whoever gives it."""
+        return Done(hashlib.sha256(self.fetch("/v3").encode()).hexdigest()[:12])
+
+
+def _outside(cloud: Cloud, run: str, found: Found) -> Found:
+    """The provider network: there can be only one, so one that is there is used."""
+    for _ in range(2):
+        path = "/v2.0/networks?router:external=true"
+        listed = cloud.request("network", "GET", path, expect=_OK).json()["networks"]
+        if listed:
+            return {"outside": listed[0]["id"]}
+        wanted = {
+            "name": f"{run}.outside",
+            "router:external": True,
+            "provider:network_type": "flat",
+            "provider:physical_network": "external",
+        }
+        try:
+            made = post(cloud, "network", "/v2.0/networks", network=wanted)["network"]["id"]
+        except RefusedError:
+            continue  # somebody else has just made it
+        subnet = {"network_id": made, "ip_version": 4, "enable_dhcp": False, **found["provider"]}
+        post(cloud, "network", "/v2.0/subnets", subnet=subnet)
+        return {"outside": made}
+    raise RefusedError("there is no provider network, and none can be made")
+
+
+def _router(cloud: Cloud, run: str, found: Found) -> Found:
+    wanted = {
+        "name": f"{run}.router",
+        "external_gateway_info": {"network_id": found["outside"]},
+    }
+    # Who has just made the provider network may not have made its subnet yet.
+    router = _until(
+        "the router is made",
+        lambda: post(cloud, "network", "/v2.0/routers", router=wanted)["router"]["id"],
+        _API_TIMEOUT,
+    )
+    path = f"/v2.0/routers/{router}/add_router_interface"
+    cloud.request("network", "PUT", path, json={"subnet_id": found["subnet"]}, expect=_OK)
+    return {"router": router}
+
+
+def _unplug(cloud: Cloud, router: str) -> None:
+    """Take a router's interfaces away."""
+    path = f"/v2.0/ports?device_id={router}"
+    for port in cloud.request("network", "GET", path, expect=_OK).json()["ports"]:
+        if port["device_owner"] in _INSIDE:
+            path = f"/v2.0/routers/{router}/remove_router_interface"
+            cloud.request("network", "PUT", path, json={"port_id": port["id"]}, expect=_TAKEN)
+
+
+def _rules(cloud: Cloud, run: str, _: Found) -> Found:
+    """Who may ask: pings and HTTP from everywhere."""
+    wanted = {"name": f"{run}.rules"}
+    path = "/v2.0/security-groups"
+    group = post(cloud, "network", path, security_group=wanted)["security_group"]["id"]
+    web = {"protocol": "tcp", "port_range_min": _GUEST_PORT, "port_range_max": _GUEST_PORT}
+    for rule in ({"protocol": "icmp"}, web):
+        inward = {"security_group_id": group, "direction": "ingress", "ethertype": "IPv4"}
+        post(cloud, "network", "/v2.0/security-group-rules", security_group_rule=inward | rule)
+    return {"rules": group}
+
+
+def _server(cloud: Cloud, run: str, found: Found) -> Found:
+    wanted = {
+        "name": f"{run}.server",
+        "imageRef": found["image"],
+        "flavorRef": found["flavor"],
+        "networks": [{"uuid": found["network"]}],
+        "security_groups": [{"name": found["rules"]}],
+    }
+    server = post(cloud, "compute", "/servers", server=wanted)["server"]["id"]
+    _active(cloud, "compute", f"/servers/{server}", "server", "status")
+    path = f"/v2.0/ports?device_id={server}"
+    (port,) = cloud.request("network", "GET", path, expect=_OK).json()["ports"]
+    return {"port": port["id"]}
+
+
+def _balancer(cloud: Cloud, run: str, found: Found) -> Found:
+    """One over Keystone's servers, which it reaches through the router."""
+    members = [
+        {"name": name, "address": address, "protocol_port": _KEYSTONE}
+        for name, address in found["members"].items()
+    ]
+    monitor = {"type": "HTTP", "url_path": "/v3", "delay": 3, "timeout": 2}
+    pool = {
+        "name": f"{run}.pool",
+        "protocol": "HTTP",
+        "lb_algorithm": "ROUND_ROBIN",
+        "members": members,
+        "healthmonitor": {**monitor, "max_retries": 1, "max_retries_down": 2},
+    }
+    listener = {"name": f"{run}.listener", "protocol": "HTTP", "protocol_port": _BALANCED_PORT}
+    wanted = {
+        "name": f"{run}.balancer",
+        "vip_subnet_id": found["subnet"],
+        "listeners": [{**listener, "default_pool": pool}],
+    }
+    path = "/v2/lbaas/loadbalancers"
+    made = post(cloud, "load-balancer", path, loadbalancer=wanted)["loadbalancer"]
+    _active(cloud, "load-balancer", f"{path}/{made['id']}", "loadbalancer", "provisioning_status")
+    return {"port": made["vip_port_id"]}
+
+
+def _address(cloud: Cloud, run: str, found: Found) -> Found:
+    wanted = {
+        "floating_network_id": found["outside"],
+        "port_id": found["port"],
+        "description": f"{run}.address",
+    }
+    made = post(cloud, "network", "/v2.0/floatingips", floatingip=wanted)["floatingip"]
+    return {"address": made["floating_ip_address"]}
+
+
+PIECES: Mapping[str, Piece] = {
+    **GROUND,
+    "network": replace(GROUND["network"], waits=True),
+    "outside": Piece(_outside, "network", "/v2.0/networks", "networks", waits=True),
+    "router": Piece(_router, "network", "/v2.0/routers", "routers", release=_unplug, waits=True),
+    "rules": Piece(_rules, "network", "/v2.0/security-groups", "security_groups", waits=True),
+    "server": Piece(_server, "compute", "/servers", "servers", waits=True),
+    "balancer": Piece(
+        _balancer,
+        "load-balancer",
+        "/v2/lbaas/loadbalancers",
+        "loadbalancers",
+        query="?cascade=true",
+        waits=True,
+    ),
+    "address": Piece(
+        _address, "network", "/v2.0/floatingips", "floatingips", name="description", waits=True
+    ),
+}
+"""What a tenant's network is made of, beside the ground of all."""
+
+
+def _active(cloud: Cloud, service: str, path: str, one: str, key: str) -> None:
+    """Wait until a thing is made. RuntimeError when it is in error, TimeoutError in the end."""
+    end = time.monotonic() + _MADE
+    while True:
+        status = cloud.request(service, "GET", path, expect=_OK).json()[one][key]
+        if status == "ACTIVE":
+            return
+        if status == "ERROR":
+            raise RuntimeError(f"the {one} to work on is in ERROR")
+        if time.monotonic() > end:
+            raise TimeoutError(f"the {one} to work on is still {status}")
+        time.sleep(_PAUSE)
+
+
+def _until(what: str, attempt: Callable[[], Any], seconds: float) -> Any:
+    """What an attempt returns once it succeeds; its error when it does not in time."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return attempt()
+        except Exception as error:
+            if time.monotonic() > end:
+                raise TimeoutError(f"not within {seconds:g} s: {what}: {error}") from error
+            time.sleep(_PAUSE)
