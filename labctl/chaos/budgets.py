@@ -102,7 +102,7 @@ def expected(
         ways = [way for way in _ways(name, manner, service, nodes, numbers) if way]
         if ways:
             longest = max(ways, key=lambda way: sum(part.seconds for part in way))
-            bound = Bound((*longest, Part("client: waits for an answer", client)))
+            bound = Bound((*_again(entry), *longest, Part("client: waits for an answer", client)))
             if name not in found or bound.seconds > found[name].seconds:
                 found[name] = bound
     return found
@@ -194,6 +194,13 @@ def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bo
         client in deaf.get(holder, ()) or holder in deaf.get(client, ()) for client in clients
     )
     return apart and not any(holder in deaf.get(peer, ()) for peer in peers)
+
+
+def _again(entry: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Who crashes again and again begins a failover each time, until it does so no more."""
+    if entry["fault"] != "crash-loop":
+        return ()
+    return (Part("it crashes again meanwhile", float(entry.get("lasts") or 0.0)),)
 
 
 def _router_moves(nodes: Collection[str], numbers: Numbers) -> bool:

@@ -13,11 +13,9 @@ from labctl.cli.options import INTERRUPTED, EngineOption, JsonOption, LabOption,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from labctl.chaos.campaign import Result
     from labctl.chaos.run import Plan
     from labctl.model.lab import Lab
-
-CODES = {"VALID": 0, "INVALID": 1, "UNKNOWN": 4}
-"""Outcome of a run → exit code."""
 
 _SPARE = 60.0
 """Seconds that clients would go on beyond what a run may take: the run ends them, not they it."""
@@ -30,7 +28,7 @@ SeedOption = Annotated[
 chaos = typer.Typer(
     no_args_is_help=True,
     help="Break a lab while clients use it, and judge with evidence what was lost.",
-    epilog="Exit codes of run, check, replay: 0 VALID, 1 INVALID, 4 UNKNOWN; "
+    epilog="Exit codes of run, campaign, check, replay: 0 VALID, 1 INVALID, 4 UNKNOWN; "
     "2 your document or arguments, 3 the engine or the machine.",
 )
 
@@ -115,6 +113,53 @@ def run(
     _carry_out(lambda there: prepare.plan(name, there, chosen), lab, engine, as_json=as_json)
 
 
+@chaos.command("campaign", epilog="Example: labctl chaos campaign galera rabbitmq ./mine.yml")
+def campaign(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORD|NAME|FILE", show_default=False)
+    ] = None,
+    seed: SeedOption = None,
+    lab: LabOption = None,
+    as_json: JsonOption = False,
+    engine: EngineOption = None,
+) -> None:
+    """Carry out all scenarios that fit a lab, one after another, or those that words find.
+
+    A word finds scenarios as `list` does. What a lab or the machine lacks leaves those out, and is
+    said. Before each the lab is mended, as `up` does. The exit code is 1 if a run is INVALID, else
+    that of the first that could not be carried out, else 4 if one is UNKNOWN.
+    """
+    from functools import partial
+
+    from labctl import lab as labs
+    from labctl.chaos import campaign as campaigns
+    from labctl.chaos.injector import require
+    from labctl.cli import chaos_lists, show
+
+    chosen = secrets.randbelow(1 << 31) if seed is None else seed
+    campaigns.choose(words or (), labs.current(lab).lab)
+    driver, prepared = reach(engine, lab)
+    choice = campaigns.choose(words or (), prepared.lab, partial(require, driver, prepared.lab))
+    results: list[Result] = []
+    try:
+        for number, name in enumerate(choice.names, 1):
+            typer.echo(f"{number} of {len(choice.names)}: {name}", err=True)
+            results.append(_one_of_many(name, chosen, lab, engine))
+    finally:
+        # Whoever interrupts it learns what is known by then.
+        if as_json:
+            rows = [result.to_json() for result in results]
+            show.as_json({"seed": chosen, "results": rows, "left_out": choice.left_out})
+        else:
+            chaos_lists.results(results, choice.left_out)
+            _say([campaigns.counted(results, choice.left_out)])
+        if any(result.run for result in results):
+            page = _overview(prepared.lab.name)
+            typer.echo(f"see {page}", err=as_json)
+    if code := campaigns.worst(results):
+        raise typer.Exit(code)
+
+
 @chaos.command("replay", epilog="Example: labctl chaos replay 20260101T120000_a1b2c3")
 def replay(
     run: RunArgument,
@@ -145,6 +190,15 @@ def report(run: RunArgument) -> None:
     found = folder.find(run)
     _report(found)
     _say([f"see {found / 'report.html'}"])
+
+
+@chaos.command("overview", epilog="Example: labctl chaos overview --lab three-controller")
+def overview(lab: LabOption = None) -> None:
+    """Write one page about the newest run of each scenario in a lab.
+
+    Beside it, the same as JUnit XML and as Markdown. A lab that is gone may be named, too.
+    """
+    _say([f"see {_overview(lab)}"])
 
 
 @chaos.command("shrink", epilog="Example: labctl chaos shrink 20260101T120000_a1b2c3")
@@ -195,6 +249,37 @@ def _carry_out(
     _judge(_perform(make, lab, engine, to_stderr=as_json), as_json=as_json)
 
 
+def _one_of_many(name: str, seed: int, lab: str | None, engine: str | None) -> Result:
+    """A scenario of a campaign, carried out and judged; an error ends it, not the campaign."""
+    from labctl.chaos import folder as files
+    from labctl.chaos import prepare
+    from labctl.chaos.campaign import CODES, Result
+    from labctl.errors import LabctlError
+
+    try:
+        _mend(lab, engine)
+        made = _perform(lambda there: prepare.plan(name, there, seed), lab, engine, to_stderr=True)
+        found = _verdict(made)
+        seconds = files.read_json(made, files.RUN).get("seconds")
+    except LabctlError as error:
+        typer.echo(f"labctl: {error}", err=True)
+        return Result(name, None, str(error), error.exit_code)
+    outcome = found["outcome"]
+    typer.echo(f"{outcome}: {found['why']}", err=True)
+    return Result(name, outcome, found["why"], CODES[outcome], made.name, seconds)
+
+
+def _mend(lab: str | None, engine: str | None) -> None:
+    """Start what a run before has left dead."""
+    from labctl import lab as labs
+    from labctl import store
+    from labctl.cli.progress import display
+
+    driver, prepared = reach(engine, lab)
+    with store.lock(prepared.lab.name), display() as shown:
+        labs.up(driver, prepared, shown)
+
+
 def _perform(
     make: Callable[[Lab], Plan], lab: str | None, engine: str | None, *, to_stderr: bool = False
 ) -> Path:
@@ -224,15 +309,23 @@ def _perform(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _judge(folder: Path, *, as_json: bool) -> None:
-    """Verdict and report, and the exit code of the verdict."""
+def _verdict(folder: Path) -> dict[str, Any]:
+    """Judge a run; verdict and report are written into its folder."""
     from labctl.chaos import failovers, verdict
     from labctl.chaos import folder as files
-    from labctl.cli import show
 
     found: dict[str, Any] = verdict.judge(folder, failovers.budgets).to_json()
     files.write_json(folder, files.VERDICT, found)
     _report(folder)
+    return found
+
+
+def _judge(folder: Path, *, as_json: bool) -> None:
+    """Verdict and report, and the exit code of the verdict."""
+    from labctl.chaos.campaign import CODES
+    from labctl.cli import show
+
+    found = _verdict(folder)
     if as_json:
         show.as_json({"run": folder.name, "folder": str(folder), **found})
     else:
@@ -250,6 +343,25 @@ def _report(folder: Path) -> None:
 
     for name, text in reports.made(folder).items():
         files.write(folder, name, text)
+
+
+def _overview(lab: str | None) -> Path:
+    """Write the overview of a lab's runs; its page. InputError when it has none."""
+    from labctl import paths, store
+    from labctl.chaos import folder as files
+    from labctl.chaos import runs as known
+    from labctl.chaos.report import overview as pages
+    from labctl.errors import InputError
+
+    name = lab or store.choose(None).name
+    found = pages.entries(known.rows(name))
+    if not found:
+        raise InputError(f"lab '{name}' has no run yet: `labctl chaos run` makes one")
+    folder = paths.lab_dir(name) / store.REPORTS
+    folder.mkdir(exist_ok=True)
+    for file, text in pages.made(name, found).items():
+        files.write(folder, file, text)
+    return folder / pages.HTML
 
 
 def _say(lines: list[str]) -> None:

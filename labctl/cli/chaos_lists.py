@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -12,6 +12,7 @@ from labctl.cli import show
 from labctl.model.service import PROFILES
 
 if TYPE_CHECKING:
+    from labctl.chaos.campaign import Result
     from labctl.chaos.runs import Row
     from labctl.chaos.scenario import ScenarioDoc
 
@@ -51,6 +52,22 @@ def runs(found: Sequence[Row]) -> None:
             for row in found
         ],
     )
+
+
+def results(found: Sequence[Result], left_out: Mapping[str, str]) -> None:
+    """What came of each scenario of a campaign, and why others were left out."""
+    rows = [
+        (
+            each.scenario,
+            each.run or "-",
+            "-" if each.seconds is None else f"{each.seconds:.0f} s",
+            Text(each.outcome, style=COLOURS[each.outcome]) if each.outcome else Text("-"),
+            each.why,
+        )
+        for each in found
+    ]
+    rows += [(name, "-", "-", Text("left out", style="dim"), why) for name, why in left_out.items()]
+    show.table(["scenario", "run", "length", "outcome", "why"], rows)
 
 
 def _rows(rows: Sequence[str]) -> str:

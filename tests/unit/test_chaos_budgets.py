@@ -91,6 +91,12 @@ def test_galera_waits_for_the_suspect_timeout_whoever_dies() -> None:
     assert seconds("galera", "pause", "c1/mariadb") == pytest.approx(1 + 0.5 + 4 + 3)
 
 
+def test_who_crashes_again_and_again_may_be_away_all_the_while() -> None:
+    looped = expected({**entry("crash-loop", "c2/mariadb"), "lasts": 40.0}, NUMBERS, {}, CLIENT)
+    assert looped["galera"].seconds == pytest.approx(40 + 5 + 0.5 + 1 + CLIENT)
+    assert looped["galera"].dominant == "it crashes again meanwhile"
+
+
 def test_a_member_that_leaves_is_not_waited_for() -> None:
     parts = expected(entry("stop", "c1/mariadb"), NUMBERS, {}, CLIENT)["galera"].parts
     assert "evs.suspect_timeout" not in [part.timer for part in parts]

@@ -49,13 +49,18 @@ def html(record: Record) -> str:
         _section("Operations concerned", facts.operations(marked, record), "operations"),
         _section("This run", facts.about(record), "run"),
     )
+    return document(f"{record.outcome}: {record.title}", body)
+
+
+def document(title: str, body: Safe) -> str:
+    """A page of its own that needs nothing else."""
     style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{record.outcome}: {record.title}"),
+        tag("title", title),
         tag("style", Safe(style)),
     )
     return f"<!doctype html>\n{tag('html', head, tag('body', body), lang='en')}\n"

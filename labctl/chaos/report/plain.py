@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from labctl.chaos.report.markup import Safe, clean, tag
@@ -53,26 +53,27 @@ def junit(record: Record) -> str:
         )
         for case in found
     ]
-    outcomes = [case.outcome for case in found]
-    counts = {
-        "tests": str(len(found)),
-        "failures": str(outcomes.count("INVALID")),
-        "errors": str(outcomes.count("UNKNOWN")),
-        "skipped": "0",
-        "time": f"{record.length:.1f}",
-    }
     properties = [
         tag("property", name=key, value=plain(record.run.get(key, "-")))
         for key in ("lab", "topology", "profile", "seed", "labctl")
     ]
-    suite = tag(
-        "testsuite",
-        tag("properties", *properties),
-        *tests,
-        name=record.title,
-        timestamp=plain(record.run.get("began", "")),
-        **counts,
-    )
+    inside = [tag("properties", *properties), *tests]
+    outcomes = [case.outcome for case in found]
+    return xml(record.title, inside, outcomes, record.length, plain(record.run.get("began", "")))
+
+
+def xml(
+    name: str, inside: Sequence[Safe], outcomes: Sequence[str], length: float, began: str = ""
+) -> str:
+    """A JUnit document with one suite; ``length`` is in seconds."""
+    counts = {
+        "tests": str(len(outcomes)),
+        "failures": str(outcomes.count("INVALID")),
+        "errors": str(outcomes.count("UNKNOWN")),
+        "skipped": "0",
+        "time": f"{length:.1f}",
+    }
+    suite = tag("testsuite", *inside, name=name, timestamp=began or None, **counts)
     whole = tag("testsuites", suite, name="labctl chaos", **counts)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{whole}\n'
 
@@ -80,24 +81,24 @@ def junit(record: Record) -> str:
 def summary(record: Record) -> str:
     """Markdown for a pull request: the outcome, a row for each case, how to do it again."""
     rows = [
-        f"| {case.outcome} | {_cell(case.group)} | {_cell(case.name)} "
-        f"| {_cell(case.why)}{f' ({_cell(case.remark)})' if case.remark else ''} |"
+        f"| {case.outcome} | {cell(case.group)} | {cell(case.name)} "
+        f"| {cell(case.why)}{f' ({cell(case.remark)})' if case.remark else ''} |"
         for case in cases(record)
     ]
     facts = f"{count(len(record.faults), 'fault')}, "
     facts += f"{count(len(record.operations), 'operation')} in {seconds(record.length)}, "
     facts += f"seed {plain(record.run.get('seed', '-'))}"
     lines = [
-        f"### {_cell(record.title)}: {record.outcome}",
+        f"### {cell(record.title)}: {record.outcome}",
         "",
-        _cell(record.why),
+        cell(record.why),
         "",
         "| outcome | of | what | why |",
         "|---|---|---|---|",
         *rows,
         "",
-        f"{_cell(facts)}. Again: `labctl chaos replay {record.name}`",
-        *(f"\n- {_cell(note)}" for note in record.notes[:10]),
+        f"{cell(facts)}. Again: `labctl chaos replay {record.name}`",
+        *(f"\n- {cell(note)}" for note in record.notes[:10]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -172,7 +173,7 @@ def _result(case: Case) -> list[Safe]:
     return [tag(kind, case.remark, message=case.why, type=case.outcome)]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text as Markdown shows it, in one cell of a table: no markup, links or mentions of it."""
     line = " ".join(clean(text).split()).replace("&", "&amp;").replace("<", "&lt;")
     for sign in "\\`*_[]|@#":

@@ -169,7 +169,12 @@ def _timer(timer: Data, dominant: str) -> Safe:
 
 
 def _width(value: float, scale: float) -> str:
-    return f"width:{min(100.0, max(0.0, 100 * value / scale)):.2f}%"
+    return share(value / scale)
+
+
+def share(part: float) -> str:
+    """The style of a bar as long as a part of its track; 1 is all of it."""
+    return f"width:{min(100.0, max(0.0, 100 * part)):.2f}%"
 
 
 def _figure(value: Any) -> str:
