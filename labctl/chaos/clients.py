@@ -12,6 +12,11 @@ Event = Mapping[str, Any]
 class Clients(Protocol):
     """The workloads of a scenario: clients in the client node that record what they do."""
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Workload → how its table, queue, key or things are called in the store."""
+        ...
+
     def start(self) -> object:
         """Prepare the stores and begin. LabError when one cannot be prepared."""
         ...

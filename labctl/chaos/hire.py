@@ -32,6 +32,11 @@ class Crew:
         self.start, self.stop = loads.start, loads.stop
         self.finals, self.clean = loads.finals, loads.clean
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Workload → how its table, queue, key or things are called in the store."""
+        return self._loads.names
+
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Workload → operations so far, by their end."""
         return {

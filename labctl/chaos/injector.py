@@ -67,13 +67,20 @@ class Injector:
     """Makes faults of actions. ``ask`` says how the clusters are now; it is asked when needed.
 
     ``longest`` is the lease (seconds) of what the run heals in its end, beyond which it does not
-    last: nobody else would, were labctl killed.
+    last: nobody else would, were labctl killed. ``called`` says how a workload's queue is called,
+    so that its leader can be a target.
     """
 
     def __init__(
-        self, engine: Engine, lab: Lab, ask: Callable[[], Clusters], longest: float
+        self,
+        engine: Engine,
+        lab: Lab,
+        ask: Callable[[], Clusters],
+        longest: float,
+        called: Mapping[str, str] | None = None,
     ) -> None:
         self._engine, self._lab, self._ask, self._longest = engine, lab, ask, longest
+        self._called = called or {}
 
     def fault(self, action: Action) -> Fault:
         """The fault, not made yet. LabError when nobody is its target now."""
@@ -167,7 +174,10 @@ class Injector:
         return left[: symbol.take]
 
     def _one(self, name: str) -> Target:
-        return targets.resolve(self._engine, self._lab, name, self._ask)
+        part, colon, thing = name.partition(":")
+        thing, slash, service = thing.partition("/")
+        asked = "".join((part, colon, self._called.get(thing, thing), slash, service))
+        return targets.resolve(self._engine, self._lab, asked, self._ask)
 
 
 def bytes_a_second(text: str) -> int:

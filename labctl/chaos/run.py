@@ -145,7 +145,8 @@ class _Run:
         def ask() -> Clusters:
             return inspect(ground.engine, desired, probes=(), path=_AIM).clusters
 
-        injector = Injector(ground.engine, ground.prepared.lab, ask, plan.limit)
+        lab = ground.prepared.lab
+        injector = Injector(ground.engine, lab, ask, plan.limit, self._crew.names)
         self._faults = Performance(
             ground.engine,
             injector,

@@ -136,7 +136,8 @@ class FaultDoc(_Aliased):
     """What happens."""
     target: Target | None = None
     """Whom it happens to: a node, node/service, a part (galera-writer), ``{one: mariadb}`` (or
-    minority, majority, all), ``{is: vip-holder, not: galera-writer}``, or a list of these."""
+    minority, majority, all), ``{is: vip-holder, not: galera-writer}``, or a list of these.
+    ``rabbit-leader:NAME`` leads a queue, or that of a workload."""
     for_: Moment | None = Field(default=None, alias="for")
     """How long; to the end of the run when left out."""
     groups: Groups | None = None

@@ -63,6 +63,10 @@ class Crew:
         for line in self.lines:
             self.write(line | event)
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        return {"load": "run_1_load"}
+
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         self.slow -= 1
         return {"load": {"ok": int(self.slow < 0)}}

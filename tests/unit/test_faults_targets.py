@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from labctl.chaos.injector import Injector
 from labctl.engine.port import Engine
 from labctl.errors import InputError, LabError
 from labctl.faults import Target, resolve, vip_holders
@@ -177,3 +178,14 @@ def test_what_a_tenant_has_is_served_by_an_instance() -> None:
         with pytest.raises(LabError) as caught:
             idle.resolve(lab, text)
         assert str(caught.value) == says
+
+
+def test_a_scenario_names_the_queue_of_a_workload_by_the_workload() -> None:
+    lab = shipped_lab()
+    queues = "run_1_mine\t<rabbit@c3.1.0>\nother\t<rabbit@c2.1.0>\n"
+    engine = Serving(lab, **{f"{node}_rabbitmq": queues for node in ("c1", "c2", "c3")})
+    injector = Injector(cast("Engine", engine), lab, dict, 60.0, {"mine": "run_1_mine"})
+    for target, node in (("rabbit-leader:mine", "c3"), ("rabbit-leader:other/haproxy", "c2")):
+        action = SimpleNamespace(fault="kill", targets=(target,), terms={}, at=0.0, heal_at=5.0)
+        made = injector.fault(cast("Any", action))
+        assert made.targets == (f"{node}/{'haproxy' if '/' in target else 'rabbitmq'}",)
