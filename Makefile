@@ -61,7 +61,7 @@ test-full: images ## As much of the table as fits here, used for real and each r
 	$(PYTEST) -v --durations=20 tests/full
 
 chaos: export LABCTL_ENGINE = docker
-chaos: images ## Every scenario that fits here, and labs that are wrong on purpose (some two hours)
+chaos: images ## Every scenario that fits here, and labs that are wrong on purpose (over two hours)
 	$(PYTEST) -v --durations=0 tests/library
 
 test-podman: export LABCTL_ENGINE = podman

@@ -72,7 +72,7 @@ class _Server:
 
 SERVERS = {
     "l3-master": _Server(
-        "neutron-l3-agent", "router", "grep -l primary /var/lib/neutron/ha_confs/$1/state"
+        "neutron-l3-agent", "router", "grep -l primary /run/neutron/ha_confs/$1/state"
     ),
     "amphora": _Server(
         "octavia-amphora", "load balancer", "ls -d /run/labctl/amphorae/*/$1/haproxy.cfg"

@@ -23,6 +23,7 @@ _OK = frozenset({200, 201, 202, 204})
 _TAKEN = frozenset({200, 404, 409})
 _INSIDE = ("network:ha_router_replicated_interface", "network:router_interface")
 """What Neutron calls the ports of routers in tenants' networks."""
+_LBAAS = "/v2/lbaas"
 _GUEST_PORT, _BALANCED_PORT, _KEYSTONE = 80, 80, 5000
 
 
@@ -185,29 +186,31 @@ def _server(cloud: Cloud, run: str, found: Found) -> Found:
 
 
 def _balancer(cloud: Cloud, run: str, found: Found) -> Found:
-    """One over Keystone's servers, which it reaches through the router."""
-    members = [
-        {"name": name, "address": address, "protocol_port": _KEYSTONE}
-        for name, address in found["members"].items()
-    ]
-    monitor = {"type": "HTTP", "url_path": "/v3", "delay": 3, "timeout": 2}
-    pool = {
-        "name": f"{run}.pool",
-        "protocol": "HTTP",
-        "lb_algorithm": "ROUND_ROBIN",
-        "members": members,
-        "healthmonitor": {**monitor, "max_retries": 1, "max_retries_down": 2},
-    }
-    listener = {"name": f"{run}.listener", "protocol": "HTTP", "protocol_port": _BALANCED_PORT}
-    wanted = {
-        "name": f"{run}.balancer",
-        "vip_subnet_id": found["subnet"],
-        "listeners": [{**listener, "default_pool": pool}],
-    }
-    path = "/v2/lbaas/loadbalancers"
-    made = post(cloud, "load-balancer", path, loadbalancer=wanted)["loadbalancer"]
-    _active(cloud, "load-balancer", f"{path}/{made['id']}", "loadbalancer", "provisioning_status")
-    return {"port": made["vip_port_id"]}
+    """One over Keystone's servers, which it reaches through the router.
+
+    Part by part: of one that is asked for whole, only the balancer itself became active.
+    """
+    wanted = {"name": f"{run}.balancer", "vip_subnet_id": found["subnet"]}
+    made = post(cloud, "load-balancer", f"{_LBAAS}/loadbalancers", loadbalancer=wanted)
+    balancer = made["loadbalancer"]
+    path = f"{_LBAAS}/loadbalancers/{balancer['id']}"
+    settled = partial(_active, cloud, "load-balancer", path, "loadbalancer", "provisioning_status")
+
+    def part(kind: str, path: str, **wanted: Any) -> str:
+        settled()
+        body = {kind: {"name": f"{run}.{kind}", **wanted}}
+        return str(post(cloud, "load-balancer", f"{_LBAAS}/{path}", **body)[kind]["id"])
+
+    place = {"loadbalancer_id": balancer["id"], "protocol_port": _BALANCED_PORT}
+    listener = part("listener", "listeners", protocol="HTTP", **place)
+    ways = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+    pool = part("pool", "pools", listener_id=listener, **ways)
+    for name, address in found["members"].items():
+        part("member", f"pools/{pool}/members", address=address, protocol_port=_KEYSTONE, name=name)
+    times = {"delay": 3, "timeout": 2, "max_retries": 1, "max_retries_down": 2}
+    part("healthmonitor", "healthmonitors", pool_id=pool, type="HTTP", url_path="/v3", **times)
+    settled()
+    return {"port": balancer["vip_port_id"]}
 
 
 def _address(cloud: Cloud, run: str, found: Found) -> Found:

@@ -30,6 +30,8 @@ ONE = {"networks": "network", "routers": "router", "floatingips": "floatingip"} 
     "flavors": "flavor",
     "images": "",
 }
+PARTS = ("listeners", "pools", "healthmonitors")
+"""What goes with its load balancer."""
 _MANY = {"security-groups": "security_groups"}
 
 
@@ -40,6 +42,7 @@ class Openstack:
         self.things: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in ONE}
         self.plugged: set[str] = set()
         self.made: list[str] = []
+        self.parts: list[dict[str, Any]] = []
         self.busy = 0
         """How often a provider network is refused though none is listed."""
         self.status = "ACTIVE"
@@ -47,7 +50,7 @@ class Openstack:
         self.silent = 0
         """Pages that are not answered, from now on."""
 
-    def request(self, method: str, url: str, **given: Any) -> Any:  # noqa: PLR0911 - one for each path
+    def request(self, method: str, url: str, **given: Any) -> Any:  # noqa: C901, PLR0911 - one for each path
         if url.endswith("/auth/tokens"):
             kinds = ("network", "compute", "image", "load-balancer")
             ends = [{"type": k, "endpoints": [{"interface": "public", "url": "u"}]} for k in kinds]
@@ -56,6 +59,10 @@ class Openstack:
             return self._fetch(url)
         path = re.sub(r"^u(/v2\.0|/v2/lbaas|/v2)?/", "", url)
         name, _, rest = path.partition("?")[0].partition("/")
+        if name in PARTS:
+            (kind,) = given["json"]
+            self.parts.append(given["json"][kind])
+            return answered(201, {kind: {"id": kind, **given["json"][kind]}})
         if name == "ports":
             return answered(200, {"ports": self._ports(url.partition("=")[2])})
         if "router_interface" in rest:
@@ -170,9 +177,15 @@ def test_a_balancer_is_laid_over_keystone_and_removed(openstack: Openstack) -> N
     balanced = tenant.Balanced(CONFIG)
     assert balanced.prepare() == {"address": "203.0.113.7"}
     (balancer,) = openstack.things["loadbalancers"].values()
-    (listener,) = balancer["listeners"]
-    members = [(m["name"], m["address"]) for m in listener["default_pool"]["members"]]
-    assert members == [("c1", "10.0.0.1"), ("c2", "10.0.0.2")]
+    parts = [(part["name"], part.get("address")) for part in openstack.parts]
+    assert parts == [
+        ("run-1-w.listener", None),
+        ("run-1-w.pool", None),
+        ("c1", "10.0.0.1"),
+        ("c2", "10.0.0.2"),
+        ("run-1-w.healthmonitor", None),
+    ]
+    assert balancer["vip_subnet_id"].startswith("subnets-")
     (address,) = openstack.things["floatingips"].values()
     assert address["port_id"] == "vip-port"
     tenant.Balanced(CONFIG).clean()
