@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from labctl import process
 from labctl.benchmark.gaps import await_healthy
 from labctl.benchmark.phases import Commands, Phase, services
-from labctl.composefile import compose
-from labctl.desired import Desired
-from labctl.documents import dump
+from labctl.documents.reader import dump
 from labctl.engine.link import create_link, remove_link
 from labctl.engine.port import Engine
+from labctl.host import process
+from labctl.planning.composefile import compose
+from labctl.planning.desired import Desired
 
 _WAIT_SECONDS = "600"
 

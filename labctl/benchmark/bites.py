@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from labctl.benchmark.gaps import SECONDS, await_healthy
-from labctl.desired import Desired
 from labctl.engine.port import Engine
 from labctl.faults import Fault, Target, cut, degraded, halt, heal, heal_all, inject
 from labctl.faults.model import Halt
 from labctl.model.lab import Instance, Lab, Node
+from labctl.planning.desired import Desired
 
 _PORT, _PERCENT = 3306, 20.0
 _MOVER = "keepalived"

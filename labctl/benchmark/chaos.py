@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from labctl.benchmark import bites, checking, pace
-from labctl.chaos import runs
+from labctl.chaos.folder import runs
 
 Document = dict[str, Any]
 Row = tuple[str, str, str]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from labctl.benchmark import bites, chaos, checking, pace
-from labctl.chaos import library, runs
-from labctl.desired import Desired
+from labctl.chaos.document import library
+from labctl.chaos.folder import runs
 from labctl.engine.port import Engine
+from labctl.planning.desired import Desired
 
 
 def measure(

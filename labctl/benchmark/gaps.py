@@ -12,13 +12,13 @@ from typing import Literal
 import tenacity
 
 from labctl.benchmark import samples
-from labctl.chaos import vrrp
-from labctl.desired import Desired
+from labctl.chaos.model import vrrp
 from labctl.engine.port import Engine, FileEntry, Stream
 from labctl.errors import LabError
 from labctl.faults import Target, halt, heal_all, inject, vip_holders
-from labctl.probe import client_container
-from labctl.status import status
+from labctl.planning.desired import Desired
+from labctl.running.probe import client_container
+from labctl.running.status import status
 
 Kind = Literal["service", "power"]
 

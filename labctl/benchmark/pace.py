@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from labctl.desired import Desired
 from labctl.engine.port import Engine
+from labctl.planning.desired import Desired
 from labctl.workloads.labs import Wanted, entry
 from labctl.workloads.load import Loads
 

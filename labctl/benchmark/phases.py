@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labctl import process
 from labctl.benchmark.metering import Meter
 from labctl.benchmark.readings import Cost, Reading, Spent, cost, spent_until
-from labctl.desired import KIND, SERVICE
 from labctl.engine.port import Engine
 from labctl.errors import LabError
+from labctl.host import process
+from labctl.planning.desired import KIND, SERVICE
 
 _TIMEOUT = 1800.0
 _ERROR_LENGTH = 4000

@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labctl import images, lab, paths, store
 from labctl.benchmark import beside, chaos_run, gaps, report
 from labctl.benchmark.metering import Meter, metering
 from labctl.benchmark.phases import Commands, services, to_ready
 from labctl.engine.port import Engine
-from labctl.fit import memory_bytes
-from labctl.request import Request, request_record
+from labctl.images import build
+from labctl.planning.fit import memory_bytes
+from labctl.resolve.request import Request, request_record
+from labctl.running import lab
+from labctl.state import paths, store
 from labctl.verify.choice import Step, choose
 from labctl.verify.run import StepReport, verify
 
@@ -52,7 +54,7 @@ def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
     say(f"taking lab {record.name} down, if there is one")
     lab.down(engine, record.name)
     prepared = lab.prepare(record)
-    built = images.build_all(engine, prepared.lab.release, prepared.desired.images, say)
+    built = build.build_all(engine, prepared.lab.release, prepared.desired.images, say)
     say(f"{len(built)} images built; measuring what the machine does without us")
     with metering(engine, prepared.desired.images["client"]) as meter:
         return _Run(engine, options, prepared, meter, say).all()
@@ -77,7 +79,7 @@ class _Run:
             "topology": self._prepared.lab.topology,
             "profile": self._profile,
             "machine": report.machine(info.cpus, where, self._commands.idle),
-            "images": images.figures(
+            "images": build.figures(
                 self._engine, self._prepared.lab.release, self._prepared.desired.images
             ),
             "gaps": {},

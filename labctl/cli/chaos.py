@@ -13,8 +13,8 @@ from labctl.cli.options import INTERRUPTED, EngineOption, JsonOption, LabOption,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from labctl.chaos.campaign import Result
-    from labctl.chaos.run import Plan
+    from labctl.chaos.run.campaign import Result
+    from labctl.chaos.run.conduct import Plan
     from labctl.model.lab import Lab
 
 _SPARE = 60.0
@@ -49,7 +49,7 @@ def listed(
 
     Each with the first of the rows of the table or limits that it is for; + how many more.
     """
-    from labctl.chaos import library
+    from labctl.chaos.document import library
     from labctl.cli import chaos_lists, show
     from labctl.errors import InputError
 
@@ -76,7 +76,7 @@ def runs(
 
     Runs of labs that are gone, too. The length is in seconds, and none where a run was killed.
     """
-    from labctl.chaos import runs as known
+    from labctl.chaos.folder import runs as known
     from labctl.cli import chaos_lists, show
 
     found = known.rows(lab)[-(last or 0) :]
@@ -91,7 +91,7 @@ def runs(
 @chaos.command("show", epilog="Example: labctl chaos show galera-writer-killed")
 def shown(name: Annotated[str, typer.Argument(metavar="NAME|FILE")]) -> None:
     """Say what a scenario does, as its document has it."""
-    from labctl.chaos import library
+    from labctl.chaos.document import library
 
     path = library.find(name)
     library.load_scenario(path)
@@ -107,7 +107,7 @@ def run(
     engine: EngineOption = None,
 ) -> None:
     """Carry a scenario out against a lab, and judge it."""
-    from labctl.chaos import prepare
+    from labctl.chaos.run import prepare
 
     chosen = secrets.randbelow(1 << 31) if seed is None else seed
     _carry_out(lambda there: prepare.plan(name, there, chosen), lab, engine, as_json=as_json)
@@ -131,10 +131,10 @@ def campaign(
     """
     from functools import partial
 
-    from labctl import lab as labs
-    from labctl.chaos import campaign as campaigns
-    from labctl.chaos.injector import require
+    from labctl.chaos.run import campaign as campaigns
+    from labctl.chaos.run.injector import require
     from labctl.cli import chaos_lists, show
+    from labctl.running import lab as labs
 
     chosen = secrets.randbelow(1 << 31) if seed is None else seed
     campaigns.choose(words or (), labs.current(lab).lab)
@@ -168,26 +168,27 @@ def replay(
     engine: EngineOption = None,
 ) -> None:
     """Repeat a run's faults: the same targets at the same times."""
-    from labctl.chaos import folder, prepare
+    from labctl.chaos.folder import layout
+    from labctl.chaos.run import prepare
 
-    found = folder.find(run)
+    found = layout.find(run)
     _carry_out(lambda there: prepare.replay(found, there), lab, engine, as_json=as_json)
 
 
 @chaos.command("check", epilog="Example: labctl chaos check 20260101T120000_a1b2c3")
 def check(run: RunArgument, as_json: JsonOption = False) -> None:
     """Judge a run again, from its folder alone."""
-    from labctl.chaos import folder
+    from labctl.chaos.folder import layout
 
-    _judge(folder.find(run), as_json=as_json)
+    _judge(layout.find(run), as_json=as_json)
 
 
 @chaos.command("report", epilog="Example: labctl chaos report 20260101T120000_a1b2c3")
 def report(run: RunArgument) -> None:
     """Write a run's report anew: report.html, junit.xml and summary.md."""
-    from labctl.chaos import folder
+    from labctl.chaos.folder import layout
 
-    found = folder.find(run)
+    found = layout.find(run)
     _report(found)
     _say([f"see {found / 'report.html'}"])
 
@@ -209,11 +210,12 @@ def shrink(
     engine: EngineOption = None,
 ) -> None:
     """Leave out faults of an INVALID run while it stays INVALID; writes the smallest scenario."""
-    from labctl.chaos import failovers, prepare, verdict
-    from labctl.chaos import folder as files
-    from labctl.chaos import shrink as shrinking
-    from labctl.chaos.model import Outcome
-    from labctl.documents import dumps, read_yaml
+    from labctl.chaos.folder import layout as files
+    from labctl.chaos.judge import failovers, verdict
+    from labctl.chaos.model.findings import Outcome
+    from labctl.chaos.run import prepare
+    from labctl.chaos.run import shrink as shrinking
+    from labctl.documents.reader import dumps, read_yaml
 
     found = files.find(run)
     timeline = files.read_json(found, files.TIMELINE)
@@ -251,9 +253,9 @@ def _carry_out(
 
 def _one_of_many(name: str, seed: int, lab: str | None, engine: str | None) -> Result:
     """A scenario of a campaign, carried out and judged; an error ends it, not the campaign."""
-    from labctl.chaos import folder as files
-    from labctl.chaos import prepare
-    from labctl.chaos.campaign import CODES, Result
+    from labctl.chaos.folder import layout as files
+    from labctl.chaos.run import prepare
+    from labctl.chaos.run.campaign import CODES, Result
     from labctl.errors import LabctlError
 
     try:
@@ -271,9 +273,9 @@ def _one_of_many(name: str, seed: int, lab: str | None, engine: str | None) -> R
 
 def _mend(lab: str | None, engine: str | None) -> None:
     """Start what a run before has left dead."""
-    from labctl import lab as labs
-    from labctl import store
     from labctl.cli.progress import display
+    from labctl.running import lab as labs
+    from labctl.state import store
 
     driver, prepared = reach(engine, lab)
     with store.lock(prepared.lab.name), display() as shown:
@@ -284,13 +286,13 @@ def _perform(
     make: Callable[[Lab], Plan], lab: str | None, engine: str | None, *, to_stderr: bool = False
 ) -> Path:
     """Carry a plan out in a lab; the run's folder."""
-    from labctl import lab as labs
-    from labctl import store
-    from labctl.chaos.hire import hiring
-    from labctl.chaos.run import Ground
-    from labctl.chaos.run import run as carry_out
+    from labctl.chaos.run.conduct import Ground
+    from labctl.chaos.run.conduct import run as carry_out
+    from labctl.chaos.run.hire import hiring
     from labctl.cli.chaos_progress import Progress
     from labctl.faults import verbs
+    from labctl.running import lab as labs
+    from labctl.state import store
 
     # Before an engine is needed: a mistake in the document needs none.
     make(labs.current(lab).lab)
@@ -311,8 +313,8 @@ def _perform(
 
 def _verdict(folder: Path) -> dict[str, Any]:
     """Judge a run; verdict and report are written into its folder."""
-    from labctl.chaos import failovers, verdict
-    from labctl.chaos import folder as files
+    from labctl.chaos.folder import layout as files
+    from labctl.chaos.judge import failovers, verdict
 
     found: dict[str, Any] = verdict.judge(folder, failovers.budgets).to_json()
     files.write_json(folder, files.VERDICT, found)
@@ -322,7 +324,7 @@ def _verdict(folder: Path) -> dict[str, Any]:
 
 def _judge(folder: Path, *, as_json: bool) -> None:
     """Verdict and report, and the exit code of the verdict."""
-    from labctl.chaos.campaign import CODES
+    from labctl.chaos.run.campaign import CODES
     from labctl.cli import show
 
     found = _verdict(folder)
@@ -338,8 +340,8 @@ def _judge(folder: Path, *, as_json: bool) -> None:
 
 
 def _report(folder: Path) -> None:
-    from labctl.chaos import folder as files
     from labctl.chaos import report as reports
+    from labctl.chaos.folder import layout as files
 
     for name, text in reports.made(folder).items():
         files.write(folder, name, text)
@@ -347,11 +349,11 @@ def _report(folder: Path) -> None:
 
 def _overview(lab: str | None) -> Path:
     """Write the overview of a lab's runs; its page. InputError when it has none."""
-    from labctl import paths, store
-    from labctl.chaos import folder as files
-    from labctl.chaos import runs as known
+    from labctl.chaos.folder import layout as files
+    from labctl.chaos.folder import runs as known
     from labctl.chaos.report import overview as pages
     from labctl.errors import InputError
+    from labctl.state import paths, store
 
     name = lab or store.choose(None).name
     found = pages.entries(known.rows(name))

@@ -12,9 +12,9 @@ from labctl.cli import show
 from labctl.model.service import PROFILES
 
 if TYPE_CHECKING:
-    from labctl.chaos.campaign import Result
-    from labctl.chaos.runs import Row
-    from labctl.chaos.scenario import ScenarioDoc
+    from labctl.chaos.document.scenario import ScenarioDoc
+    from labctl.chaos.folder.runs import Row
+    from labctl.chaos.run.campaign import Result
 
 COLOURS = {"VALID": "green", "INVALID": "red", "UNKNOWN": "yellow"}
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from labctl.engine.port import Engine
     from labctl.faults.model import Evidence, Fault
     from labctl.faults.targets import Target
-    from labctl.lab import Prepared
+    from labctl.running.lab import Prepared
 
 TargetsArgument = Annotated[
     list[str],
@@ -170,7 +170,7 @@ def _halt(
 
 def _resolve(driver: Engine, prepared: Prepared, names: Sequence[str]) -> list[Target]:
     from labctl.faults import targets
-    from labctl.probe import inspect
+    from labctl.running.probe import inspect
 
     return [
         targets.resolve(

@@ -10,7 +10,9 @@ import typer
 from labctl.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from labctl import table
+    from pydantic import BaseModel
+
+    from labctl.resolve import table
 
 
 class Document(StrEnum):
@@ -33,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def topologies(as_json: JsonOption = False) -> None:
     """List the shipped topologies."""
     from labctl.cli import show
-    from labctl.topologies import load_topology, shipped
+    from labctl.documents.topologies import load_topology, shipped
 
     found = {name: load_topology(path)[0] for name, path in shipped().items()}
     if as_json:
@@ -65,9 +67,9 @@ def services(
 
     A process that is retired keeps its row, with the successor that does its job.
     """
-    from labctl import request, table
-    from labctl.catalog import load_catalog
     from labctl.cli import show
+    from labctl.documents.catalog import load_catalog
+    from labctl.resolve import request, table
 
     resolved = request.described(which)
     rows = table.of_lab(resolved) if resolved else table.of_catalog(load_catalog())
@@ -102,6 +104,22 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a kind of document, such as topologies or scenarios."""
     from labctl.cli import show
-    from labctl.schema import json_schema
+    from labctl.documents.schema import json_schema
 
-    show.as_json(json_schema(kind.value))
+    show.as_json(json_schema(kind.value, models()[kind]))
+
+
+def models() -> dict[Document, type[BaseModel]]:
+    """Kind of document → what it may say."""
+    from labctl.chaos.document.sabotages import SabotageDoc
+    from labctl.chaos.document.scenario import ScenarioDoc
+    from labctl.model.service import ServiceDoc
+    from labctl.model.topology import ExtensionDoc, TopologyDoc
+
+    return {
+        Document.TOPOLOGY: TopologyDoc,
+        Document.EXTENSION: ExtensionDoc,
+        Document.SERVICE: ServiceDoc,
+        Document.SCENARIO: ScenarioDoc,
+        Document.SABOTAGE: SabotageDoc,
+    }

@@ -58,7 +58,7 @@ def execute(
 
 def shell(lab: LabOption = None, engine: EngineOption = None) -> None:
     """Open a shell in the client node, where 'openstack' is set up."""
-    from labctl.probe import client_container
+    from labctl.running.probe import client_container
 
     driver, prepared = reach(engine, lab)
     target = client_container(prepared.lab)

@@ -28,9 +28,9 @@ from labctl.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from labctl.lab import Prepared
     from labctl.model.topology import Choice
-    from labctl.store import Record
+    from labctl.running.lab import Prepared
+    from labctl.state.store import Record
 
 TopologyArgument = Annotated[
     str | None,
@@ -69,11 +69,12 @@ def up(
 
     Refused, with exit code 3 and the profile that would fit, when the machine is too small.
     """
-    from labctl import lab, store
     from labctl.benchmark.metering import weigh
     from labctl.cli import show
     from labctl.cli.progress import Timed, display
-    from labctl.fit import memory_bytes
+    from labctl.planning.fit import memory_bytes
+    from labctl.running import lab
+    from labctl.state import store
 
     driver = cache(lambda: connect(engine))
     choice = chosen(profile, added, dropped)
@@ -121,8 +122,8 @@ def _record(
     choice: Choice,
 ) -> Record:
     """The lab that is asked for: a topology's, or the one that is there already."""
-    from labctl import store
-    from labctl.request import Request, request_record
+    from labctl.resolve.request import Request, request_record
+    from labctl.state import store
 
     if topology is not None:
         return request_record(Request(topology, name, subnet, choice), taken)
@@ -132,8 +133,8 @@ def _record(
 
 def _summary(prepared: Prepared, *, changed: bool, memory: str | None) -> None:
     """What to do next."""
-    from labctl import store
     from labctl.cli.show import out
+    from labctl.state import store
 
     lab, directory = prepared.lab, prepared.record.directory
     console = out()
@@ -158,9 +159,9 @@ def _summary(prepared: Prepared, *, changed: bool, memory: str | None) -> None:
 
 def down(lab: LabOption = None, engine: EngineOption = None) -> None:
     """Remove a lab: containers, network, volumes, link, secrets; nothing of it is left."""
-    from labctl import lab as labs
-    from labctl import store
     from labctl.cli.show import out
+    from labctl.running import lab as labs
+    from labctl.state import store
 
     driver = connect(engine)
     wanted = lab or os.environ.get("LABCTL_LAB")
@@ -177,8 +178,8 @@ def status(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOpt
 
     Exit code 0 when the lab is healthy, 1 when it is degraded or down.
     """
-    from labctl import status as looks
     from labctl.cli import show
+    from labctl.running import status as looks
 
     driver, prepared = reach(engine, lab)
     document = looks.status(driver, prepared.desired)
@@ -200,9 +201,10 @@ def move(
     The old instance is stopped and removed first, so that there are never two. The lab remembers
     the place: 'up' does not start it where it was. Nothing is done when it is there already.
     """
-    from labctl import moving, store
     from labctl.cli.progress import display
     from labctl.cli.show import out
+    from labctl.running import moving
+    from labctl.state import store
 
     driver, prepared = reach(engine, lab)
     with store.lock(prepared.lab.name), display() as report:
@@ -221,8 +223,8 @@ def plan(
     engine: EngineOption = None,
 ) -> None:
     """Say what 'up' would do now; nothing is touched."""
-    from labctl import lab
     from labctl.cli import show
+    from labctl.running import lab
 
     driver = cache(lambda: connect(engine))
     choice = chosen(profile, added, dropped)
@@ -255,11 +257,11 @@ def render(
     It holds the lab's secrets, so its mode is 0600. Compose starts it where the images
     ('labctl images build') and the interface that the network stands on are there.
     """
-    from labctl import lab
     from labctl.cli.show import out
-    from labctl.composefile import compose
-    from labctl.documents import dump
+    from labctl.documents.reader import dump
     from labctl.errors import InputError
+    from labctl.planning.composefile import compose
+    from labctl.running import lab
 
     if profile == AUTO:
         raise InputError(f"--profile {AUTO} asks a machine, which render does not; name a profile")

@@ -32,8 +32,8 @@ def doctor(
 
     Exit code 3 when something that labs need is missing.
     """
-    from labctl import machine
     from labctl.cli import show
+    from labctl.doctor import machine
 
     if fix:
         for line in machine.fix(engine):
@@ -59,9 +59,9 @@ def build_images(
     engine: EngineOption = None,
 ) -> None:
     """Build the images that are missing; nothing when nothing changed."""
-    from labctl import images as builder
     from labctl.cli.show import out
     from labctl.errors import InputError
+    from labctl.images import build as builder
 
     known = builder.image_tags(RELEASE)
     for role in roles or ():
@@ -74,8 +74,8 @@ def build_images(
 @images.command(name="list", epilog="Example: labctl images list --json")
 def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> None:
     """List the images of every role: tag, size, versions of what is in them."""
-    from labctl import images as builder
     from labctl.cli import show
+    from labctl.images import build as builder
 
     there = {tag: i for i in connect(engine).images("labctl.image") for tag in i.tags}
     wanted = builder.image_tags(RELEASE)
@@ -116,8 +116,8 @@ def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> Non
 @images.command(name="prune", epilog="Example: labctl images prune")
 def prune_images(engine: EngineOption = None) -> None:
     """Remove labctl's images that are out of date and that no container uses."""
-    from labctl import images as builder
     from labctl.cli.show import out
+    from labctl.images import build as builder
 
     removed = builder.prune(connect(engine), builder.current_tags(RELEASE))
     out().print(f"removed: {', '.join(removed)}" if removed else "nothing to remove")

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from labctl import __version__, paths
+from labctl import __version__
 from labctl.cli import chaos, faults, info, inside, lab, machine, measure, verify
 from labctl.cli.live import hush
 from labctl.cli.options import INTERRUPTED
 from labctl.errors import LabctlError
+from labctl.state import paths
 
 USAGE = 2
 

@@ -60,7 +60,7 @@ def benchmark(
     from labctl.benchmark.run import Options, run, save
     from labctl.cli import show
     from labctl.errors import InputError
-    from labctl.request import Request
+    from labctl.resolve.request import Request
 
     if profile == AUTO:
         raise InputError("a benchmark is of one profile: name it, so that it can be repeated")

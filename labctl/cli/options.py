@@ -9,8 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from labctl.engine.port import Engine
-    from labctl.lab import Prepared
     from labctl.model.topology import Choice
+    from labctl.running.lab import Prepared
 
 AUTO = "auto"
 INTERRUPTED = 130
@@ -101,8 +101,8 @@ def reach(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
 
     What faults have outlived their lease is undone on the way.
     """
-    from labctl import lab
     from labctl.faults import verbs
+    from labctl.running import lab
 
     prepared = lab.current(name)
     driver = connect(engine)

@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from labctl.cli.live import hush
-from labctl.steps import AwaitReady, Plan, Step
+from labctl.planning.steps import AwaitReady, Plan, Step
 
 if TYPE_CHECKING:
-    from labctl.probe import Answer
+    from labctl.running.probe import Answer
 
 SHOWN = 14
 """Steps shown at a time on a terminal."""

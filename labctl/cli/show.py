@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from labctl.status import InstanceStatus, Status
-    from labctl.steps import Plan
+    from labctl.planning.steps import Plan
+    from labctl.running.status import InstanceStatus, Status
 
 COLOURS = {"healthy": "green", "degraded": "yellow", "down": "red"}
 

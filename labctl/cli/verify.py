@@ -43,8 +43,8 @@ def verify(
     Exit code 0 when every step passed. What the steps make is removed in the end. Evidence, times
     and files are kept in the lab's reports.
     """
-    from labctl import lab as labs
     from labctl.cli import show
+    from labctl.running import lab as labs
     from labctl.verify.choice import choose
     from labctl.verify.run import verify as run
 

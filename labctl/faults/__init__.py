@@ -8,16 +8,7 @@ from labctl.faults.build import act, cut, degraded, halt, shaped
 from labctl.faults.model import DEFAULT_LEASE, Evidence, Fault, parse_duration
 from labctl.faults.resources import clocked, delayed, filled, limited
 from labctl.faults.targets import PARTS, VIP_HOLDER, Target, resolve, vip_holders
-from labctl.faults.verbs import (
-    active,
-    expire,
-    forget,
-    heal,
-    heal_all,
-    inject,
-    start,
-    unpause,
-)
+from labctl.faults.verbs import active, expire, forget, heal, heal_all, inject, start, unpause
 
 __all__ = [
     "DEFAULT_LEASE",

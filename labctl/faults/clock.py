@@ -12,7 +12,7 @@ from labctl.engine.port import Engine, FileEntry
 from labctl.errors import LabError
 from labctl.faults import present
 from labctl.faults.model import Fault, Member
-from labctl.faults.parallel import together
+from labctl.host.parallel import together
 from labctl.model.clock import CACHED, FILE, content
 
 _TOLERANCE = 2.0

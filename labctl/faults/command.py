@@ -12,7 +12,7 @@ from labctl.engine.port import Engine, ExecResult
 from labctl.errors import LabError
 from labctl.faults import present
 from labctl.faults.model import Fault, Member
-from labctl.faults.parallel import together
+from labctl.host.parallel import together
 
 _AGAIN = 0.5
 """Seconds between two looks at what an action has done."""

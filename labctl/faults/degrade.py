@@ -11,9 +11,9 @@ from labctl.engine.port import Engine
 from labctl.errors import LabError
 from labctl.faults import partition, reach
 from labctl.faults.model import Fault, Station
-from labctl.faults.parallel import together
 from labctl.faults.partition import severed
 from labctl.faults.wire import VRRP, dropped, rules, ruleset, table
+from labctl.host.parallel import together
 
 _LEAD = 1.5
 """Seconds until a very short cut, so that all nodes have got ready for it."""

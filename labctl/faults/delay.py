@@ -13,8 +13,8 @@ from labctl.engine.port import Engine
 from labctl.errors import EngineError, LabError
 from labctl.faults import present, reach
 from labctl.faults.model import Fault, Station
-from labctl.faults.parallel import together
 from labctl.faults.partition import severed
+from labctl.host.parallel import together
 
 NETEM = "netem"
 _UNKNOWN = "qdisc kind is unknown"

@@ -17,7 +17,7 @@ from labctl.engine.port import Engine
 from labctl.errors import LabError
 from labctl.faults import outage, partition, present
 from labctl.faults.model import Fault, Member
-from labctl.faults.parallel import moments, together
+from labctl.host.parallel import moments, together
 
 _FULL = 10.0
 """Seconds in which a small disk is full, though its service frees something meanwhile."""

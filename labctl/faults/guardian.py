@@ -17,7 +17,7 @@ from labctl.errors import LabctlError
 from labctl.faults import journal
 from labctl.faults.lease import LOCK
 from labctl.faults.model import LOOP
-from labctl.locks import claim
+from labctl.host.locks import claim
 
 NAP = 2.0
 """Seconds between looks at the journal: a new fault may be due before the ones known."""

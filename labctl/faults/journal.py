@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from labctl import paths
 from labctl.errors import EngineError, LabError
 from labctl.faults.model import Fault
-from labctl.locks import claim
+from labctl.host.locks import claim
+from labctl.state import paths
 
 State = Literal["injecting", "active"]
 

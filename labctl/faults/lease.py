@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from labctl.faults.journal import directory
-from labctl.locks import claim
-from labctl.process import spawn_detached
+from labctl.host.locks import claim
+from labctl.host.process import spawn_detached
 
 LOCK = "guardian.lock"
 

@@ -12,7 +12,7 @@ from labctl.engine.port import ENDLESS, Engine, Limits
 from labctl.errors import EngineError, LabError
 from labctl.faults import outage, partition, present
 from labctl.faults.model import Fault, Member
-from labctl.faults.parallel import together
+from labctl.host.parallel import together
 
 _PATIENCE = 60.0
 """Seconds for the asking: it shares the CPU time that was left to the member."""

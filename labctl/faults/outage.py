@@ -11,8 +11,8 @@ from labctl.engine.port import Container, Engine
 from labctl.errors import LabError
 from labctl.faults import delay, partition, reach
 from labctl.faults.model import OFF, Fault, Member, Station, names
-from labctl.faults.parallel import moments, together
 from labctl.faults.partition import severed
+from labctl.host.parallel import moments, together
 
 _DONE = {**dict.fromkeys(OFF, ("exited", "dead")), "pause": ("paused",)}
 _NOTICE = 30.0

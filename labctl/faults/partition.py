@@ -16,8 +16,8 @@ from labctl.engine.port import Engine
 from labctl.errors import LabError
 from labctl.faults import reach
 from labctl.faults.model import WIRES, Fault, Station, names
-from labctl.faults.parallel import moments, together
 from labctl.faults.wire import TABLE_PREFIX, counts, heard, removal, rules, ruleset, table
+from labctl.host.parallel import moments, together
 
 
 def install(

@@ -9,7 +9,7 @@ from labctl.engine.port import Engine
 from labctl.errors import LabError
 from labctl.faults import present
 from labctl.faults.model import Fault, Station
-from labctl.faults.parallel import together
+from labctl.host.parallel import together
 
 # $1 are addresses that should answer: asked until they do, for two seconds. The others ($2)
 # should not: asked three times, and waited for no longer than a slow machine needs.

@@ -12,7 +12,7 @@ from labctl.engine.port import Container, Engine
 from labctl.errors import InputError, LabError
 from labctl.faults import present
 from labctl.faults.model import names
-from labctl.faults.parallel import together
+from labctl.host.parallel import together
 
 if TYPE_CHECKING:
     from labctl.model.lab import Lab, Node

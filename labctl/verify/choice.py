@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
 
+from labctl.documents.source import suggestion
 from labctl.errors import InputError
 from labctl.model.lab import Lab, Service
 from labctl.model.service import VerifyDoc
-from labctl.model.source import suggestion
 
 HOME = "/run/labctl/verify"
 """Where everything is put in the client's container."""

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict
 
-from labctl import paths, store
-from labctl.desired import Desired
+from labctl.documents import shipped
 from labctl.engine.port import Engine, FileEntry, Stream
 from labctl.errors import EngineError, LabError
 from labctl.model.lab import Node
-from labctl.probe import client_container
+from labctl.planning.desired import Desired
+from labctl.running.probe import client_container
+from labctl.state import paths, store
 from labctl.verify.choice import HOME, Step, specification
 
 ARCHIVE = f"{HOME}/program.pyz"
@@ -249,7 +250,7 @@ def _shipped(chosen: Sequence[Step]) -> Iterator[tuple[str, bytes]]:
     """The program, and every script that is needed, by path in the container."""
     yield ARCHIVE, archive()
     for file in sorted({step.file for step in chosen}):
-        yield f"{HOME}/{file}", (paths.data_dir("compose") / file).read_bytes()
+        yield f"{HOME}/{file}", (shipped.data_dir("compose") / file).read_bytes()
 
 
 def archive() -> bytes:

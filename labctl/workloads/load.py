@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labctl.desired import Desired
 from labctl.engine.port import Engine, FileEntry
 from labctl.errors import EngineError, LabError
-from labctl.probe import client_container
+from labctl.planning.desired import Desired
+from labctl.running.probe import client_container
 from labctl.workloads.labs import Wanted, config
 
 ARCHIVE = "/run/labctl/workloads.pyz"
 LIMIT = 64 * 1024 * 1024
 """Characters of a history at most: the client ends its run there."""
-_HERE = ("labs", "load", "single")
+_HERE = ("labs", "load")
 """Modules that stay with labctl."""
 _MAIN = "import sys\nfrom labctl.workloads.client import main\nsys.exit(main(sys.argv[1:]))\n"
 _START_LIMIT = 360.0

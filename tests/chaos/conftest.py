@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from labctl import faults, lab
+from labctl import faults
 from labctl.engine.choose import connect
-from labctl.probe import Answer
-from labctl.request import Request, request_record
-from labctl.steps import Plan, Step
+from labctl.planning.steps import Plan, Step
+from labctl.resolve.request import Request, request_record
+from labctl.running import lab
+from labctl.running.probe import Answer
 from tests.chaos.ground import Ground
 
 NAME = f"chaos-{os.getpid()}"

@@ -10,12 +10,14 @@ from typing import Literal
 
 import tenacity
 
-from labctl import faults, lab, probe, secrets
-from labctl.checkers import Event, Verdict, judge, longest_gap
+from labctl import faults
 from labctl.engine.port import Engine
 from labctl.faults import Fault, Target
-from labctl.status import Status, status
-from labctl.workloads.single import PROMISES, Kind, Load
+from labctl.running import lab, probe
+from labctl.running.status import Status, status
+from labctl.state import secrets
+from tests.chaos.checkers import Event, Verdict, judge, longest_gap
+from tests.chaos.single import PROMISES, Kind, Load
 
 LOG = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from labctl import faults
 from labctl.faults import Target
-from labctl.workloads.single import Kind
 from tests.chaos.ground import Ground
+from tests.chaos.single import Kind
 
 
 def survive(ground: Ground, kind: Kind, target: Target) -> None:

@@ -18,9 +18,9 @@ def node_image(engine: Engine) -> str:
     if isinstance(engine, FakeEngine):
         engine.add_image("node:1")
         return "node:1"
-    from labctl import images
+    from labctl.images import build
 
-    return images.build(engine, "zed", "node")
+    return build.build(engine, "zed", "node")
 
 
 @pytest.fixture

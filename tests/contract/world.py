@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from labctl.engine import link
-from labctl.engine.port import (
-    LABEL,
-    Attachment,
-    Container,
-    ContainerSpec,
-    Engine,
-    Network,
-)
+from labctl.engine.port import LABEL, Attachment, Container, ContainerSpec, Engine, Network
 
 SLEEP = ("sleep", "1000")
 

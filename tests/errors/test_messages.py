@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from labctl.catalog import load_catalog
-from labctl.chaos import fit
-from labctl.chaos.library import load_scenario
-from labctl.documents import load, load_with_source
+from labctl.chaos.document.library import load_scenario
+from labctl.chaos.run import fit
+from labctl.documents.catalog import load_catalog
+from labctl.documents.reader import load, load_with_source
+from labctl.documents.topologies import load_topology, shipped
 from labctl.errors import InputError
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import Choice, TopologyDoc
-from labctl.resolve import resolve
-from labctl.selection import select
-from labctl.topologies import load_topology, shipped
+from labctl.resolve.resolution import resolve
+from labctl.resolve.selection import select
 
 HERE = Path(__file__).parent
 CATALOGUE = HERE.parent / "data" / "catalogue" / "compose"

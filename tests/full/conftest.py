@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from labctl import lab as labs
-from labctl import store
 from labctl.engine.choose import connect
 from labctl.engine.port import Engine
+from labctl.running import lab as labs
+from labctl.state import store
 from tests.chaos.ground import Ground
 from tests.full.membership import Membership
 from tests.lab.command import Labctl
@@ -30,7 +30,7 @@ def driver() -> Engine:
 @pytest.fixture(scope="session")
 def labctl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labctl]:
     """The program, with a state directory of its own, in which these tests look as well."""
-    from labctl import paths
+    from labctl.state import paths
 
     mine = "LABCTL_TEST_LAB" in os.environ
     home = paths.home() if mine else tmp_path_factory.mktemp("home")

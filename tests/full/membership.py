@@ -15,8 +15,8 @@ import openstack
 import requests
 
 from labctl.engine.port import Engine
-from labctl.lab import Prepared
 from labctl.model.lab import Instance, Lab
+from labctl.running.lab import Prepared
 
 LISTS: Mapping[str, tuple[str, str, str]] = {
     "nova-": ("compute", "/os-services", "services"),

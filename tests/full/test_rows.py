@@ -18,12 +18,12 @@ import openstack
 import pytest
 from keystoneauth1.exceptions import ClientException
 
-from labctl import table
-from labctl.catalog import load_catalog
+from labctl.documents.catalog import load_catalog
 from labctl.model.lab import Instance
+from labctl.resolve import table
 from labctl.verify.choice import proofs
-from labctl.workloads.single import Kind
 from tests.chaos.ground import RECOVERY, Ground
+from tests.chaos.single import Kind
 from tests.full.membership import Membership
 from tests.lab.command import Labctl
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labctl.chaos.library import load_scenario, scenarios
+from labctl.chaos.document.library import load_scenario, scenarios
 from labctl.model.service import PROFILES
 from tests.chaos.ground import Ground
 from tests.lab.command import Labctl

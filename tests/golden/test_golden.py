@@ -14,30 +14,31 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labctl import paths, secrets
-from labctl.catalog import load_catalog
-from labctl.composefile import compose
-from labctl.definitions import roles
-from labctl.desired import Desired, desire
-from labctl.documents import load_with_source, read_yaml
+from labctl.documents import shipped
+from labctl.documents.catalog import load_catalog
+from labctl.documents.reader import load_with_source, read_yaml
+from labctl.images.definitions import roles
 from labctl.model.topology import TopologyDoc
-from labctl.plan import make_plan
-from labctl.render import Renderer
-from labctl.resolve import resolve
-from labctl.steps import Observed
+from labctl.planning.composefile import compose
+from labctl.planning.desired import Desired, desire
+from labctl.planning.plan import make_plan
+from labctl.planning.render import Renderer
+from labctl.planning.steps import Observed
+from labctl.resolve.resolution import resolve
+from labctl.state import secrets
 
 HERE = Path(__file__).parent / "expected"
 
 
 def desired(name: str) -> Desired:
     """A shipped topology with secrets that say their own names."""
-    catalogue = paths.data_dir("compose")
-    topology, source = load_with_source(paths.data_dir("topologies") / f"{name}.yml", TopologyDoc)
+    catalogue = shipped.data_dir("compose")
+    topology, source = load_with_source(shipped.data_dir("topologies") / f"{name}.yml", TopologyDoc)
     lab = resolve(
         topology, load_catalog(catalogue), subnet=IPv4Network("198.18.0.0/24"), source=source
     )
     values = {name: f"<{name}>" for name in secrets.wanted(lab)}
-    users = read_yaml(paths.data_dir("images") / "users.yml")
+    users = read_yaml(shipped.data_dir("images") / "users.yml")
     images = {role: f"labctl/{role}:zed" for role in roles()}
     return desire(lab, Renderer(lab, values, users, catalogue), images, ("parent", "host"))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos.library import load_sabotage, sabotages
+from labctl.chaos.document.library import load_sabotage, sabotages
 from tests.lab.command import Labctl
 from tests.lab.scenario import verdict
 from tests.library import toothless

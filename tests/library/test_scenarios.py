@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labctl.chaos.library import load_scenario, scenarios
+from labctl.chaos.document.library import load_scenario, scenarios
 from labctl.model.service import PROFILES
 from labctl.model.topology import ExtensionDoc
 from tests.lab.command import Labctl

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labctl.chaos.history import Operation
-from labctl.chaos.model import Finding
+from labctl.chaos.folder.history import Operation
+from labctl.chaos.model.findings import Finding
 
 
 def op(

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from labctl.desired import Desired
 from labctl.engine.port import ExecResult, Limits
 from labctl.faults.wire import DROPPED
 from labctl.model.clock import FILE
+from labctl.planning.desired import Desired
 from tests.fakes.engine import FakeEngine
 
 Table = dict[str, dict[str, int]]

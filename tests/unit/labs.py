@@ -7,13 +7,13 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from labctl.desired import Desired, desire
 from labctl.engine.port import Container
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.render import Renderer
-from labctl.resolve import resolve
-from labctl.steps import Observed
+from labctl.planning.desired import Desired, desire
+from labctl.planning.render import Renderer
+from labctl.planning.steps import Observed
+from labctl.resolve.resolution import resolve
 
 IMAGES = {"node": "node:1", "database": "database:1", "controller": "controller:1", "client": "c:1"}
 CLOCK = {"database-clock": "database-clock:1"}

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from labctl import paths
+from labctl.documents import shipped
 
-DIRECTORY = paths.data_dir("images") / "client" / "prober"
+DIRECTORY = shipped.data_dir("images") / "client" / "prober"
 
 
 def module(name: str) -> Any:

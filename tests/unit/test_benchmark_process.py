@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from labctl.errors import EngineError
-from labctl.process import measure
+from labctl.host.process import measure
 
 BURN = "import sys, time\nwhile time.process_time() < 0.1: pass\nprint('out')\nsys.exit(3)"
 

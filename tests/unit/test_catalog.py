@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labctl.catalog import load_catalog
+from labctl.documents.catalog import load_catalog
 from labctl.errors import InputError
 
 SMALL = Path(__file__).parents[1] / "data" / "catalogue"

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from labctl.catalog import load_catalog
-from labctl.documents import load_with_source, read_yaml
+from labctl.documents.catalog import load_catalog
+from labctl.documents.reader import load_with_source, read_yaml
+from labctl.documents.shipped import data_dir
 from labctl.engine.port import FileEntry
 from labctl.model.lab import Lab
 from labctl.model.service import Profile, ServiceDoc
 from labctl.model.topology import Choice, TopologyDoc
-from labctl.paths import data_dir
-from labctl.render import Renderer
-from labctl.resolve import resolve
-from labctl.secrets import make_secret, wanted
-from labctl.selection import select
+from labctl.planning.render import Renderer
+from labctl.resolve.resolution import resolve
+from labctl.resolve.selection import select
+from labctl.state.secrets import make_secret, wanted
 
 TOPOLOGIES = ("three-controller", "segregated", "single")
 CATALOGUE = load_catalog()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos.budgets import Bound, away, expected, judged
-from labctl.chaos.model import Part
-from labctl.chaos.timers import timers, vrrp
+from labctl.chaos.judge.budgets import Bound, away, expected, judged
+from labctl.chaos.model.findings import Part
+from labctl.chaos.model.timers import timers, vrrp
 from tests.unit.test_chaos_timeline import lab
 
 NUMBERS = timers(lab())

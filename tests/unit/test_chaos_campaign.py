@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import typer
 
-from labctl import lab as labs
-from labctl.chaos import campaign, library
-from labctl.chaos.campaign import Result
+from labctl.chaos.document import library
+from labctl.chaos.run import campaign
+from labctl.chaos.run.campaign import Result
 from labctl.cli import chaos
 from labctl.errors import EngineError, InputError, LabError
+from labctl.running import lab as labs
 from tests.unit.chaos_run import change, write_run
 from tests.unit.test_chaos_command import labctl
 from tests.unit.test_chaos_timeline import lab

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos.checks import (
+from labctl.chaos.folder.history import Operation
+from labctl.chaos.judge.checks import (
     KINDS,
     WAYS,
     answers,
@@ -19,8 +20,7 @@ from labctl.chaos.checks import (
     reads,
     sets,
 )
-from labctl.chaos.history import Operation
-from labctl.chaos.model import MAX_EVIDENCE
+from labctl.chaos.model.findings import MAX_EVIDENCE
 from tests.unit.chaos_histories import adds, broken, named, op
 
 ENDS = {1: "ok", 2: "ok", 3: "fail", 4: "info"}

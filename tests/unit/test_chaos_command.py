@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from labctl.chaos import library, runs
+from labctl.chaos.document import library
+from labctl.chaos.folder import runs
 from labctl.cli import chaos, main
 from labctl.cli.chaos_progress import Progress
 from tests.unit.chaos_run import change, write_run
@@ -138,10 +139,10 @@ def test_an_interrupted_run_says_what_is_still_broken(
         scenario=SimpleNamespace(name="s"), seed=1, actions=(), limit=9.0, within=9.0
     )
     broken = [SimpleNamespace(title="kill c1/store")]
-    monkeypatch.setattr("labctl.lab.current", lambda _: prepared)
+    monkeypatch.setattr("labctl.running.lab.current", lambda _: prepared)
     monkeypatch.setattr(chaos, "reach", lambda *_: (None, prepared))
-    monkeypatch.setattr("labctl.chaos.prepare.plan", lambda *_: plan)
-    monkeypatch.setattr("labctl.chaos.run.run", interrupt)
+    monkeypatch.setattr("labctl.chaos.run.prepare.plan", lambda *_: plan)
+    monkeypatch.setattr("labctl.chaos.run.conduct.run", interrupt)
     monkeypatch.setattr("labctl.faults.verbs.active", lambda _: broken)
     assert labctl(monkeypatch, "run", "s") == main.INTERRUPTED == 130
     assert capsys.readouterr().err == (

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos.failovers import budgets, players
-from labctl.chaos.timers import timers
+from labctl.chaos.judge.failovers import budgets, players
+from labctl.chaos.model.timers import timers
 from tests.unit.test_chaos_timeline import lab
 
 

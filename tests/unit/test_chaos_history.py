@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos import history
+from labctl.chaos.folder import history
 from labctl.errors import InputError
 
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from labctl.chaos.ledger import Promise, longest_spell, promise, weigh
-from labctl.chaos.model import Finding
-from labctl.chaos.settings import effective
+from labctl.chaos.judge.ledger import Promise, longest_spell, promise, weigh
+from labctl.chaos.model.findings import Finding
+from labctl.chaos.run.settings import effective
 from tests.unit.test_catalogue import shipped
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from labctl import table
-from labctl.catalog import load_catalog
-from labctl.chaos import fit, spans
-from labctl.chaos.library import find, load_sabotage, load_scenario, sabotages, scenarios
-from labctl.chaos.scenario import NeedsDoc
-from labctl.chaos.timeline import resolve
-from labctl.chaos.words import FAULTS, PARTS, WORKLOADS
+from labctl.chaos.document.library import find, load_sabotage, load_scenario, sabotages, scenarios
+from labctl.chaos.document.scenario import NeedsDoc
+from labctl.chaos.document.words import FAULTS, PARTS, WORKLOADS
+from labctl.chaos.model import spans
+from labctl.chaos.run import fit
+from labctl.chaos.run.timeline import resolve
+from labctl.documents.catalog import load_catalog
 from labctl.errors import InputError
 from labctl.model.lab import Lab
+from labctl.resolve import table
 from tests.unit.test_chaos_timeline import lab
 
 LIMITS = {

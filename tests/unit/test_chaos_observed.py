@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos.checks import members, vip, windows
-from labctl.chaos.checks.observed import outside, spells
+from labctl.chaos.judge.checks import members, vip, windows
+from labctl.chaos.judge.checks.observed import outside, spells
 from tests.unit.chaos_histories import broken, op
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from labctl.chaos import runs
+from labctl.chaos.folder import runs
 from labctl.chaos.report import overview
 from tests.unit.chaos_run import HOSTILE, change, write_run
 from tests.unit.test_chaos_command import labctl

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from labctl.chaos.document.words import CHECKS
 from labctl.chaos.report import html, read
 from labctl.chaos.report.markup import escape, tag
 from labctl.chaos.report.operations import operations
 from labctl.chaos.report.page import _concerned
 from labctl.chaos.report.words import KEPT
-from labctl.chaos.words import CHECKS
 from tests.unit.chaos_run import HOSTILE, change, history, write_run
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}

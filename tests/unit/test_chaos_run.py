@@ -15,17 +15,18 @@ from typing import Any, cast
 
 import pytest
 
-from labctl.chaos import folder as files
-from labctl.chaos import report, verdict
-from labctl.chaos import run as runs
-from labctl.chaos.clients import Write
-from labctl.chaos.injector import Injector
-from labctl.chaos.run import Ground, Plan
-from labctl.chaos.timeline import Action, Pick
+from labctl.chaos import report
+from labctl.chaos.folder import layout as files
+from labctl.chaos.judge import verdict
+from labctl.chaos.run import conduct as runs
+from labctl.chaos.run.clients import Write
+from labctl.chaos.run.conduct import Ground, Plan
+from labctl.chaos.run.injector import Injector
+from labctl.chaos.run.timeline import Action, Pick
 from labctl.errors import InputError, LabError
 from labctl.faults import Fault, partition, verbs
-from labctl.lab import Prepared
-from labctl.probe import Inspection
+from labctl.running.lab import Prepared
+from labctl.running.probe import Inspection
 from tests.library import toothless
 from tests.unit.faults_world import World
 from tests.unit.labs import desired
@@ -126,7 +127,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     world, watcher, crews = World(wanted), Watcher(), []
     seen = Inspection(clusters={"galera": {"writer": "c2"}})
     monkeypatch.setattr(runs, "inspect", lambda *_, **__: seen)
-    monkeypatch.setattr("labctl.chaos.observer.inspect", lambda *_, **__: seen)
+    monkeypatch.setattr("labctl.chaos.run.observer.inspect", lambda *_, **__: seen)
     well = {"state": "healthy", "faults": [], "vip": {"holders": ["c1"]}}
     monkeypatch.setattr(runs, "status", lambda *_: {**well, "nodes": [], "clusters": {}})
     real = verbs.inject
@@ -259,7 +260,7 @@ def test_workloads_that_cannot_begin_end_the_run(
 
 
 def newest() -> str:
-    from labctl import paths
+    from labctl.state import paths
 
     return max(path.name for path in (paths.home() / "labs/small/runs").iterdir())
 

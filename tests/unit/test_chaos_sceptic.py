@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos import verdict
-from labctl.chaos.checks import api, append, bank, dead, members, reads, register, windows
-from labctl.chaos.failovers import budgets
-from labctl.chaos.history import Event, Operation
-from labctl.chaos.ledger import promise, weigh
-from labctl.chaos.model import Finding
-from labctl.chaos.record import Record
+from labctl.chaos.folder.history import Event, Operation
+from labctl.chaos.judge import verdict
+from labctl.chaos.judge.checks import api, append, bank, dead, members, reads, register, windows
+from labctl.chaos.judge.failovers import budgets
+from labctl.chaos.judge.ledger import promise, weigh
+from labctl.chaos.judge.record import Record
+from labctl.chaos.model.findings import Finding
 from tests.unit.chaos_histories import broken, named, op
 from tests.unit.test_chaos_failovers import Ok, Recorded, fault
 from tests.unit.test_chaos_verdict import FAULT, RUN, SCENARIO, expecting, run

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos.scenario import ScenarioDoc
-from labctl.chaos.shrink import Entry, Timeline, shrink, smallest, step
+from labctl.chaos.document.scenario import ScenarioDoc
+from labctl.chaos.run.shrink import Entry, Timeline, shrink, smallest, step
 from labctl.errors import InputError
 
 

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from labctl.catalog import load_catalog
-from labctl.chaos import aims, fit, spans
-from labctl.chaos.scenario import ScenarioDoc
-from labctl.chaos.timeline import Action, Pick, resolve
+from labctl.chaos.document import aims
+from labctl.chaos.document.scenario import ScenarioDoc
+from labctl.chaos.model import spans
+from labctl.chaos.run import fit
+from labctl.chaos.run.timeline import Action, Pick, resolve
+from labctl.documents.catalog import load_catalog
+from labctl.documents.topologies import load_topology, shipped
 from labctl.errors import InputError
 from labctl.model.lab import Lab
 from labctl.model.topology import Choice
-from labctl.resolve import resolve as resolve_lab
-from labctl.selection import select
-from labctl.topologies import load_topology, shipped
+from labctl.resolve.resolution import resolve as resolve_lab
+from labctl.resolve.selection import select
 
 
 @cache

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos import failovers, report, verdict
-from labctl.chaos.timers import timers
+from labctl.chaos import report
+from labctl.chaos.judge import failovers, verdict
+from labctl.chaos.model.timers import timers
 from labctl.cli import chaos
 from labctl.errors import LabctlError
 from tests.unit.test_chaos_timeline import lab

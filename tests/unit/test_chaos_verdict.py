@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from labctl import documents
-from labctl.chaos import record, verdict
-from labctl.chaos.history import Event
-from labctl.chaos.model import MAX_EVIDENCE, Budget, Check, Evidence, Part
-from labctl.chaos.record import Record
+from labctl.chaos.folder.history import Event
+from labctl.chaos.judge import record, verdict
+from labctl.chaos.judge.record import Record
+from labctl.chaos.model.findings import MAX_EVIDENCE, Budget, Check, Evidence, Part
+from labctl.documents import reader
 from labctl.errors import InputError
 from tests.unit.chaos_histories import op
 
@@ -280,7 +280,7 @@ def written(folder: Path, **files: str) -> Path:
         for t, kind in ((1.0, "invoke"), (1.2, "ok"))
     ]
     default = {
-        "scenario.yml": documents.dumps({**SCENARIO, "description": "d", "timeline": []}),
+        "scenario.yml": reader.dumps({**SCENARIO, "description": "d", "timeline": []}),
         "run.json": json.dumps(RUN),
         "timeline.json": json.dumps([]),
         "history.jsonl": "".join(json.dumps(event) + "\n" for event in events),

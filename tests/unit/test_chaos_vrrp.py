@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labctl.chaos.vrrp import Timers, power_loss, service_death, timers
+from labctl.chaos.model.vrrp import Timers, power_loss, service_death, timers
 from labctl.errors import LabError
 
 CONF = """

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from labctl.checkers import Event, Gap, Promise, judge, longest_gap, parse
 from labctl.errors import LabError
+from tests.chaos.checkers import Event, Gap, Promise, judge, longest_gap, parse
 
 DURABLE = Promise("what was acknowledged survives")
 AT_LEAST_ONCE = Promise("delivered at least once", once=False)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from labctl.composefile import compose
 from labctl.engine.port import LABEL, FileEntry
-from labctl.staging import SERVICE, Staging, tops
+from labctl.planning.composefile import compose
+from labctl.planning.staging import SERVICE, Staging, tops
 from tests.unit import labs
 
 

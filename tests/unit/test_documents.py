@@ -12,13 +12,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labctl import documents
-from labctl.documents import dump, dumps, load, parse, read_yaml, validate
+from labctl.documents import reader
+from labctl.documents.misfit import PATTERNS
+from labctl.documents.reader import dump, dumps, load, parse, read_yaml, validate
+from labctl.documents.schema import json_schema
 from labctl.errors import EngineError, InputError
-from labctl.misfit import PATTERNS
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.schema import json_schema
 
 DATA = Path(__file__).parents[1] / "data"
 GOOD = [
@@ -32,7 +32,7 @@ GOOD = [
 def parser(request, monkeypatch):
     """Both of PyYAML's parsers: where wheels lack the one in C, the other must do."""
     if request.param == "python":
-        monkeypatch.setattr(documents, "_Loader", yaml.SafeLoader)
+        monkeypatch.setattr(reader, "_Loader", yaml.SafeLoader)
 
 
 @pytest.mark.usefixtures("parser")
@@ -174,7 +174,10 @@ def test_every_pattern_of_the_models_has_words():
             for item in schema:
                 yield from patterns(item)
 
-    found = {*patterns(json_schema("topology")), *patterns(json_schema("service"))}
+    found = {
+        *patterns(json_schema("topology", TopologyDoc)),
+        *patterns(json_schema("service", ServiceDoc)),
+    }
     assert found <= set(PATTERNS)
 
 

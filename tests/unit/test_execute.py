@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from labctl.desired import Desired
 from labctl.engine.port import LABEL, Network
 from labctl.errors import EngineError, LabError
-from labctl.execute import Executor
-from labctl.observe import observe
-from labctl.plan import make_plan
-from labctl.probe import SPEC_PATH, Answer, Inspection
-from labctl.steps import AwaitReady, Observed, Plan, Step
+from labctl.planning.desired import Desired
+from labctl.planning.plan import make_plan
+from labctl.planning.steps import AwaitReady, Observed, Plan, Step
+from labctl.running.execute import Executor
+from labctl.running.observe import observe
+from labctl.running.probe import SPEC_PATH, Answer, Inspection
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
 from tests.unit.labs import IMAGES, desired
@@ -127,7 +127,7 @@ def test_the_token_goes_to_the_founder_only(fake: LabEngine, wanted: Desired) ->
 def test_what_dies_is_named_with_its_log_and_what_waits(
     fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labctl.execute.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("labctl.running.execute.CHECK_SECONDS", 0.01)
     fake.dies = {"small-c2-store"}
     with pytest.raises(LabError) as raised:
         run(fake, wanted)
@@ -141,7 +141,7 @@ def test_what_does_not_listen_is_missed_too(
     fake: LabEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``ready: running`` is no question that can go unanswered."""
-    monkeypatch.setattr("labctl.execute.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("labctl.running.execute.CHECK_SECONDS", 0.01)
     wanted = desired(tmp_path)
     probes = {name: probe for name, probe in wanted.probes.items() if "api" not in name}
     fake.dies = {"small-c3-api"}
@@ -163,7 +163,7 @@ def test_what_was_running_is_missed_as_well(fake: LabEngine, wanted: Desired) ->
 def test_what_never_answers_is_named_with_how_long(
     fake: LabEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labctl.execute.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("labctl.running.execute.CHECK_SECONDS", 0.01)
     wanted = desired(tmp_path)
     fake.mute = {"c3/store"}
     plan = make_plan(wanted, observe(fake, wanted))
@@ -212,9 +212,9 @@ def test_who_stays_outside_of_the_cluster_is_stranded_and_restarted(
         clusters = {"it": {"service": "store", "stranded": next(seen, ["c3"])}}
         return Inspection(ready, clusters)
 
-    monkeypatch.setattr("labctl.observe.inspect", inspect)
-    monkeypatch.setattr("labctl.observe._COMES_BACK", 0.05)
-    monkeypatch.setattr("labctl.observe._LOOK", 0.01)
+    monkeypatch.setattr("labctl.running.observe.inspect", inspect)
+    monkeypatch.setattr("labctl.running.observe._COMES_BACK", 0.05)
+    monkeypatch.setattr("labctl.running.observe._LOOK", 0.01)
     observed = observe(fake, wanted)
     assert observed.stranded == {"c3/store"}
     fake.calls.clear()
@@ -238,9 +238,9 @@ def test_a_failed_step_lists_what_waits_and_what_was_not_begun(
 def test_no_more_start_at_a_time_than_the_machine_can_carry(
     fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labctl.execute.STARTING", 1)
-    monkeypatch.setattr("labctl.execute.UNASKED", 0.01)
-    monkeypatch.setattr("labctl.execute.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("labctl.running.execute.STARTING", 1)
+    monkeypatch.setattr("labctl.running.execute.UNASKED", 0.01)
+    monkeypatch.setattr("labctl.running.execute.LOOK_SECONDS", 0.01)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     finished = run(fake, wanted)
     order = [step for step in finished if step.endswith("/api") and "/" in step]
@@ -252,9 +252,9 @@ def test_what_takes_long_holds_nobody_up(
     fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may wait for one that is not started yet."""
-    monkeypatch.setattr("labctl.execute.STARTING", 1)
-    monkeypatch.setattr("labctl.execute.GRACE", 0.01)
-    monkeypatch.setattr("labctl.execute.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("labctl.running.execute.STARTING", 1)
+    monkeypatch.setattr("labctl.running.execute.GRACE", 0.01)
+    monkeypatch.setattr("labctl.running.execute.CHECK_SECONDS", 0.01)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     fake.mute = {"c1/api", "c2/api", "c3/api"}
 

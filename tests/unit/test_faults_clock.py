@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from labctl import faults
-from labctl.desired import Desired
 from labctl.errors import InputError, LabError
 from labctl.faults import Fault, Target
 from labctl.model.clock import FILE
-from labctl.plan import make_plan
-from labctl.steps import Observed
+from labctl.planning.desired import Desired
+from labctl.planning.plan import make_plan
+from labctl.planning.steps import Observed
 from tests.unit.faults_world import World
 from tests.unit.labs import desired
 

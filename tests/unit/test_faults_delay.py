@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from labctl import faults
-from labctl.chaos.injector import Injector, require
+from labctl.chaos.run.injector import Injector, require
 from labctl.engine.port import ExecResult
 from labctl.errors import EngineError, InputError, LabError
 from labctl.faults import Fault, Target

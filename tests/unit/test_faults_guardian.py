@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from labctl import faults, locks
+from labctl import faults
 from labctl.engine import choose
 from labctl.errors import EngineError
 from labctl.faults import Target, guardian, journal, lease
+from labctl.host import locks
 from tests.unit.faults_world import World
 from tests.unit.labs import desired
 

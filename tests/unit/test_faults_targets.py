@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from labctl.chaos.injector import Injector
+from labctl.chaos.run.injector import Injector
 from labctl.engine.port import Engine
 from labctl.errors import InputError, LabError
 from labctl.faults import Target, resolve, vip_holders

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from labctl import fit
-from labctl.desired import Desired
 from labctl.errors import EngineError
-from labctl.fit import Machine, check, largest, look, memory_bytes, shortage
+from labctl.planning import fit
+from labctl.planning.desired import Desired
+from labctl.planning.fit import Machine, check, largest, look, memory_bytes, shortage
 from tests.fakes.engine import INFO
 from tests.unit.labs import desired
 from tests.unit.test_execute import LabEngine

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from labctl import base, downloads, images, process
 from labctl.engine.port import ContainerSpec
 from labctl.errors import EngineError
+from labctl.host import process
+from labctl.images import base, build, downloads
 from tests.fakes.engine import FakeEngine
 
 VERSIONS = "nftables 1.0.6-2\nprocps 2:4.0.2-3\n"
@@ -48,8 +49,8 @@ def builder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Builder:
 
 
 def test_an_image_stands_on_the_base_and_tells_its_versions(builder: Builder) -> None:
-    tag = images.build(builder, "zed", "node")
-    assert tag == images.image_tags("zed")["node"]
+    tag = build.build(builder, "zed", "node")
+    assert tag == build.image_tags("zed")["node"]
     image = builder.image(tag)
     assert image is not None
     assert image.labels["labctl.image"] == "node"
@@ -63,9 +64,9 @@ def test_an_image_stands_on_the_base_and_tells_its_versions(builder: Builder) ->
 
 
 def test_figures_are_of_the_image_and_of_what_it_adds(builder: Builder) -> None:
-    assert images.figures(builder, "zed", ["node"]) == {}
-    images.build(builder, "zed", "node")
-    figures = images.figures(builder, "zed", ["node", "client"])
+    assert build.figures(builder, "zed", ["node"]) == {}
+    build.build(builder, "zed", "node")
+    figures = build.figures(builder, "zed", ["node", "client"])
     assert list(figures) == ["node"]
     assert figures["node"]["size"] == 1 << 20
     assert figures["node"]["own"] == 0
@@ -73,33 +74,33 @@ def test_figures_are_of_the_image_and_of_what_it_adds(builder: Builder) -> None:
 
 
 def test_nothing_is_left_of_a_build_but_the_image_and_its_base(builder: Builder) -> None:
-    tag = images.build(builder, "zed", "node")
+    tag = build.build(builder, "zed", "node")
     left = {name for image in builder.images("labctl.image") for name in image.tags}
     assert left == {tag, base.base_definition("zed").tag}
     assert builder.containers() == []
 
 
 def test_what_is_there_is_not_built_again(builder: Builder) -> None:
-    assert images.build_all(builder, "zed") == sorted(images.roles())
+    assert build.build_all(builder, "zed") == sorted(build.roles())
     before = list(builder.calls)
-    assert images.build_all(builder, "zed") == []
+    assert build.build_all(builder, "zed") == []
     assert builder.calls == before
 
 
 def test_the_base_is_built_once_for_all(builder: Builder) -> None:
-    images.build_all(builder, "zed")
+    build.build_all(builder, "zed")
     tag = base.base_definition("zed").tag
     assert [name for method, name in builder.calls if (method, name) == ("build", tag)] == [tag]
 
 
 def test_two_at_once_build_it_once(builder: Builder) -> None:
     """As two processes do: the lock is not of this one."""
-    tag = images.image_tags("zed")["node"]
+    tag = build.image_tags("zed")["node"]
     lines: list[str] = []
     held, go = threading.Event(), threading.Event()
 
     def other() -> None:
-        with images._alone("node", lines.append):
+        with build._alone("node", lines.append):
             held.set()
             go.wait(5)
             builder.add_image(tag, {"labctl.image": "node"})
@@ -107,7 +108,7 @@ def test_two_at_once_build_it_once(builder: Builder) -> None:
     first = threading.Thread(target=other)
     first.start()
     assert held.wait(5)
-    second = threading.Thread(target=images.build, args=(builder, "zed", "node", lines.append))
+    second = threading.Thread(target=build.build, args=(builder, "zed", "node", lines.append))
     second.start()
     while not lines:
         second.join(0.01)
@@ -120,8 +121,8 @@ def test_two_at_once_build_it_once(builder: Builder) -> None:
 
 def test_only_the_wanted_roles_are_built(builder: Builder) -> None:
     lines: list[str] = []
-    assert images.build_all(builder, "zed", ["node"], lines.append) == ["node"]
-    assert images.missing(builder, "zed", ["node", "client"]) == ["client"]
+    assert build.build_all(builder, "zed", ["node"], lines.append) == ["node"]
+    assert build.missing(builder, "zed", ["node", "client"]) == ["client"]
     assert any(line.startswith("node: Successfully tagged") for line in lines)
 
 
@@ -133,24 +134,24 @@ def test_a_build_that_is_cut_short_leaves_the_image_missing(
 
     with monkeypatch.context() as patch, pytest.raises(EngineError):
         patch.setattr(builder, "create", create)
-        images.build(builder, "zed", "node")
-    assert images.missing(builder, "zed", ["node"]) == ["node"]
-    images.build(builder, "zed", "node")
-    assert images.missing(builder, "zed", ["node"]) == []
+        build.build(builder, "zed", "node")
+    assert build.missing(builder, "zed", ["node"]) == ["node"]
+    build.build(builder, "zed", "node")
+    assert build.missing(builder, "zed", ["node"]) == []
 
 
 def test_pruning_keeps_what_is_current_or_used(builder: Builder) -> None:
-    images.build(builder, "zed", "node")
+    build.build(builder, "zed", "node")
     for tag in ("labctl/node:zed-old", "labctl/node:zed-older"):
         builder.add_image(tag, {"labctl.image": "node"})
     builder.add_image("theirs:1")
     builder.create(
         ContainerSpec(name="x-c1", image="labctl/node:zed-old", labels={"labctl.lab": "x"})
     )
-    assert images.prune(builder, images.current_tags("zed")) == ["labctl/node:zed-older"]
+    assert build.prune(builder, build.current_tags("zed")) == ["labctl/node:zed-older"]
     assert builder.image("labctl/node:zed-old")
     assert builder.image("theirs:1")
-    assert images.missing(builder, "zed", ["node"]) == []
+    assert build.missing(builder, "zed", ["node"]) == []
 
 
 def test_pruning_takes_bases_last_and_passes_over_what_the_engine_refuses(
@@ -165,7 +166,7 @@ def test_pruning_takes_bases_last_and_passes_over_what_the_engine_refuses(
     builder.add_image("labctl/base:zed-old", {"labctl.image": "base"})
     builder.add_image("labctl/node:zed-old", {"labctl.image": "node"})
     monkeypatch.setattr(builder, "remove_image", remove)
-    assert images.prune(builder, ()) == []
+    assert build.prune(builder, ()) == []
     ids = [builder.image(tag) for tag in ("labctl/node:zed-old", "labctl/base:zed-old")]
     assert asked == [image.id for image in ids if image]
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from labctl import definitions, downloads, images, paths
+from labctl.documents import images, shipped
 from labctl.errors import InputError
+from labctl.images import build, definitions, downloads
 
-SHIPPED = paths.data_dir("images")
+SHIPPED = shipped.data_dir("images")
 
 
 @pytest.fixture
@@ -21,30 +22,30 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the shipped definitions that a test may change."""
     copy = tmp_path / "images"
     shutil.copytree(SHIPPED, copy)
-    monkeypatch.setattr(paths, "data_dir", lambda _kind: copy)
+    monkeypatch.setattr(shipped, "data_dir", lambda _kind: copy)
     return copy
 
 
 def test_there_is_a_tag_for_every_role() -> None:
-    tags = images.image_tags("zed")
+    tags = build.image_tags("zed")
     assert {"client", "controller", "database", "loadbalancer", "messaging", "node"} <= set(tags)
     assert "base" not in tags
     for role, tag in tags.items():
         assert re.fullmatch(rf"labctl/{role}:zed-[0-9a-f]{{12}}", tag)
-    assert images.image_tags("zed") == tags
+    assert build.image_tags("zed") == tags
 
 
 def test_a_changed_file_changes_its_own_image_only(directory: Path) -> None:
-    before = images.image_tags("zed")
+    before = build.image_tags("zed")
     (directory / "node" / "holder").write_text("#!/bin/sh\n")
-    after = images.image_tags("zed")
+    after = build.image_tags("zed")
     assert {role for role in before if before[role] != after[role]} == {"node"}
 
 
 def test_an_image_that_others_are_built_on_changes_those(directory: Path) -> None:
-    before = images.image_tags("zed")
+    before = build.image_tags("zed")
     (directory / "openstack" / "wsgi-start").write_text("#!/bin/sh\n")
-    after = images.image_tags("zed")
+    after = build.image_tags("zed")
     changed = {role for role in before if before[role] != after[role]}
     clocked = {"controller-clock"}
     assert changed == {"openstack", "controller", "network", "storage", "compute"} | clocked
@@ -53,7 +54,7 @@ def test_an_image_that_others_are_built_on_changes_those(directory: Path) -> Non
 def test_images_that_are_built_on_each_other(directory: Path) -> None:
     (directory / "openstack" / "image.yml").write_text("base: network\n")
     with pytest.raises(InputError) as caught:
-        images.image_tags("zed")
+        build.image_tags("zed")
     assert "is built on this image itself" in str(caught.value)
     assert str(directory) in str(caught.value)
 
@@ -61,13 +62,13 @@ def test_images_that_are_built_on_each_other(directory: Path) -> None:
 def test_an_image_that_is_built_on_none_there_is(directory: Path) -> None:
     (directory / "network" / "image.yml").write_text("base: opnstack\n")
     with pytest.raises(InputError, match=r"image\.yml: base: no image 'opnstack'; choose"):
-        images.image_tags("zed")
+        build.image_tags("zed")
 
 
 def test_a_mode_counts_as_content(directory: Path) -> None:
-    before = images.image_tags("zed")["node"]
+    before = build.image_tags("zed")["node"]
     (directory / "node" / "holder").chmod(0o644)
-    assert images.image_tags("zed")["node"] != before
+    assert build.image_tags("zed")["node"] != before
 
 
 @pytest.mark.parametrize(
@@ -79,26 +80,26 @@ def test_a_mode_counts_as_content(directory: Path) -> None:
     ],
 )
 def test_a_changed_base_changes_every_image(directory: Path, name: str, old: str, new: str) -> None:
-    before = images.image_tags("zed")
+    before = build.image_tags("zed")
     path = directory / name
     path.write_text(path.read_text().replace(old, new))
-    after = images.image_tags("zed")
+    after = build.image_tags("zed")
     assert all(before[role] != after[role] for role in before)
 
 
 def test_a_changed_pin_changes_the_image(directory: Path) -> None:
-    before = images.image_tags("zed")["database"]
+    before = build.image_tags("zed")["database"]
     path = directory / "database" / "image.yml"
     path.write_text(re.sub(r"sha256: \S+", "sha256: " + "a" * 64, path.read_text()))
-    assert images.image_tags("zed")["database"] != before
+    assert build.image_tags("zed")["database"] != before
 
 
 def test_python_caches_count_for_nothing(directory: Path) -> None:
-    before = images.image_tags("zed")["client"]
+    before = build.image_tags("zed")["client"]
     cache = directory / "client" / "prober" / "__pycache__"
     cache.mkdir(exist_ok=True)
     (cache / "watch.cpython-311.pyc").write_bytes(b"\0")
-    assert images.image_tags("zed")["client"] == before
+    assert build.image_tags("zed")["client"] == before
 
 
 def test_the_base_tag_is_the_same_pulled_or_bootstrapped() -> None:
@@ -148,7 +149,7 @@ def test_every_user_is_made_before_any_package_with_its_fixed_id() -> None:
 
 def test_unknown_release_and_role() -> None:
     with pytest.raises(InputError, match=r"^unknown release 'liberty'; .*releases.yml has: zed$"):
-        images.image_tags("liberty")
+        build.image_tags("liberty")
     with pytest.raises(
         InputError, match=r"^unknown image role 'base'; choose from browser, client, "
     ):
@@ -160,19 +161,19 @@ def test_sources_are_chosen_without_being_read(monkeypatch: pytest.MonkeyPatch) 
         raise AssertionError("a tag must not need a download")
 
     monkeypatch.setattr(downloads.Source, "read", read)
-    images.image_tags("zed")
+    build.image_tags("zed")
 
 
 def test_a_user_of_one_image_is_made_first_and_known_to_all(directory: Path) -> None:
-    before = images.image_tags("zed")
+    before = build.image_tags("zed")
     (directory / "network" / "image.yml").write_text("base: openstack\nusers: {barbican: 950}\n")
-    after = images.image_tags("zed")
+    after = build.image_tags("zed")
     assert {role for role in before if before[role] != after[role]} == {"network"}
     lines = definitions.definition("network", "zed").dockerfile.splitlines()
     made = next(number for number, line in enumerate(lines) if line.startswith("FROM ")) + 1
     assert lines[made].startswith("RUN groupadd --system --gid 950 barbican && useradd ")
-    assert definitions.user_ids()["barbican"] == 950
-    assert definitions.user_ids()["lab"] == 908
+    assert images.user_ids()["barbican"] == 950
+    assert images.user_ids()["lab"] == 908
 
 
 @pytest.mark.parametrize(
@@ -186,5 +187,5 @@ def test_a_user_of_one_image_is_made_first_and_known_to_all(directory: Path) -> 
 def test_ids_of_users_are_their_own(directory: Path, user: str, said: str) -> None:
     (directory / "network" / "image.yml").write_text(f"base: openstack\nusers: {{{user}}}\n")
     with pytest.raises(InputError) as caught:
-        definitions.user_ids()
+        images.user_ids()
     assert said in str(caught.value)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from labctl import downloads, process
 from labctl.errors import EngineError, InputError
+from labctl.host import process
+from labctl.host.process import Completed
+from labctl.images import downloads
 from labctl.model.image import FetchDoc
-from labctl.process import Completed
 
 
 def wheel(content: bytes) -> bytes:

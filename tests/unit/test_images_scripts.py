@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from labctl import paths
+from labctl.documents import shipped
 
-IMAGES = paths.data_dir("images")
+IMAGES = shipped.data_dir("images")
 UUID = "2510254f-e68e-11f1-bc14-43e4989461f8"
 NO_UUID = "00000000-0000-0000-0000-000000000000"
 

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from labctl import fit, lab, request, store
 from labctl.engine.port import LABEL, Network
 from labctl.errors import EngineError, InputError, LabError
-from labctl.probe import Answer
-from labctl.steps import Plan, Step
+from labctl.planning import fit
+from labctl.planning.steps import Plan, Step
+from labctl.resolve import request
+from labctl.running import lab
+from labctl.running.probe import Answer
+from labctl.state import store
 from tests.fakes.engine import INFO, FakeEngine
 
 

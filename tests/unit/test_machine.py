@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from labctl import machine, process, provision
+from labctl.doctor import machine, provision
 from labctl.engine import choose
 from labctl.errors import EngineError
+from labctl.host import process
 from tests.fakes import programs
 from tests.fakes.engine import INFO, FakeEngine
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from labctl import lab, moving, store
-from labctl.desired import desire
+from labctl.documents.source import Source
 from labctl.errors import InputError, LabError
-from labctl.execute import Executor
-from labctl.model.source import Source
 from labctl.model.topology import TopologyDoc
-from labctl.observe import observe
-from labctl.plan import make_plan
-from labctl.render import Renderer
-from labctl.resolve import resolve
-from labctl.steps import Observed
+from labctl.planning.desired import desire
+from labctl.planning.plan import make_plan
+from labctl.planning.render import Renderer
+from labctl.planning.steps import Observed
+from labctl.resolve.resolution import resolve
+from labctl.running import lab, moving
+from labctl.running.execute import Executor
+from labctl.running.observe import observe
+from labctl.state import store
 from tests.unit.labs import IMAGES, USERS, service
 from tests.unit.test_execute import LabEngine, Recorder
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from labctl import paths
+from labctl.documents import shipped
 
 AMPHORA = "3fd9f238-e8b8-11f1-8da6-0000c612000c"
 BALANCER = "0d7f7e9e-6c2a-4a6e-8a39-3a3f3f6a2b11"
@@ -50,7 +50,7 @@ prometheus-exporter-internal,BACKEND,0,1,0,0,,UP,1
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Imports one of the service's modules, as its program does."""
-    monkeypatch.syspath_prepend(str(paths.data_dir("compose") / "octavia-amphora"))
+    monkeypatch.syspath_prepend(str(shipped.data_dir("compose") / "octavia-amphora"))
     return importlib.import_module
 
 

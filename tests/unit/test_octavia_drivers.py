@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from labctl import paths
+from labctl.documents import shipped
 
 NODES = {"c1": "198.18.0.11", "c2": "198.18.0.12"}
 FILES = {"/etc/octavia/amphora-agent.conf": "[health_manager]"}
@@ -139,7 +139,7 @@ def drivers(monkeypatch: pytest.MonkeyPatch, hosts: Hosts, neutron: Neutron) -> 
         monkeypatch.setitem(sys.modules, name, module)
         for parent in ("octavia", "octavia.amphorae", "octavia.amphorae.drivers", "neutronclient"):
             monkeypatch.setitem(sys.modules, parent, types.ModuleType(parent))
-    monkeypatch.syspath_prepend(str(paths.data_dir("compose") / "octavia-amphora"))
+    monkeypatch.syspath_prepend(str(shipped.data_dir("compose") / "octavia-amphora"))
     monkeypatch.delitem(sys.modules, "labctl_octavia", raising=False)
     found = importlib.import_module("labctl_octavia")
     monkeypatch.setattr(found.requests, "request", hosts.request)

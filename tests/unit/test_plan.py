@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from labctl.desired import Desired
 from labctl.errors import InputError
-from labctl.plan import make_plan
-from labctl.steps import AwaitReady, Observed, Plan, StartHolder, StartInstance
+from labctl.planning.desired import Desired
+from labctl.planning.plan import make_plan
+from labctl.planning.steps import AwaitReady, Observed, Plan, StartHolder, StartInstance
 from tests.golden.test_golden import desired as shipped
 from tests.unit.labs import container, desired, running
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import tenacity
 
-from labctl import process
 from labctl.errors import EngineError
+from labctl.host import process
 
 
 def python(code: str) -> list[str]:

@@ -12,7 +12,7 @@ from labctl.cli.options import chosen
 from labctl.cli.progress import Lines, Timed
 from labctl.errors import InputError
 from labctl.model.topology import Choice
-from labctl.steps import Plan, RunJob
+from labctl.planning.steps import Plan, RunJob
 
 
 def test_steps_are_remembered_with_their_end(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from labctl.desired import Desired
 from labctl.engine.port import ContainerSpec
 from labctl.errors import LabError
-from labctl.plan import make_plan
-from labctl.recover import farthest, recover
-from labctl.steps import Observed, StartInstance
+from labctl.planning.desired import Desired
+from labctl.planning.plan import make_plan
+from labctl.planning.steps import Observed, StartInstance
+from labctl.running.recover import farthest, recover
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
 from tests.unit.labs import IMAGES, container, desired, running

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from labctl.addresses import mac_address
-from labctl.catalog import load_catalog
-from labctl.documents import load, parse, validate
+from labctl.documents.catalog import load_catalog
+from labctl.documents.reader import load, parse, validate
 from labctl.errors import InputError
 from labctl.model.order import circle, service_order
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.resolve import resolve
+from labctl.resolve.addresses import mac_address
+from labctl.resolve.resolution import resolve
 
 DATA = Path(__file__).parents[1] / "data"
 TEXT = """

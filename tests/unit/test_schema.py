@@ -5,13 +5,18 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from labctl.documents import parse, read_yaml
+from labctl.cli.info import Document, models
+from labctl.documents import schema as schemas
+from labctl.documents.reader import parse, read_yaml
 from labctl.model.service import ServiceDoc
-from labctl.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 ERRORS = ROOT / "tests" / "errors"
+
+
+def json_schema(kind):
+    return schemas.json_schema(kind, models()[Document(kind)])
 
 
 def validator(kind):

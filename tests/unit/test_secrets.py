@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from labctl.catalog import load_catalog
-from labctl.documents import load, read_yaml
+from labctl.documents.catalog import load_catalog
+from labctl.documents.reader import load, read_yaml
 from labctl.errors import InputError
 from labctl.model.service import MongodbDoc, SecretDoc
 from labctl.model.topology import TopologyDoc
-from labctl.resolve import resolve
-from labctl.secrets import draw, keep, make_secret, wanted
+from labctl.resolve.resolution import resolve
+from labctl.state.secrets import draw, keep, make_secret, wanted
 
 DATA = Path(__file__).parents[1] / "data"
 TWO = {"a.admin": SecretDoc(), "b.cookie": SecretDoc(kind="hex", length=32)}

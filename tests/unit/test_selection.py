@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from labctl.documents.source import Source
 from labctl.errors import InputError
 from labctl.model.service import ServiceDoc
-from labctl.model.source import Source
 from labctl.model.topology import Choice, TopologyDoc
-from labctl.selection import select
+from labctl.resolve.selection import select
 from tests.unit.labs import service
 
 CATALOGUE: dict[str, ServiceDoc] = {

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from labctl import request, store, table
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.resolve import resolve
+from labctl.resolve import request, table
+from labctl.resolve.resolution import resolve
+from labctl.state import store
 from tests.unit.labs import service
 
 ROW = {"system": "Volumes", "process": "volume-api", "mode": "A/A", "strategy": "HAProxy"}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from labctl import paths
-from labctl.documents import load
+from labctl.documents.reader import load
+from labctl.documents.shipped import data_dir
+from labctl.documents.topologies import find, load_topology, shipped
 from labctl.errors import InputError
 from labctl.model.topology import TopologyDoc
-from labctl.topologies import find, load_topology, shipped
 
 BASE = """
 name: base
@@ -95,4 +95,4 @@ def test_a_misspelt_key_of_an_extension(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_shipped_ones_are_found() -> None:
-    assert find("single") == paths.data_dir("topologies") / "single.yml"
+    assert find("single") == data_dir("topologies") / "single.yml"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from labctl.catalog import load_catalog
-from labctl.documents import load
+from labctl.documents.catalog import load_catalog
+from labctl.documents.reader import load
 from labctl.errors import InputError
 from labctl.model.lab import Lab
 from labctl.model.topology import TopologyDoc
-from labctl.resolve import resolve
+from labctl.resolve.resolution import resolve
 from labctl.verify import choice
 
 DATA = Path(__file__).parents[1] / "data"

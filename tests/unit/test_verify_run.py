@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from labctl.desired import Desired
 from labctl.engine.port import FileEntry
 from labctl.engine.streams import LineStream
 from labctl.errors import LabError
+from labctl.planning.desired import Desired
 from labctl.verify import choice, run
 from labctl.verify.run import StepReport
 from tests.unit import labs
@@ -63,7 +63,7 @@ class Notebook:
 @pytest.fixture
 def desired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desired:
     monkeypatch.setenv("LABCTL_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("labctl.paths.data_dir", lambda _: tmp_path)
+    monkeypatch.setattr("labctl.documents.shipped.data_dir", lambda _: tmp_path)
     catalogue = labs.catalogue(tmp_path)
     steps = [
         {"name": "used", "description": "It is used", "proves": ["store"]},
@@ -86,7 +86,7 @@ def follow(desired: Desired, engine: Scripted) -> tuple[run.Report, list[str]]:
 
 
 def reports(desired: Desired) -> Path:
-    from labctl import paths
+    from labctl.state import paths
 
     return paths.lab_dir(desired.lab.name) / "reports"
 

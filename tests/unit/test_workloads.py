@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from labctl import paths, secrets
-from labctl.catalog import load_catalog
-from labctl.documents import load as load_document
+from labctl.documents.catalog import load_catalog
+from labctl.documents.reader import load as load_document
+from labctl.documents.shipped import data_dir
 from labctl.errors import InputError
 from labctl.model.lab import Lab
 from labctl.model.topology import TopologyDoc
-from labctl.resolve import resolve
+from labctl.resolve.resolution import resolve
+from labctl.state import secrets
 from labctl.workloads import client, labs, load, loop
 from labctl.workloads.model import Done, Operation, RefusedError
 from labctl.workloads.registry import KINDS
@@ -219,8 +220,8 @@ def test_the_archive_holds_every_workload_and_runs_by_itself() -> None:
 
 
 def shipped() -> tuple[Lab, dict[str, str]]:
-    topology = load_document(paths.data_dir("topologies") / "three-controller.yml", TopologyDoc)
-    catalogue = load_catalog(paths.data_dir("compose"))
+    topology = load_document(data_dir("topologies") / "three-controller.yml", TopologyDoc)
+    catalogue = load_catalog(data_dir("compose"))
     lab = resolve(topology, catalogue, subnet=IPv4Network("198.18.9.0/24"))
     return lab, {name: f"<{name}>" for name in secrets.wanted(lab)}
 

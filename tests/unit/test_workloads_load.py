@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos.folder import Lines
+from labctl.chaos.folder.layout import Lines
 from labctl.engine.port import ExecResult, FileEntry
 from labctl.errors import EngineError, LabError
 from labctl.workloads.labs import Wanted
 from labctl.workloads.load import Counts, Loads
-from labctl.workloads.single import Load
+from tests.chaos.single import Load
 from tests.unit.test_workloads import KNOWN, LAB
 
 

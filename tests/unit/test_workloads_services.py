@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from labctl.chaos.checks import age, answers
+from labctl.chaos.judge.checks import age, answers
 from labctl.workloads import api, cloud, dashboard, ground, places, polled, resources
 from labctl.workloads.loop import operate
 from labctl.workloads.model import RefusedError

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labctl.chaos import folder as files
+from labctl.chaos.folder import layout as files
+from labctl.chaos.folder.runs import Row
 from labctl.chaos.report.markup import Safe, join, tag
 from labctl.chaos.report.page import document
 from labctl.chaos.report.plain import cell, xml
 from labctl.chaos.report.record import Data, time_of
 from labctl.chaos.report.verdicts import STANDINGS, badge, outcome_of, share
 from labctl.chaos.report.words import SIGNS, count, plain, seconds
-from labctl.chaos.runs import Row
-from labctl.documents import read_yaml
+from labctl.documents.reader import read_yaml
 from labctl.errors import InputError
 
 HTML, JUNIT, SUMMARY = "chaos.html", "chaos.xml", "chaos.md"

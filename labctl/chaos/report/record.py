@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labctl import documents
 from labctl.chaos.report.operations import Lag, Operation, lags, operations
+from labctl.documents import reader
 from labctl.errors import InputError
 
 Data = Mapping[str, Any]
@@ -144,7 +144,7 @@ def _text(path: Path, missing: list[str]) -> str:
 def _description(scenario: str) -> str:
     """Of a scenario's text; nothing when it cannot be read."""
     with suppress(InputError):
-        data, _ = documents.parse(scenario, "scenario.yml")
+        data, _ = reader.parse(scenario, "scenario.yml")
         if isinstance(data, dict):
             return " ".join(str(data.get("description") or "").split())
     return ""

@@ -1,0 +1,52 @@
+"""What a sabotage document may say: a lab with one known-bad setting, and what must catch it.
+
+Checkers that never failed prove nothing. Each sabotage breaks one thing on purpose, and the run
+must come out as it says, for the reason that it says.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from labctl.chaos.document.scenario import ScenarioDoc
+from labctl.chaos.model.findings import Outcome
+from labctl.model.service import Document, Name, Profile
+from labctl.model.topology import ExtensionDoc
+
+
+class CaughtDoc(Document):
+    """What must come out."""
+
+    outcome: Annotated[tuple[Outcome, ...], Field(min_length=1)]
+    """The verdict is one of these."""
+    because: str
+    """A word that the verdict's reason, or that of the check which failed, must hold."""
+
+
+class SabotageDoc(Document):
+    """A lab with one known-bad setting, a scenario and what must come out."""
+
+    name: Name
+    description: str
+    """What is wrong with the lab, in one sentence."""
+    base: str = "three-controller"
+    """The topology that is sabotaged."""
+    profile: Profile = "support"
+    """How much of it comes up."""
+    settings: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """service → the bad setting. Empty where the workload or the fault is what is bad."""
+    scenario: ScenarioDoc
+    must: CaughtDoc
+
+    @property
+    def topology(self) -> ExtensionDoc:
+        """The lab to bring up."""
+        return ExtensionDoc(
+            name=self.name,
+            description=self.description,
+            extends=self.base,
+            profile=self.profile,
+            services=self.settings,
+        )

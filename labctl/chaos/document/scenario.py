@@ -1,0 +1,396 @@
+"""What a scenario document may say: needs, workloads, a timeline of faults, what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from labctl.chaos.document import aims
+from labctl.chaos.document.words import BUDGETS, CHECKS, FAULTS, WORKLOADS, FaultWord, Store
+from labctl.chaos.model import spans
+from labctl.chaos.model.findings import Outcome, Standing
+from labctl.documents.source import suggestion
+from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, clock_problem, delay_problem
+from labctl.model.service import Document, Name, Profile, Size
+from labctl.model.sizes import size_bytes
+
+Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]
+Moment = Annotated[Any, AfterValidator(spans.moment), WithJsonSchema(spans.MOMENT_SCHEMA)]
+"""A span, or ``{random: [from, to]}``, which the seed decides."""
+
+
+def _target(value: Any) -> Any:
+    aims.aims(value)
+    return value
+
+
+def _groups(value: Any) -> Any:
+    aims.groups(value)
+    return value
+
+
+Target = Annotated[Any, AfterValidator(_target), WithJsonSchema(aims.SCHEMA)]
+Groups = Annotated[
+    Any,
+    AfterValidator(_groups),
+    WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1}}),
+]
+
+
+def _memory(size: str) -> str:
+    if size_bytes(size) < LEAST_MEMORY:
+        raise ValueError(f"is {size}, should be at least {LEAST_MEMORY >> 20}M")
+    return size
+
+
+Memory = Annotated[Size, AfterValidator(_memory)]
+
+LONGEST = 3600.0
+"""Seconds that a run may last."""
+LARGEST = 200 << 20
+"""Bytes that a history may grow to."""
+MOST_ACTIONS = 200
+_LINE = 160
+"""Bytes of a line of a history; an operation has two."""
+_RATE = 20.0
+"""Operations a second that no workload's own rate exceeds."""
+
+
+class _Aliased(Document):
+    """A document with keys that Python has taken (as, for)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+
+
+class NeedsDoc(Document):
+    """What a lab must have for the scenario to make sense in it."""
+
+    topology: str | None = None
+    """The only topology that it is for; any that has the rest when left out."""
+    profile: Profile = "support"
+    """The smallest profile that it can be run in."""
+    services: tuple[Name, ...] = ()
+    """Services that must be there, beside those that workloads and faults need anyway."""
+    settings: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """service → settings that must be in force: findings that hold with these only."""
+
+
+class SteadyDoc(Document):
+    """What must hold before the first fault, and again after the last."""
+
+    healthy: bool = True
+    """``labctl status`` says healthy."""
+    within: Span = "180s"
+    """How long the lab may take to be steady again."""
+
+
+class WorkloadDoc(_Aliased):
+    """Clients that use one store in one way."""
+
+    name: Name
+    """Its name in the history and in verdicts."""
+    kind: Store
+    """The store."""
+    as_: str = Field(alias="as")
+    """The way it is used: set, bank, register, ... as the store has it."""
+    rate: Annotated[float, Field(gt=0, le=200)] | None = None
+    """Operations a second, of all workers together; the workload's own when left out."""
+    workers: Annotated[int, Field(ge=1, le=32)] | None = None
+    """Clients at once; the workload's own when left out."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What the way takes beside these."""
+
+    @model_validator(mode="after")
+    def _known(self) -> WorkloadDoc:
+        ways = WORKLOADS[self.kind]
+        if self.as_ not in ways:
+            raise ValueError(f"no workload '{self.kind}/{self.as_}'; {suggestion(self.as_, ways)}")
+        takes = ways[self.as_].settings
+        for key in self.settings:
+            if key not in takes:
+                raise ValueError(
+                    f"{self.kind}/{self.as_} has no setting '{key}'; {suggestion(key, takes)}"
+                )
+        return self
+
+
+class FaultDoc(_Aliased):
+    """A fault: the keys that it takes follow from its word."""
+
+    fault: FaultWord
+    """What happens."""
+    target: Target | None = None
+    """Whom it happens to: a node, node/service, a part (galera-writer), ``{one: mariadb}`` (or
+    minority, majority, all), ``{is: vip-holder, not: galera-writer}``, or a list of these.
+    ``rabbit-leader:NAME`` leads a queue, or that of a workload."""
+    for_: Moment | None = Field(default=None, alias="for")
+    """How long; to the end of the run when left out."""
+    groups: Groups | None = None
+    """Of a cut: nodes that do not hear the other groups; ``others`` are all that none names."""
+    isolate: Target | None = None
+    """Of a cut: a group that hears nobody else."""
+    shape: Literal["majority", "minority", "bridge", "ring"] | None = None
+    """Of a cut: the nodes are parted by chance so that this comes out. ``bridge``: two halves and
+    one node that hears both; ``ring``: each hears its two neighbours."""
+    of: Name | None = None
+    """Of a cut with a shape: a service, whose nodes are parted; all but the client's without."""
+    direction: Literal["both", "in", "out"] | None = None
+    """``in``: the first group does not hear the others but is heard; ``out``: the other way."""
+    only: Annotated[str, StringConstraints(pattern=r"^(vrrp|port [1-9][0-9]{0,4})$")] | None = None
+    """Of a cut: nothing but VRRP, or but one TCP port (``port 4567``)."""
+    percent: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Of a loss: packets that get lost."""
+    rate: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(kbit|mbit)$")] | None = None
+    """Of a bandwidth: what is left of it."""
+    by: Annotated[str, StringConstraints(pattern=spans.OFFSET)] | None = None
+    """Of a delay: how late what a node sends is. Of a clock: how far it is ahead, or behind with
+    a ``-`` before it."""
+    jitter: Span | None = None
+    """Of a delay: it is more or less by up to this, by chance."""
+    cpu: Annotated[float, Field(ge=LEAST_CPUS, le=MOST_CPUS)] | None = None
+    """Of a limit: CPU time that is left, in CPUs."""
+    memory: Memory | None = None
+    """Of a limit: memory that is left (``200M``). What is above it already is refused by the engine
+    or killed by the kernel, what comes to it later is killed."""
+    action: Name | None = None
+    """One that the catalogue declares for the service."""
+
+    @model_validator(mode="after")
+    def _takes(self) -> FaultDoc:
+        if not isinstance(self.fault, str):
+            return self
+        kind = FAULTS[self.fault]
+        known = {*kind.needs, *kind.takes, *kind.one_of, *(("for",) if kind.lasts else ())}
+        given = dict(self.terms)
+        for key in given:
+            if key not in known:
+                raise ValueError(f"{self.fault} takes no '{key}'; {suggestion(key, sorted(known))}")
+        for key in kind.needs:
+            if key not in given:
+                raise ValueError(f"{self.fault} needs '{key}'")
+        if kind.one_of and not given.keys() & set(kind.one_of):
+            raise ValueError(f"{self.fault} needs {' or '.join(map(repr, kind.one_of))}")
+        if self.fault == "cut":
+            self._check_cut()
+        if self.by is not None:
+            by, jitter = spans.offset(self.by), spans.seconds(self.jitter or "0s")
+            problem = clock_problem(by) if self.fault == "clock" else delay_problem(by, jitter)
+            if problem:
+                raise ValueError(problem)
+        return self
+
+    def _check_cut(self) -> None:
+        how = [key for key in ("groups", "isolate", "shape") if getattr(self, key) is not None]
+        if len(how) != 1:
+            said = "and ".join(f"'{key}' " for key in how) or "none "
+            raise ValueError(
+                f"a cut has one of 'groups', 'isolate' and 'shape', here is {said[:-1]}"
+            )
+        if self.of is not None and self.shape is None:
+            raise ValueError("'of' says whose nodes a shape parts; there is no 'shape'")
+        one_way = self.direction in ("in", "out")
+        if one_way and (self.shape in ("bridge", "ring") or len(self.groups or ()) > 2):
+            raise ValueError("a one-way cut is between two groups")
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What is said beside the fault's word, by key, as the document has it."""
+        beside = {"at", "every", "times", "one_of", "fault"}
+        fields = type(self).model_fields
+        return {
+            (fields[name].alias or name): value
+            for name, value in self
+            if name not in beside and value is not None
+        }
+
+
+class StepDoc(FaultDoc):
+    """A line of the timeline: a fault, or one of several, at a moment or again and again."""
+
+    fault: FaultWord | None = None  # type: ignore[assignment]
+    """What happens; or else ``one_of``."""
+    at: Moment | None = None
+    """When, since the workloads began."""
+    every: Span | None = None
+    """Again after so long, ``times`` times in all; ``at`` is the first, or ``every`` itself."""
+    times: Annotated[int, Field(ge=2, le=100)] | None = None
+    """How often in all."""
+    one_of: tuple[FaultDoc, ...] = ()
+    """Faults of which the seed chooses one each time."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> StepDoc:
+        if (self.fault is None) != bool(self.one_of):
+            raise ValueError("a step has either 'fault' or 'one_of'")
+        if self.one_of and self.terms:
+            key = next(iter(self.terms))
+            raise ValueError(f"'{key}' belongs to a fault of 'one_of', not beside it")
+        if (self.every is None) != (self.times is None):
+            raise ValueError("'every' and 'times' go together")
+        if self.at is None and self.every is None:
+            raise ValueError("says no moment; give it 'at', or 'every' and 'times'")
+        return self
+
+    @property
+    def choices(self) -> tuple[FaultDoc, ...]:
+        """The faults that may come of it."""
+        return self.one_of or (self,)
+
+    @property
+    def count(self) -> int:
+        """How many actions come of it."""
+        return self.times or 1
+
+    @property
+    def end(self) -> float:
+        """Seconds after which the last of its faults is healed, at the latest."""
+        first = spans.latest(self.at) if self.at is not None else spans.seconds(self.every or "0s")
+        again = (self.count - 1) * spans.seconds(self.every) if self.every else 0.0
+        lasts = [spans.latest(each.for_) for each in self.choices if each.for_ is not None]
+        return first + again + max(lasts, default=0.0)
+
+
+class AllowDoc(Document):
+    """A violation that is expected and does not make the run INVALID."""
+
+    workload: Name
+    """Which workload, by its name."""
+    check: str
+    """Which check: lost, stale, ..."""
+    why: str = ""
+    """The reason, for the report."""
+
+
+class ExpectDoc(Document):
+    """What should come of the run."""
+
+    outcome: Outcome = "VALID"
+    """The verdict."""
+    allow: tuple[AllowDoc, ...] = ()
+    """Violations that are no failure here."""
+    budgets: dict[str, Span] = Field(default_factory=dict)
+    """What (vip, galera, ...) → how long it may be away, where the timers would allow more or no
+    timer says."""
+    away: dict[Name, Span] = Field(default_factory=dict)
+    """Workload → how long it must have gone without an answer, in a scenario that shows a limit."""
+    known: Standing | None = None
+    """What becomes of the promise, in a scenario that reproduces a known finding."""
+
+
+class ScenarioDoc(Document):
+    """An experiment: what runs, what breaks, what must come out."""
+
+    name: Name
+    description: str
+    """What is shown, in one sentence."""
+    row: tuple[str, ...] = ()
+    """Rows of the table, or limits, that it is for."""
+    source: str = ""
+    """Where the finding that it reproduces was published."""
+    needs: NeedsDoc = NeedsDoc()
+    steady: SteadyDoc = SteadyDoc()
+    workloads: tuple[WorkloadDoc, ...]
+    """Who uses the lab meanwhile."""
+    timeline: tuple[StepDoc, ...]
+    """May be empty: what a lab does when nothing breaks."""
+    expect: ExpectDoc = ExpectDoc()
+    tail: Span = "10s"
+    """How long the workloads go on after the last fault is healed and the lab is steady again."""
+    limit: Span = "5m"
+    """How long the run may take in all; then it is ended, and UNKNOWN."""
+
+    def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What no part of the document can be wrong about by itself: place, sentence."""
+        yield from self._names()
+        yield from self._size()
+        yield from self._times()
+        yield from self._overlaps()
+
+    def _names(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        names = [workload.name for workload in self.workloads]
+        if not names:
+            yield ("workloads",), "is an empty list; without clients nothing is shown"
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield ("workloads", index, "name"), f"'{name}' is there twice; rename one"
+        yield from self._expected(names)
+
+    def _expected(self, names: Sequence[str]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for index, allowed in enumerate(self.expect.allow):
+            place = ("expect", "allow", index)
+            if allowed.workload not in names:
+                advice = suggestion(allowed.workload, names)
+                yield (*place, "workload"), f"no workload '{allowed.workload}'; {advice}"
+            if allowed.check not in CHECKS:
+                advice = suggestion(allowed.check, CHECKS)
+                yield (*place, "check"), f"no check '{allowed.check}'; {advice}"
+        for name in self.expect.away:
+            if name not in names:
+                yield ("expect", "away", name), f"no workload '{name}'; {suggestion(name, names)}"
+        for name in self.expect.budgets:
+            if name not in BUDGETS:
+                advice = suggestion(name, BUDGETS)
+                yield ("expect", "budgets", name), f"no budget '{name}'; {advice}"
+
+    def _size(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        limit = spans.seconds(self.limit)
+        if not 1 <= limit <= LONGEST:
+            yield ("limit",), f"is {self.limit}, should be between 1s and 1h"
+        rate = sum(_RATE if each.rate is None else each.rate for each in self.workloads)
+        size = rate * limit * 2 * _LINE
+        if size > LARGEST:
+            yield (
+                ("limit",),
+                f"{rate:g} operations a second for {self.limit} may make a history of "
+                f"{size / (1 << 20):.0f} MiB, more than {LARGEST >> 20}; lower a rate or the limit",
+            )
+        if sum(step.count for step in self.timeline) > MOST_ACTIONS:
+            yield ("timeline",), f"comes to more than {MOST_ACTIONS} faults; make it shorter"
+
+    def _times(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        limit, tail = spans.seconds(self.limit), spans.seconds(self.tail)
+        for index, step in enumerate(self.timeline):
+            if step.end + tail > limit:
+                yield (
+                    ("timeline", index),
+                    f"ends after {spans.written(step.end)} at the latest, and the tail is "
+                    f"{self.tail}: that is past the limit of {self.limit}; raise the limit",
+                )
+
+    def _overlaps(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        halted = [each for i, step in enumerate(self.timeline) for each in _halts(i, step)]
+        for (one, since, until, name), (other, begins, ends, again) in combinations(halted, 2):
+            same = (
+                name == again or name == again.partition("/")[0] or again == name.partition("/")[0]
+            )
+            if same and since < ends and begins < until:
+                yield (
+                    ("timeline", other),
+                    f"halts {again} at {spans.written(begins)}, which timeline[{one}] halts from "
+                    f"{spans.written(since)} on; give that a 'for' that ends before",
+                )
+
+
+def _halts(index: int, step: StepDoc) -> Iterator[tuple[int, float, float, str]]:
+    """When a step surely halts which node or instance; parts move on, so they are left out."""
+    if step.fault is None or not FAULTS[step.fault].halts:
+        return
+    moments: list[Any] = [step.at or step.every, step.for_ or "0s"]
+    if any(isinstance(each, dict) for each in moments):
+        return
+    for number in range(step.count):
+        begins = spans.seconds(moments[0]) + number * spans.seconds(step.every or "0s")
+        ends = begins + spans.seconds(moments[1]) if step.for_ is not None else float("inf")
+        for aim in aims.aims(step.target):
+            if aim.who and aims.part_of(aim.who) is None:
+                yield index, begins, ends, aim.who

@@ -1,0 +1,129 @@
+"""The folder of a run: what is in it, and how it is written so that a killed run is readable."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from labctl.errors import EngineError, InputError
+from labctl.state import paths
+from labctl.state.store import RUNS
+
+RUN, SCENARIO, TIMELINE, HISTORY = "run.json", "scenario.yml", "timeline.json", "history.jsonl"
+OBSERVATIONS, FINALS, LOGS, VERDICT = "observations.jsonl", "finals.json", "logs", "verdict.json"
+
+
+def make(lab: str) -> Path:
+    """A new run's folder, 0700; its name sorts by time."""
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}_{secrets.token_hex(3)}"
+    folder = paths.lab_dir(lab) / RUNS / name
+    try:
+        (folder / LOGS).mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise EngineError(f"{folder}: cannot be made: {error.strerror}") from None
+    for each in (folder.parent, folder):
+        each.chmod(0o700)
+    return folder
+
+
+def find(run: str) -> Path:
+    """A run's folder by its path, or by its id in whatever lab's runs. InputError without one."""
+    if (Path(run) / RUN).is_file():
+        return Path(run)
+    found = [path.parent for path in (paths.home() / "labs").glob(f"*/{RUNS}/*/{RUN}")]
+    chosen = [folder for folder in found if folder.name == run]
+    if len(chosen) == 1:
+        return chosen[0]
+    newest = max((folder.name for folder in found), default=None)
+    advice = f"the newest is {newest}" if newest else "`labctl chaos run` makes one"
+    raise InputError(f"there is no run '{run}': {advice}")
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    """Write a file, 0600, so that a reader sees the old one or the new, never half of one."""
+    fresh = folder / f".{name.replace('/', '_')}.new"
+    fresh.unlink(missing_ok=True)
+    try:
+        with os.fdopen(_opened(fresh), "w", encoding="utf-8") as file:
+            file.write(text)
+        fresh.replace(folder / name)
+    except OSError as error:
+        raise EngineError(f"{folder / name}: cannot be written: {error.strerror}") from None
+
+
+def write_json(folder: Path, name: str, data: Any) -> None:
+    """The same for JSON."""
+    write(folder, name, json.dumps(data, indent=1, default=str) + "\n")
+
+
+def read_json(folder: Path, name: str) -> Any:
+    """A JSON file of a run. InputError when it is missing or damaged."""
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder / name}: is missing: the run did not get so far") from None
+    except OSError as error:
+        raise InputError(f"{folder / name}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{folder / name}: is no JSON ({error})") from None
+
+
+class Lines:
+    """A file of JSON lines that several threads add to; each line is on its way to disk at once.
+
+    At most ``most`` bytes. What comes after, or when it is closed, or finds no room on the disk,
+    is counted in ``missed`` and left out; ``written`` are the lines that are there.
+    """
+
+    def __init__(self, path: Path, most: int = 256 << 20) -> None:
+        self._file: int | None = _opened(path)
+        self._lock = threading.Lock()
+        self._size, self._most = 0, most
+        self.written, self.missed = 0, 0
+
+    def add(self, *rows: Any) -> None:
+        """Add rows, in order."""
+        text = "".join(json.dumps(row, default=str) + "\n" for row in rows).encode()
+        with self._lock:
+            if self._put(text):
+                self.written += len(rows)
+            else:
+                self.missed += len(rows)
+
+    def close(self) -> None:
+        """No more lines."""
+        with self._lock:
+            if self._file is not None:
+                os.close(self._file)
+            self._file = None
+
+    def _put(self, text: bytes) -> bool:
+        """Write all of it or, on a disk that is full, nothing: no reader meets half a line."""
+        if self._file is None or self._size + len(text) > self._most:
+            return False
+        try:
+            whole = os.write(self._file, text) == len(text)
+        except OSError:
+            whole = False
+        if whole:
+            self._size += len(text)
+        else:
+            os.ftruncate(self._file, self._size)
+        return whole
+
+
+def sort_lines(path: Path) -> None:
+    """Put the lines of a history in the order of their times, for those who read it."""
+    rows: Iterable[dict[str, Any]] = map(json.loads, path.read_text("utf-8").splitlines())
+    ordered = sorted(rows, key=lambda row: row["t"])
+    write(path.parent, path.name, "".join(json.dumps(row) + "\n" for row in ordered))
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

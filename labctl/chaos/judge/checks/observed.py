@@ -1,0 +1,48 @@
+"""What labctl saw about once a second, cut into spells. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from labctl.chaos.judge.checks.windows import Spell
+
+Observation = Mapping[str, Any]
+"""A line of observations.jsonl."""
+
+
+def spells(
+    observations: Sequence[Observation], holds: Callable[[Observation], bool], least: int = 1
+) -> list[Spell]:
+    """From the first observation of which something holds to the next of which it does not.
+
+    So a spell is up to an interval longer than what it stands for. One that holds in the last
+    observation ends with it. Those of fewer than ``least`` observations are left out.
+    """
+    found: list[Spell] = []
+    run: list[float] = []
+    for observation in observations:
+        if holds(observation):
+            run.append(observation["t"])
+            continue
+        if len(run) >= least:
+            found.append((run[0], observation["t"]))
+        run = []
+    if len(run) >= least:
+        found.append((run[0], run[-1]))
+    return found
+
+
+def outside(spell: Spell, faults: Sequence[Spell]) -> float:
+    """Seconds of a spell after the last fault that touches it; all of it without one."""
+    begin, end = spell
+    for first, last in sorted(faults):
+        if first <= end and last > begin:
+            begin = max(begin, min(last, end))
+    return end - begin
+
+
+def cluster(observation: Observation, kind: str) -> Mapping[str, Any]:
+    """What was seen of a kind of cluster; empty when it was not asked."""
+    found = observation.get("clusters", {}).get(kind)
+    return found if isinstance(found, Mapping) else {}

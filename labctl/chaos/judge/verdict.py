@@ -1,0 +1,328 @@
+"""From a run's record to its verdict. Pure, but for reading the folder.
+
+The rules, in their order:
+
+1. A lab that was not steady before the faults is not judged: UNKNOWN, with what was found.
+2. A check or a budget that is INVALID makes the run INVALID, unless the scenario allows it.
+3. A check or a budget that is UNKNOWN, a fault that did not bite, a run that was cut short or not
+   seen to be steady before, make it UNKNOWN. So does a workload that was not served before the
+   faults, asked nothing while one went on, or was not served again; and one whose end nobody read.
+4. A lab that is not steady after the run is INVALID, as the check ``steady`` of ``lab``.
+5. What a scenario says it shows must show. ``known`` names what becomes of some promise, ``away``
+   how long a workload must go unanswered; if no check comes out so, nothing was away for as long,
+   or the scenario expects INVALID and nothing is, the run is no proof of anything: UNKNOWN, it did
+   not show this time. It is not INVALID, for the store did nothing wrong, and not VALID, for then
+   a broken checker would pass.
+
+``expect.outcome`` changes no outcome: INVALID that was expected is INVALID. Whether it came out as
+expected is said beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from labctl.chaos.folder.history import by_workload
+from labctl.chaos.judge import ledger, record
+from labctl.chaos.judge.checks import api, checker, dead, members, vip, windows
+from labctl.chaos.judge.checks.finding import unknown
+from labctl.chaos.judge.record import Data, Record
+from labctl.chaos.model.findings import (
+    Budget,
+    Check,
+    Evidence,
+    Finding,
+    Outcome,
+    Standing,
+    Steady,
+    Verdict,
+)
+from labctl.chaos.model.spans import seconds
+from labctl.workloads.registry import KINDS
+
+Budgets = Callable[[Record], Sequence[Budget]]
+"""Computes the budgets of a run's faults, with what was measured of them."""
+
+LAB = "lab"
+"""In the place of a workload, in checks of what labctl itself saw."""
+LATE = 0.5
+"""Seconds: a client that slept so long in all may have measured itself."""
+
+
+def judge(folder: Path, budgets: Budgets | None = None) -> Verdict:
+    """The verdict about the run in a folder. InputError when the folder cannot be read."""
+    return verdict(record.read(folder), budgets)
+
+
+def verdict(run: Record, budgets: Budgets | None = None) -> Verdict:
+    """The verdict about a run."""
+    before, after = steady(run)
+    expect = run.scenario.get("expect") or {}
+    found = [*_workloads(run), *_lab(run), _steady_check(after)]
+    checks = [_allowed(check, expect) for check in found]
+    measured = [_own_slowness(budget, run) for budget in (budgets(run) if budgets else ())]
+    outcome, why = _outcome(run, before, checks, measured)
+    missing = _not_shown(expect, checks, outcome)
+    if missing:
+        outcome, why = "UNKNOWN", missing
+    return Verdict(
+        outcome=outcome,
+        why=why,
+        before=before,
+        after=after,
+        checks=checks,
+        budgets=measured,
+        notes=_notes(run),
+        expected=cast("Outcome", expect.get("outcome", "VALID")),
+    )
+
+
+def steady(run: Record) -> tuple[Steady, Steady]:
+    """Whether the lab was steady before the first fault and at the end.
+
+    As the run recorded it (``steady`` in run.json), else by the observations next to these.
+    """
+    said = run.run.get("steady") or {}
+    first = min((fault.get("began", 0.0) for fault in run.timeline), default=run.end)
+    early = [o for o in run.observations if o["t"] <= first]
+    return (
+        _steady(said.get("before"), early[-1:]),
+        _steady(said.get("after"), run.observations[-1:]),
+    )
+
+
+def _steady(said: Any, seen: Sequence[Data]) -> Steady:
+    if isinstance(said, dict):
+        return Steady(said.get("held"), [str(each) for each in said.get("said", ())])
+    if not seen:
+        return Steady(None, ["nobody looked"])
+    if "unready" not in seen[0]:
+        return Steady(None, [str(seen[0].get("error") or "nobody looked")])
+    unready = [f"{name} is not ready" for name in seen[0]["unready"]]
+    return Steady(not unready, unready)
+
+
+def _steady_check(after: Steady) -> Check:
+    if after.held is None:
+        return Check(LAB, "steady", "UNKNOWN", "unknown", "nobody looked at the lab in the end")
+    if after.held and after.said:
+        why = f"whether the lab is steady after the run is {'; '.join(after.said)}"
+        return Check(LAB, "steady", "VALID", "kept", why)
+    if after.held:
+        return Check(LAB, "steady", "VALID", "kept", "the lab is steady after the run")
+    why = f"the lab is not steady after the run: {'; '.join(after.said) or 'it was not said why'}"
+    evidence = [Evidence(each) for each in after.said]
+    return Check(LAB, "steady", "INVALID", "lost though promised", why, evidence=evidence)
+
+
+def _workloads(run: Record) -> list[Check]:
+    operations = by_workload(run.operations)
+    checks = []
+    for workload in run.scenario.get("workloads", ()):
+        name, kind, way = (str(workload.get(k, "")) for k in ("name", "kind", "as"))
+        own, mine = _settings(workload), operations.get(name, [])
+        check = checker(kind, way)
+        finals = None if _unread(run, name) else (run.finals or {}).get(name)
+        if check is None:
+            found = [unknown(way, f"nobody can check a workload '{way}' of kind '{kind}'")]
+        else:
+            found = check(mine, finals, own)
+        found = [_undisturbed(_client(finding, run), run, own) for finding in found]
+        found.append(windows.served(mine, run.lags, run.faults))
+        made = ledger.promise(kind, way, run.run.get("settings") or {}, own)
+        checks += [ledger.weigh(name, finding, made) for finding in found]
+    return checks
+
+
+def _settings(workload: Data) -> Data:
+    """A workload's settings: its own, and what it has where it says nothing."""
+    known = KINDS.get(str(workload.get("kind")), {}).get(str(workload.get("as")))
+    return {**(known.settings if known else {}), **(workload.get("settings") or {})}
+
+
+def _unread(run: Record, name: str) -> str:
+    """Why what a workload left in the end could not be read; empty when it could."""
+    finals = (run.finals or {}).get(name)
+    return str(finals["error"]) if isinstance(finals, dict) and set(finals) == {"error"} else ""
+
+
+def _undisturbed(finding: Finding, run: Record, own: Data) -> Finding:
+    """What is stuck without a fault that could have lost the work is excused by nothing."""
+    if finding.check != "stuck" or not finding.broken:
+        return finding
+    settle = float(own.get("settle", api.SETTLE))
+    near = [(begin - settle, end + windows.GRACE) for begin, end in run.faults]
+    alone = [t for t in finding.times if not any(begin <= t <= end for begin, end in near)]
+    if not alone:
+        return finding
+    why = f"{finding.why}; {len(alone)} of them were asked for while nothing was broken"
+    return replace(finding, why=why, aspect="always")
+
+
+def _client(finding: Finding, run: Record) -> Finding:
+    """A latency that the client may have made itself blames nobody."""
+    asleep = sum(end - begin for begin, end in run.lags)
+    if finding.check != "latency" or not finding.broken or asleep < LATE:
+        return finding
+    why = f"{finding.why}; but the client itself slept {asleep:.2f} s"
+    return replace(finding, broken=None, why=why)
+
+
+def _lab(run: Record) -> list[Check]:
+    """What labctl saw, by the workload that is about it; else by ``lab``."""
+    names: dict[str, str] = {}
+    for workload in run.scenario.get("workloads", ()):
+        names.setdefault(str(workload.get("kind")), str(workload.get("name")))
+    of_kinds = members.check(run.observations, run.faults, names)
+    found = [(kind, finding) for kind, findings in of_kinds.items() for finding in findings]
+    found.append(("vip", vip.check_holders(run.observations, run.faults)))
+    stayed = dead.check(run.observations, run.timeline)
+    found += [(LAB, stayed)] if stayed else []
+    promised = ledger.Promise("", "")
+    return [ledger.weigh(names.get(kind, LAB), finding, promised) for kind, finding in found]
+
+
+def _allowed(check: Check, expect: Data) -> Check:
+    """A violation that the scenario allows; one of the lab's is allowed by any workload.
+
+    It is then what the scenario says is known, or else not promised.
+    """
+    if check.promise in ("kept", "unknown"):
+        return check
+    for each in expect.get("allow") or ():
+        if check.workload in (each.get("workload"), LAB) and each.get("check") == check.check:
+            why = f"{check.why}; allowed: {each.get('why') or 'the scenario says so'}"
+            known = cast("Standing", expect.get("known") or "not promised")
+            return replace(check, outcome="VALID", promise=known, why=why)
+    return check
+
+
+def _own_slowness(budget: Budget, run: Record) -> Budget:
+    """A budget that is exceeded by no more than the client slept meanwhile is not judged."""
+    if budget.outcome != "INVALID" or budget.measured is None:
+        return budget
+    times = [f.get("bites") for f in run.timeline if f.get("index") == budget.fault]
+    began = next((t for t in times if t is not None), 0.0)
+    asleep = windows.overlap((began, began + 2 * budget.measured), run.lags)
+    if not asleep or budget.measured - asleep > budget.bound:
+        return budget
+    why = f"{budget.why}; but the client itself slept {asleep:.2f} s of it"
+    return replace(budget, outcome="UNKNOWN", why=why)
+
+
+def _outcome(
+    run: Record, before: Steady, checks: Sequence[Check], budgets: Sequence[Budget]
+) -> tuple[Outcome, str]:
+    if before.held is False:
+        why = "; ".join(before.said) or "it was not said why"
+        return "UNKNOWN", f"the lab was not steady before the run, so it is not judged: {why}"
+    said = [(c.outcome, f"{c.workload}: {c.check}: {c.why}") for c in checks]
+    said += [(b.outcome, f"budget of {b.name}: {b.why}") for b in budgets]
+    invalid = [why for outcome, why in said if outcome == "INVALID"]
+    if invalid:
+        return "INVALID", _first(invalid)
+    unsure = [
+        *_toothless(run),
+        *_short(run),
+        *_faultless(run),
+        *(w for o, w in said if o == "UNKNOWN"),
+    ]
+    if before.held is None:
+        unsure.append("nobody looked whether the lab was steady before the run")
+    if unsure:
+        return "UNKNOWN", _first(unsure)
+    lost = [why for (_, why), c in zip(said, checks, strict=False) if c.promise != "kept"]
+    held = "all that was promised was kept"
+    return "VALID", f"{held}; {_first(lost)}" if lost else held
+
+
+def _first(sentences: Sequence[str]) -> str:
+    more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
+    return sentences[0] + more
+
+
+def _toothless(run: Record) -> list[str]:
+    """Faults that did not bite, or of which something is left."""
+    said = [
+        f"fault {fault.get('index')} ({fault.get('said') or fault.get('fault')}) did not bite:"
+        f" {fault.get('error') or 'nothing shows that it did'}"
+        for fault in run.timeline
+        if fault.get("error") or fault.get("bites") is None
+    ]
+    said += [
+        f"fault {fault.get('index')} ({fault.get('said')}) was not healed: {fault['heal_error']}"
+        for fault in run.timeline
+        if fault.get("heal_error")
+    ]
+    return said
+
+
+def _faultless(run: Record) -> list[str]:
+    """What a scenario says and the run did not do."""
+    if not run.scenario.get("workloads"):
+        return ["the scenario has no workloads, so nothing was tested"]
+    if run.scenario.get("timeline") and not run.timeline:
+        return ["the scenario has faults, and the run made none"]
+    return []
+
+
+def _short(run: Record) -> list[str]:
+    if run.run.get("cut_short"):
+        return [f"the run was cut short: {run.run['cut_short']}"]
+    if any(event.type == "full" for event in run.events):
+        return ["the run was cut short: the client wrote as much history as it may and stopped"]
+    if not run.finals:
+        return ["the run was cut short: nothing was read in the end"]
+    if not run.run.get("ended"):
+        return ["the run was cut short: labctl was killed before its end"]
+    wrote = run.run.get("lines") or {}
+    return [
+        f"{name} has {there} of the {wrote[name]} lines that the run wrote"
+        for name, there in run.lines.items()
+        if there != wrote.get(name, there)
+    ]
+
+
+def _not_shown(expect: Data, checks: Sequence[Check], outcome: Outcome) -> str:
+    """Why a run that came out VALID shows nothing of what its scenario is there to show."""
+    if outcome != "VALID":
+        return ""
+    known = expect.get("known")
+    if known and known not in {check.promise for check in checks}:
+        return f"the known finding ('{known}') did not show this time"
+    gaps = {
+        check.workload: check.counts.get("gap", 0.0) for check in checks if check.check == "errors"
+    }
+    for name, least in (expect.get("away") or {}).items():
+        gap = gaps.get(name, 0.0)
+        if gap < seconds(least):
+            said = f"{name} was to be away for {least} and was for {gap:.2f} s at most"
+            return f"{said}: it did not show this time"
+    if expect.get("outcome") == "INVALID":
+        return "the scenario expects INVALID, and nothing was found: it did not show this time"
+    return ""
+
+
+def _notes(run: Record) -> list[str]:
+    notes = []
+    asleep = [end - begin for begin, end in run.lags]
+    if asleep:
+        notes.append(
+            f"the client itself was late {len(asleep)} times, by {max(asleep):.2f} s at most and"
+            f" {sum(asleep):.2f} s in all: gaps of that length are its own"
+        )
+    notes += [
+        f"what {name} left could not be read in the end: {why}"
+        for name in (str(each.get("name")) for each in run.scenario.get("workloads", ()))
+        if (why := _unread(run, name))
+    ]
+    notes += [str(problem) for problem in run.run.get("problems") or ()]
+    notes += [
+        f"fault {fault.get('index')} ({fault.get('said')}) was not healed in the run"
+        for fault in run.timeline
+        if fault.get("bites") is not None and fault.get("healed") is None
+    ]
+    return notes

@@ -1,0 +1,121 @@
+"""The timers in force that decide how long a failover takes, read from a resolved lab. Pure.
+
+They are numbers by name, in seconds where they are times, so that a run can keep them
+(``settings.timers`` in run.json) and be judged again without its lab.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from labctl.chaos.model.spans import seconds
+from labctl.chaos.model.vrrp import Timers
+from labctl.model.lab import Lab, Service
+
+Numbers = Mapping[str, float]
+
+CHECK_TIMEOUT = 3.0
+"""Seconds that keepalived waits for its check's script (``timeout`` in keepalived.conf.j2)."""
+RETRIES = 3.0
+"""HAProxy's ``retries``, each a second after the one before."""
+TCP_RETRIES2 = 25.4
+"""Seconds until data that nobody acknowledges ends a connection: tcp_retries2 = 6 (desired.py),
+0.2 s doubled each time: 0.2 × (2^7 - 1)."""
+
+_BUILT_IN: Mapping[str, Numbers] = {
+    # Galera 26.4, gcs/gcomm defaults: evs.keepalive_period, inactive_check_period, install_timeout.
+    "mariadb": {"galera.keepalive": 1.0, "galera.check": 0.5, "galera.install": 7.5},
+    # Sentinel asks its peers once a second, starts within a second by chance, and reads INFO from
+    # the promoted replica once a second (sentinel.c).
+    "sentinel": {"sentinel.ask": 1.0, "sentinel.desync": 1.0, "sentinel.info": 1.0},
+    # electionTimeoutMillis is lengthened by up to 15 percent by chance; heartbeats each 2 s. Who is
+    # elected asks all members how far they are before it takes writes, and waits for one that is
+    # silent for heartbeatTimeoutSecs (catch-up, SERVER-26848).
+    "mongodb": {
+        "mongodb.offset": 0.15,
+        "mongodb.heartbeat": 2.0,
+        "mongodb.heartbeat_timeout": 10.0,
+    },
+    # Of quorum queues: aten looks once a second, an election takes another at most (ra).
+    "rabbitmq": {"rabbitmq.aten": 1.0, "rabbitmq.election": 1.0},
+}
+
+
+def timers(lab: Lab) -> dict[str, float]:
+    """Every timer of the lab that a bound follows from, by name."""
+    found: dict[str, float] = {"tcp.retries2": TCP_RETRIES2, f"client.{lab.client.name}": 1.0}
+    for service in lab.services.values():
+        found |= {f"members.{service.name}": float(len(service.nodes))}
+        found |= _BUILT_IN.get(service.name, {})
+        found |= dict(_settings(service))
+        found |= dict(_checks(service))
+    return found
+
+
+def vrrp(numbers: Numbers) -> dict[str, Timers]:
+    """Node → keepalived's timers, of the numbers that :func:`timers` gave."""
+    prefix = "vrrp.priority."
+    return {
+        name.removeprefix(prefix): Timers(
+            advert=numbers["vrrp.advert"],
+            priority=int(value),
+            check_interval=numbers["vrrp.check_interval"],
+            check_fall=int(numbers["vrrp.check_fall"]),
+        )
+        for name, value in numbers.items()
+        if name.startswith(prefix)
+    }
+
+
+def _settings(service: Service) -> Iterator[tuple[str, float]]:
+    have = service.settings
+    match service.name:
+        case "keepalived":
+            yield "vrrp.advert", float(have["advert_interval"])
+            yield "vrrp.check_interval", float(have["check_interval"])
+            yield "vrrp.check_fall", float(have["check_fall"])
+            yield "vrrp.check_timeout", CHECK_TIMEOUT
+            steps = max(len(service.nodes) - 1, 1)
+            for index, node in enumerate(service.nodes):
+                # As in keepalived.conf.j2.
+                yield f"vrrp.priority.{node.name}", float(200 - 150 * index // steps)
+        case "haproxy":
+            yield "haproxy.connect", seconds(str(have["timeout_connect"]))
+            yield "haproxy.check", seconds(str(have["timeout_check"]))
+            yield "haproxy.retries", RETRIES
+        case "mariadb":
+            yield "galera.suspect", float(have["suspect_timeout"])
+            yield "galera.inactive", float(have["inactive_timeout"])
+        case "sentinel":
+            yield "sentinel.down_after", float(have["down_after"]) / 1000
+            yield "sentinel.failover", float(have["failover_timeout"]) / 1000
+        case "mongodb":
+            yield "mongodb.election", float(have["election_timeout_ms"]) / 1000
+        case "neutron-l3-agent":
+            yield "router.advert", float(have["vrrp_interval"])
+            for node in service.nodes:
+                yield f"router.on.{node.name}", 1.0
+        case "rabbitmq":
+            yield "rabbitmq.net_tick", float(have["net_ticktime"])
+
+
+def _checks(service: Service) -> Iterator[tuple[str, float]]:
+    """HAProxy's ``inter``, ``fastinter`` and ``fall`` for a service's servers."""
+    if service.doc.endpoint is None:
+        return
+    options = service.doc.endpoint.server_options
+    inter = _option(options, "inter") or 2.0
+    yield f"haproxy.{service.name}.inter", inter
+    yield f"haproxy.{service.name}.fastinter", _option(options, "fastinter") or inter
+    yield f"haproxy.{service.name}.fall", _option(options, "fall") or 3.0
+
+
+def _option(options: str, name: str) -> float | None:
+    matched = re.search(rf"(?:^|\s){name}\s+([0-9.]+)(ms|s|m|h)?(?:\s|$)", options)
+    if matched is None:
+        return None
+    if name == "fall":
+        return float(matched[1])
+    # HAProxy's times are milliseconds where no unit is said.
+    return seconds(matched[1] + (matched[2] or "ms"))

@@ -1,0 +1,1 @@
+"""Scenarios carried out against a lab and written down; nothing here judges."""

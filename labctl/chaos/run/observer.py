@@ -1,0 +1,73 @@
+"""What labctl sees of a lab while a run goes on: about once a second, as cheaply as it can."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from labctl.chaos.folder.layout import Lines
+from labctl.engine.port import Engine
+from labctl.errors import LabctlError
+from labctl.faults import targets
+from labctl.planning.desired import Desired
+from labctl.running.probe import inspect
+
+EVERY = 1.0
+"""Seconds from one look to the next, unless a look itself takes longer."""
+_REST = 0.25
+"""Of the time that a look takes: rest after it, so that a slow lab is not asked without end."""
+_SPEC = "/run/labctl/observed.json"
+
+
+class Observer:
+    """Looks at a lab until it is stopped; a row for each look."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        desired: Desired,
+        rows: Lines,
+        clock: Callable[[], float],
+        services: Collection[str],
+    ) -> None:
+        self._engine, self._desired, self._rows, self._clock = engine, desired, rows, clock
+        self._probes = [name for name in desired.probes if name.partition("/")[2] in services]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        self._thread.join(30)
+
+    def _go_on(self) -> None:
+        while not self._stop.is_set():
+            asked = time.monotonic()
+            self._rows.add(self.look())
+            took = time.monotonic() - asked
+            self._stop.wait(max(EVERY - took, _REST * took))
+
+    def look(self) -> dict[str, Any]:
+        """One look: who holds the virtual IP, the clusters, who is not ready; or why not."""
+        row: dict[str, Any] = {"t": round(self._clock(), 3), "vip": [], "clusters": {}}
+        try:
+            there = {c.name: c for c in self._engine.containers(self._desired.lab.name)}
+            running = [c.name for c in there.values() if c.status == "running"]
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                holding = pool.submit(targets.vip_holders, self._engine, self._desired.lab, there)
+                asked = inspect(
+                    self._engine, self._desired, running, probes=self._probes, path=_SPEC
+                )
+                row |= {"vip": holding.result(), "clusters": dict(asked.clusters)}
+            ready = {name for name, answer in asked.probes.items() if answer.ready}
+            row["unready"] = [name for name in self._probes if name not in ready]
+        except (LabctlError, ValueError) as error:
+            row["error"] = str(error)
+        return row

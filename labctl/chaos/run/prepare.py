@@ -1,0 +1,112 @@
+"""What a run is to do, from a scenario or from the record of a run. Pure, but for files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from labctl.chaos.document import aims, library
+from labctl.chaos.document.scenario import ScenarioDoc
+from labctl.chaos.document.words import PARTS, WORKLOADS
+from labctl.chaos.folder import layout as files
+from labctl.chaos.model import spans
+from labctl.chaos.run import fit, timeline
+from labctl.chaos.run.conduct import Plan
+from labctl.chaos.run.timeline import Action
+from labctl.errors import InputError
+from labctl.model.lab import Lab
+
+_NOT_TERMS = ("fault", "target", "groups", "isolate", "shape", "of", "for")
+_EVER = ("haproxy", "keepalived")
+
+
+def plan(name: str, lab: Lab, seed: int) -> Plan:
+    """A scenario of the library, or of a file, for a lab.
+
+    InputError for what is wrong with it or what the lab lacks; nothing is touched.
+    """
+    path = library.find(name)
+    doc, source = library.load_scenario(path)
+    fit.check(doc, lab, source=source)
+    actions = timeline.resolve(doc, lab, seed)
+    return _plan(doc, path.read_text(encoding="utf-8"), actions, lab, seed)
+
+
+def replay(run: Path, lab: Lab, kept: Sequence[int] | None = None) -> Plan:
+    """The recorded timeline of a run once more: the same targets at the same times.
+
+    ``kept`` are the indices of those faults that are made again; all of them without. InputError
+    when it was cut short before the first.
+    """
+    about = files.read_json(run, files.RUN)
+    doc, source = library.load_scenario(run / files.SCENARIO)
+    fit.check(doc, lab, source=source)
+    offset = float(about.get("workloads_began", 0.0))
+    rows = files.read_json(run, files.TIMELINE)
+    actions = tuple(_recorded(row, offset) for row in rows if _again(row, kept))
+    if doc.timeline and not actions and kept is None:
+        raise InputError(
+            f"run {about['run']} was cut short before it broke anything, so there is nothing to"
+            f" repeat; `labctl chaos run {about['scenario']} --seed {about['seed']}` begins anew"
+        )
+    text = (run / files.SCENARIO).read_text(encoding="utf-8")
+    return _plan(doc, text, actions, lab, int(about["seed"]), replayed=str(about["run"]))
+
+
+def _again(row: dict[str, Any], kept: Sequence[int] | None) -> bool:
+    return bool(row["resolved"]) and (kept is None or row["index"] in kept)
+
+
+def _recorded(row: dict[str, Any], offset: float) -> Action:
+    at, resolved = round(row["asked"] - offset, 3), row["resolved"]
+    wired = bool(resolved["groups"] or resolved["pairs"])
+    cut = row["fault"] == "cut"
+    targets = resolved["groups"][0] if wired and not cut else resolved["targets"]
+    return Action(
+        index=row["index"],
+        at=at,
+        fault=row["fault"],
+        heal_at=None if row["lasts"] is None else round(at + row["lasts"], 3),
+        targets=() if cut else tuple(targets),
+        groups=tuple(tuple(group) for group in resolved["groups"]) if cut else (),
+        pairs=tuple((one, other) for one, other in resolved["pairs"]),
+        terms={k: v for k, v in row["spec"].items() if k not in _NOT_TERMS},
+        spec=row["spec"],
+    )
+
+
+def _plan(
+    doc: ScenarioDoc,
+    text: str,
+    actions: Sequence[Action],
+    lab: Lab,
+    seed: int,
+    *,
+    replayed: str | None = None,
+) -> Plan:
+    return Plan(
+        scenario=doc,
+        text=text,
+        actions=actions,
+        seed=seed,
+        services=concerned(doc, lab),
+        healthy=doc.steady.healthy,
+        within=spans.seconds(doc.steady.within),
+        tail=spans.seconds(doc.tail),
+        limit=spans.seconds(doc.limit),
+        replayed=replayed,
+    )
+
+
+def concerned(doc: ScenarioDoc, lab: Lab) -> list[str]:
+    """The services of the lab that a scenario uses or hits: watched, and their logs kept."""
+    found = {*_EVER, *doc.needs.services}
+    for workload in doc.workloads:
+        found |= {*WORKLOADS[workload.kind][workload.as_].services}
+    for step in doc.timeline:
+        for fault in step.choices:
+            for aim in aims.aims(fault.target) if fault.target is not None else ():
+                part = aims.part_of(aim.who)
+                found |= {aim.service, aim.who.partition("/")[2], PARTS.get(part or "", "")}
+    return sorted(found & set(lab.services))

@@ -1,0 +1,173 @@
+"""What a lab needs of the machine: asked, as data. What can be put right, labctl.provision does."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labctl.doctor.provision import BOOTSTRAPPERS, fix
+from labctl.engine.choose import connect
+from labctl.engine.helper import run_helper
+from labctl.engine.port import Engine, EngineInfo
+from labctl.errors import EngineError
+from labctl.host import process
+from labctl.model.service import PROFILES
+from labctl.planning.fit import MEMORY_SPARE, memory_bytes
+from labctl.resolve.request import example
+
+__all__ = ["Check", "checks", "fix"]
+
+GIB = 1 << 30
+TOPOLOGY = "three-controller"
+"""The lab that a machine is looked at for."""
+DISK_NEEDED = 8 * GIB
+PROCESSORS_WANTED = 2
+OLDEST = {"docker": (20, 10), "podman": (4, 3)}
+
+_FIX = "labctl doctor --fix"
+
+# Asked of the kernel itself: configuration files and module lists often say something else.
+_KERNEL_SCRIPT = """
+try() {
+    feature=$1; shift
+    if said=$("$@" 2>&1); then echo "$feature ok"; else echo "$feature" $said | head -n 1; fi
+}
+try veth ip link add lc0 type veth peer name lc1
+try macvlan ip link add link lc0 name lc2 type macvlan mode bridge
+nft add table netdev labctl
+chain() {
+    nft "add chain netdev labctl $1 { type filter hook $1 device \\"lc0\\" priority 0; }"
+}
+try ingress chain ingress
+try egress chain egress
+try netem tc qdisc add dev lc0 root netem delay 1ms
+"""
+
+_KERNEL = {
+    "veth": ("veth pairs, which join a lab to the host", True),
+    "macvlan": ("macvlan, which labs' networks are made of", True),
+    "ingress": ("nf_tables on a device's input, by which nodes are cut off", True),
+    "egress": ("nf_tables on a device's output", False),
+    "netem": ("sch_netem, by which packets can be delayed", False),
+}
+"""feature → what it is for, and whether labs need it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. ``ok`` is None for what is unknown, or missing without harm."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+    """What to do about it, when something can be done."""
+
+
+def checks(choice: str | None = None) -> list[Check]:
+    """Everything, in the order to read it; an engine that is not there is a finding as well."""
+    try:
+        engine = connect(choice)
+        info = engine.info()
+    except EngineError as error:
+        return [Check("engine", False, str(error), _FIX), _bootstrap(), *_devices()]
+    return [
+        _engine(engine.url, info),
+        _processors(info),
+        _memory(info),
+        _disk(info),
+        _bootstrap(),
+        *_kernel(engine),
+        *_devices(),
+    ]
+
+
+def _engine(url: str, info: EngineInfo) -> Check:
+    name = f"{info.kind.capitalize()} {info.version} at {url}"
+    oldest = OLDEST[info.kind]
+    numbers = tuple(int(part) for part in info.version.split(".")[:2] if part.isdigit())
+    if numbers < oldest:
+        wanted = ".".join(map(str, oldest))
+        return Check("engine", False, f"{name} is too old", f"install {wanted} or later")
+    if info.rootless:
+        detail = f"{name} runs without root: this machine cannot reach the labs' addresses"
+        return Check("engine", None, detail, "use an engine that runs as root")
+    return Check("engine", True, f"{name}, storage {info.storage_driver}")
+
+
+def _processors(info: EngineInfo) -> Check:
+    enough = info.cpus >= PROCESSORS_WANTED
+    detail = f"{info.cpus}" if enough else f"{info.cpus}: labs start slowly"
+    return Check("processors", True if enough else None, detail)
+
+
+def _memory(info: EngineInfo) -> Check:
+    detail = f"{info.memory / GIB:.1f} GiB"
+    needed = {
+        profile: memory_bytes(example(TOPOLOGY, profile)) + MEMORY_SPARE for profile in PROFILES
+    }
+    fits = [profile for profile, size in needed.items() if size <= info.memory]
+    said = ", ".join(f"{profile} {size / GIB:.1f} GiB" for profile, size in needed.items())
+    if fits:
+        return Check("memory", True, f"{detail}: {TOPOLOGY} fits with profile {fits[-1]} ({said})")
+    return Check("memory", False, f"{detail}, {TOPOLOGY} needs: {said}", "give it more memory")
+
+
+def _disk(info: EngineInfo) -> Check:
+    root = Path(info.root_dir)
+    try:
+        free = shutil.disk_usage(root).free
+    except OSError:
+        return Check("disk", None, f"{root} is not to be seen from here")
+    detail = f"{free / GIB:.1f} GiB free in {root}"
+    if free >= DISK_NEEDED:
+        return Check("disk", True, detail)
+    wanted = f"{DISK_NEEDED // GIB} GiB to build images and run a lab"
+    return Check("disk", False, f"{detail}, {wanted}", "make room (labctl images prune)")
+
+
+def _bootstrap() -> Check:
+    for program in BOOTSTRAPPERS:
+        path = process.which(program)
+        if path:
+            return Check("bootstrap", True, path)
+    detail = f"neither {' nor '.join(BOOTSTRAPPERS)} is installed: base images can only be pulled"
+    return Check("bootstrap", None, detail, _FIX)
+
+
+def _kernel(engine: Engine) -> Iterator[Check]:
+    """Features of the kernel that the engine's containers run on."""
+    images = engine.images("labctl.image=node")
+    if not images or not images[0].tags:
+        yield Check("kernel", None, "asked when there is a node image", "labctl images build")
+        return
+    try:
+        _, said = run_helper(
+            engine, "labctl-doctor", images[0].tags[0], _KERNEL_SCRIPT, cap_add=("NET_ADMIN",)
+        )
+    except EngineError as error:
+        yield Check("kernel", False, str(error))
+        return
+    answers = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    for feature, (purpose, needed) in _KERNEL.items():
+        answer = answers.get(feature, "no answer")
+        if answer == "ok":
+            yield Check(f"kernel: {feature}", True, purpose)
+        else:
+            detail = f"this kernel has no {purpose} ({answer})"
+            yield Check(f"kernel: {feature}", False if needed else None, detail)
+
+
+def _devices() -> Iterator[Check]:
+    """Devices that services of the larger profiles want."""
+    tun, kvm = Path("/dev/net/tun"), Path("/dev/kvm")
+    without = "" if tun.exists() else "; without it there is only profile support"
+    yield Check("tun", True if tun.exists() else None, f"{tun} {_there(tun)}{without}")
+    note = "; whether guests run on it only a guest can tell" if kvm.exists() else ""
+    yield Check("kvm", None, f"{kvm} {_there(kvm)}{note}")
+
+
+def _there(path: Path) -> str:
+    return "is there" if path.exists() else "is not there"

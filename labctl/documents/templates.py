@@ -1,0 +1,62 @@
+"""Templates to text, purely: the only place with Jinja2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import jinja2
+
+from labctl.errors import InputError
+
+_MARKS = ("{{", "{%", "{#")
+
+
+def render_text(
+    source: str, name: str, context: Mapping[str, object], parts: Path | None = None
+) -> str:
+    """Render one template; InputError with the template's name and line when it is wrong.
+
+    ``parts`` is the directory in which what the template imports or includes is looked up.
+    """
+    if not any(mark in source for mark in _MARKS):
+        return source  # most of a catalogue's words are: compiling them would take longer
+    try:
+        return _template(source, parts).render(context)
+    except jinja2.TemplateNotFound as error:
+        raise InputError(f"{name}: template error: there is no {error.name}") from None
+    except jinja2.TemplateSyntaxError as error:
+        raise InputError(f"{name}:{error.lineno}: template error: {error.message}") from None
+    except jinja2.UndefinedError as error:
+        raise InputError(f"{name}:{_line(error)}: template error: {error.message}") from None
+    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
+        raise InputError(f"{name}:{_line(error)}: template error: {error}") from None
+
+
+@lru_cache(maxsize=1024)
+def _template(source: str, parts: Path | None) -> jinja2.Template:
+    """Compiled once: the same file is rendered for every node."""
+    return _environment(parts).from_string(source)
+
+
+@lru_cache(maxsize=8)
+def _environment(parts: Path | None) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(parts) if parts else None,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - configuration files, not HTML
+    )
+
+
+def _line(error: Exception) -> int:
+    """Line of the template that was being rendered: the innermost template frame."""
+    line, trace = 1, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

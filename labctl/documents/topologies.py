@@ -1,0 +1,81 @@
+"""Topology documents: where they lie, and what one that extends another comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from labctl.documents.reader import read_with_source, shown, validate
+from labctl.documents.shipped import data_dir
+from labctl.documents.source import Source, printable, suggestion
+from labctl.errors import InputError
+from labctl.model.topology import ExtensionDoc, TopologyDoc
+
+
+def shipped() -> Mapping[str, Path]:
+    """Shipped topologies: name → file."""
+    return {path.stem: path for path in sorted(data_dir("topologies").glob("*.yml"))}
+
+
+def find(topology: str, beside: Path = Path()) -> Path:
+    """The file of a shipped topology, or of one that is named by its path from ``beside``.
+
+    InputError, which names the shipped ones, when it is neither.
+    """
+    known = shipped()
+    if topology in known:
+        return known[topology]
+    path = beside / topology
+    if path.suffix not in (".yml", ".yaml") and not path.exists():
+        raise InputError(
+            f"there is no topology '{topology}' (shipped: {', '.join(known)}); "
+            "name one of these or the path of a .yml file"
+        )
+    return path
+
+
+def load_topology(path: Path) -> tuple[TopologyDoc, Source]:
+    """A topology, whole also where it extends another, and where in its file things stand."""
+    return _load(path, ())
+
+
+def _load(path: Path, users: tuple[Path, ...]) -> tuple[TopologyDoc, Source]:
+    data, source = read_with_source(path)
+    if not isinstance(data, dict) or "extends" not in data:
+        return validate(data, TopologyDoc, source), source
+    own = validate(data, ExtensionDoc, source)
+    try:
+        other = find(own.extends, path.parent)
+    except InputError:
+        problem = f"no topology '{printable(own.extends)}'; {suggestion(own.extends, shipped())}"
+        raise source.error(("extends",), problem) from None
+    chain = (*users, path.resolve())
+    if other.resolve() in chain:
+        around = " → ".join(shown(each) for each in (*chain, other.resolve()))
+        raise source.error(("extends",), f"goes in a circle: {around}")
+    return _extended(own, _load(other, chain)[0]), source
+
+
+def _extended(own: ExtensionDoc, other: TopologyDoc) -> TopologyDoc:
+    """What ``own`` says where it says something, else ``other``; its lists come first."""
+    services = {
+        name: {**other.services.get(name, {}), **own.services.get(name, {})}
+        for name in {**other.services, **own.services}
+    }
+    wanted = {service for services in own.add.values() for service in services}
+    add = {
+        role: (*own.add.get(role, ()), *(s for s in other.add.get(role, ()) if s not in own.drop))
+        for role in {**own.add, **other.add}
+    }
+    return TopologyDoc(
+        name=own.name,
+        description=own.description,
+        release=other.release,
+        network=own.network or other.network,
+        nodes={**other.nodes, **own.nodes},
+        roles={**other.roles, **own.roles},
+        services=services,
+        profile=own.profile or other.profile,
+        add=add,
+        drop=(*own.drop, *(service for service in other.drop if service not in wanted)),
+    )

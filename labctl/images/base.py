@@ -1,0 +1,100 @@
+"""The base image: a pulled one where a registry has it, otherwise bootstrapped from packages."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from labctl.documents.images import BASE, release_doc
+from labctl.engine.port import Engine
+from labctl.errors import EngineError
+from labctl.host import process
+from labctl.images.definitions import base_definition
+from labctl.state import paths
+
+ROOT = "root"
+"""What the bootstrapped root file system's image is called where others have a role."""
+
+LEAN = ("doc", "man", "info", "locale")
+"""Directories of /usr/share that a bootstrapped file system goes without."""
+
+
+def ensure_base(engine: Engine, release: str, report: Callable[[str], None]) -> str:
+    """The base image's tag; it is made when the engine does not have it.
+
+    Callers see to it that nobody else makes it meanwhile (see ``images``). EngineError when no
+    registry has the named image and no bootstrap program is installed.
+    """
+    tag = base_definition(release).tag
+    if engine.image(tag) is None:
+        root = _root_image(engine, release, report)
+        context = base_definition(release, root).context({})
+        labels = {"labctl.image": BASE, "labctl.release": release}
+        for line in engine.build(context, tag, labels):
+            report(line)
+    return tag
+
+
+def root_tag(release: str) -> str:
+    """Tag of the bootstrapped root file system's image."""
+    return f"labctl/{ROOT}:{release_doc(release).suite}"
+
+
+def _root_image(engine: Engine, release: str, report: Callable[[str], None]) -> str:
+    """An image with the root file system: the named one, or a bootstrapped one."""
+    named, own = release_doc(release).base, root_tag(release)
+    if engine.image(named) is not None:
+        return named
+    report(f"pulling {named}")
+    if engine.pull(named):
+        return named
+    if engine.image(own) is None:
+        report(f"{named} cannot be pulled: bootstrapping it from Debian's packages")
+        _bootstrap(engine, release_doc(release).suite, own, report)
+    return own
+
+
+def _bootstrap(engine: Engine, suite: str, tag: str, report: Callable[[str], None]) -> None:
+    cache = paths.home() / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=cache) as directory:
+        tarball = Path(directory) / "root.tar"
+        for command in _commands(suite, tarball):
+            _run(command, report)
+        engine.import_image(str(tarball), tag, [f"LABEL labctl.image={ROOT}"])
+
+
+def _commands(suite: str, tarball: Path) -> list[list[str]]:
+    """Commands that make the file system's tar; the mirrors are the programs' defaults."""
+    if process.which("mmdebstrap"):
+        lean = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEAN]
+        kept = ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+        return [["mmdebstrap", "--variant=minbase", *lean, *kept, suite, str(tarball)]]
+    if process.which("debootstrap"):
+        root = tarball.with_suffix("")
+        lean = [f"--exclude=./usr/share/{name}/*" for name in LEAN]
+        return [
+            ["debootstrap", "--variant=minbase", suite, str(root)],
+            ["tar", "--create", "--file", str(tarball), "--directory", str(root), *lean, "."],
+        ]
+    raise EngineError(
+        "the base image can neither be pulled nor bootstrapped: no registry that has it can be "
+        "reached, and neither mmdebstrap nor debootstrap is installed (apt install mmdebstrap)"
+    )
+
+
+def _run(command: list[str], report: Callable[[str], None]) -> None:
+    """Run and report each line; the error tells the last lines, where the cause stands."""
+    last: deque[str] = deque(maxlen=3)
+    try:
+        for line in process.stream(command):
+            last.append(line.strip())
+            report(line)
+    except EngineError as error:
+        said = "; ".join(filter(None, last)) or str(error)
+        raise EngineError(
+            f"{command[0]} cannot make the base image: {said} (a user other than root needs "
+            "mmdebstrap and sub-ids in /etc/subuid and /etc/subgid)"
+        ) from None

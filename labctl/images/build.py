@@ -1,0 +1,217 @@
+"""Role images: which there must be, which are missing, building and removing them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+from threading import Lock
+from typing import TypedDict
+
+from labctl.documents.images import BASE, roles
+from labctl.engine.port import ContainerSpec, Engine, Image
+from labctl.errors import EngineError
+from labctl.host.locks import claim
+from labctl.images.base import ROOT, ensure_base, root_tag
+from labctl.images.definitions import (
+    Definition,
+    File,
+    base_definition,
+    definition,
+    definitions,
+    tar,
+)
+
+__all__ = [
+    "build",
+    "build_all",
+    "current_tags",
+    "figures",
+    "image_tags",
+    "missing",
+    "prune",
+    "roles",
+]
+
+ROLE_LABEL = "labctl.image"
+RELEASE_LABEL = "labctl.release"
+VERSIONS_LABEL = "labctl.versions"
+"""JSON: package → version, of the packages that the Dockerfile names."""
+
+SECONDS_LABEL = "labctl.seconds"
+"""How long the build took, without the images that it stands on."""
+
+_VERSIONS_FILE = "/usr/share/labctl/versions"
+_AT_ONCE = 2
+
+_ONE_AT_A_TIME: defaultdict[str, Lock] = defaultdict(Lock)
+"""By role: two images that are built on a third do not build it twice."""
+
+Report = Callable[[str], None]
+
+
+class Figures(TypedDict):
+    """Bytes of an image with and without what it stands on, and the seconds of its build.
+
+    ``seconds`` is None for an image that does not tell.
+    """
+
+    size: int
+    own: int
+    seconds: float | None
+
+
+def _silent(_line: str) -> None:
+    """Report nothing."""
+
+
+def image_tags(release: str) -> Mapping[str, str]:
+    """Role → tag of every image of a release. Asks no engine; a few milliseconds."""
+    return {role: found.tag for role, found in definitions(release).items()}
+
+
+def missing(engine: Engine, release: str, wanted: Iterable[str] | None = None) -> list[str]:
+    """The roles, of those wanted (or of all), whose image the engine does not have."""
+    tags = image_tags(release)
+    return [role for role in (wanted or tags) if engine.image(tags[role]) is None]
+
+
+def build(engine: Engine, release: str, role: str, report: Report = _silent) -> str:
+    """Build a role's image unless it is there; the tag. ``report`` gets a line at a time.
+
+    EngineError when a step of the build fails.
+    """
+    wanted = definition(role, release)
+    if engine.image(wanted.tag) is not None:
+        return wanted.tag
+    with _ONE_AT_A_TIME[role], _alone(role, report):
+        if engine.image(wanted.tag) is None:
+            _build(engine, wanted, report)
+    return wanted.tag
+
+
+def _ensure_base(engine: Engine, release: str, report: Report) -> None:
+    with _ONE_AT_A_TIME[BASE], _alone(BASE, report):
+        ensure_base(engine, release, report)
+
+
+@contextmanager
+def _alone(role: str, report: Report) -> Iterator[None]:
+    """Be the only labctl of this user on the machine that builds a role's image.
+
+    Several labs that are brought up at once would build the same, each as slowly as all of them.
+    """
+    path = Path(gettempdir()) / f"labctl-{os.getuid()}" / f"build-{role}.lock"
+    with claim(path, wait=False) as free:
+        if free:
+            yield
+            return
+    report(f"another labctl builds image {role}: waiting for it")
+    with claim(path, wait=True):
+        yield
+
+
+def _build(engine: Engine, wanted: Definition, report: Report) -> None:
+    """Build an image, and first the one that it is built on."""
+    if wanted.base == BASE:
+        _ensure_base(engine, wanted.release, report)
+    else:
+        build(engine, wanted.release, wanted.base, report)
+    downloaded = {source.filename: source.read(report) for source in wanted.sources}
+    labels = {ROLE_LABEL: wanted.role, RELEASE_LABEL: wanted.release}
+    unlabelled = f"{wanted.tag}-unlabelled"
+    began = time.monotonic()
+    for line in engine.build(wanted.context(downloaded), unlabelled, labels):
+        report(line)
+    labels[SECONDS_LABEL] = f"{time.monotonic() - began:.1f}"
+    # Only the built image knows its versions, and labels come from outside: a second build
+    # without steps puts them on. The tag appears last, so a build that was cut short is missing.
+    labels[VERSIONS_LABEL] = json.dumps(_versions(engine, unlabelled), sort_keys=True)
+    relabel = tar({"Dockerfile": File(f"FROM {unlabelled}\n".encode(), executable=False)})
+    for line in engine.build(relabel, wanted.tag, labels):
+        report(line)
+    engine.remove_image(unlabelled)
+
+
+def figures(engine: Engine, release: str, wanted: Iterable[str]) -> dict[str, Figures]:
+    """What the images of roles take, by role; those that are not built are left out."""
+    known = definitions(release)
+    found: dict[str, Figures] = {}
+    for role in wanted:
+        image = engine.image(known[role].tag)
+        base = known[role].base
+        under = base_definition(release).tag if base == BASE else known[base].tag
+        beneath = engine.image(under)
+        if image is not None:
+            seconds = image.labels.get(SECONDS_LABEL)
+            found[role] = Figures(
+                size=image.size,
+                own=image.size - (beneath.size if beneath else 0),
+                seconds=float(seconds) if seconds else None,
+            )
+    return found
+
+
+def build_all(
+    engine: Engine,
+    release: str,
+    wanted: Iterable[str] | None = None,
+    report: Report = _silent,
+) -> list[str]:
+    """Build what is missing of the wanted roles (or of all), two at a time; the roles built."""
+    to_build = missing(engine, release, wanted)
+    if to_build:
+        _ensure_base(engine, release, report)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for future in [
+            pool.submit(build, engine, release, role, _prefixed(role, report)) for role in to_build
+        ]:
+            future.result()
+    return to_build
+
+
+def current_tags(release: str) -> set[str]:
+    """Every tag that a release needs, the base included: what pruning keeps."""
+    return {*image_tags(release).values(), base_definition(release).tag, root_tag(release)}
+
+
+def prune(engine: Engine, keep: Collection[str]) -> list[str]:
+    """Remove labctl's images that are not to be kept and that no container uses; their tags."""
+    used = {container.image for container in engine.containers()}
+    removed: list[str] = []
+    for image in sorted(engine.images(ROLE_LABEL), key=_stands_on_others, reverse=True):
+        names = {image.id, *image.tags}
+        if names & used or names & set(keep):
+            continue
+        try:
+            engine.remove_image(image.id)
+        except EngineError:
+            continue  # another image stands on it, or a container that is not labctl's runs it
+        removed += image.tags or [image.id]
+    return sorted(removed)
+
+
+def _stands_on_others(image: Image) -> bool:
+    return image.labels.get(ROLE_LABEL) not in (BASE, ROOT)
+
+
+def _versions(engine: Engine, tag: str) -> dict[str, str]:
+    """What the image says of its main packages; read from a container that is never started."""
+    name = tag.replace("/", "-").replace(":", "-")
+    engine.remove(name)
+    engine.create(ContainerSpec(name=name, image=tag, labels={ROLE_LABEL: tag}))
+    try:
+        text = (engine.read_file(name, _VERSIONS_FILE) or b"").decode()
+    finally:
+        engine.remove(name)
+    return {package: version for package, version in map(str.split, text.splitlines())}
+
+
+def _prefixed(role: str, report: Report) -> Report:
+    return lambda line: report(f"{role}: {line}")

@@ -1,0 +1,258 @@
+"""What should run: a resolved lab turned into containers, files and probes. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from labctl.engine.port import LABEL, Attachment, ContainerSpec, FileEntry, Network, VolumeMount
+from labctl.model import clock, disk
+from labctl.model.lab import Instance, Lab, Node, Service
+from labctl.model.service import JobDoc
+from labctl.model.sizes import size_bytes
+from labctl.planning.render import Renderer
+
+NODE_IMAGE = "node"
+"""The image role of the holders."""
+
+HASH = "labctl.hash"
+KIND = "labctl.kind"
+NODE = "labctl.node"
+SERVICE = "labctl.service"
+JOB = "labctl.job"
+DISK = "labctl.disk"
+"""Label of a disk's container: bytes of each of its volumes."""
+
+HOLDER_SYSCTLS = {
+    # HAProxy binds the virtual IP on nodes that do not hold it.
+    "net.ipv4.ip_nonlocal_bind": "1",
+    # Services run unprivileged, on low ports too; the client pings without capabilities.
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.ipv4.ping_group_range": "0 2147483647",
+    # Data that nobody acknowledges is sent again for 25 s, not for 15 min: whose peer lost its
+    # power or its address asks somebody else then.
+    "net.ipv4.tcp_retries2": "6",
+}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One container to be: what decides how it runs, and the files put into it before."""
+
+    spec: ContainerSpec
+    files: tuple[FileEntry, ...] = ()
+    founding_files: tuple[FileEntry, ...] = ()
+    """Put in addition when the instance founds its cluster; no part of the hash."""
+
+    @property
+    def hash(self) -> str:
+        """Digest of everything that decides how it runs: another one means recreate."""
+        return self.spec.labels[HASH]
+
+
+@dataclass(frozen=True)
+class Desired:
+    """Everything that a lab consists of."""
+
+    lab: Lab
+    images: Mapping[str, str]
+    """Image role → tag, for the roles that the lab uses."""
+    network: Network
+    link: tuple[str, str]
+    """The veth pair's names on the engine's host: the network's parent, the host's end."""
+    holders: Mapping[str, Unit]
+    """Node → holder."""
+    disks: Mapping[str, Unit]
+    """``node/service`` → what keeps its volumes in memory, for an instance that has such."""
+    instances: Mapping[str, Unit]
+    """``node/service`` → instance."""
+    jobs: Mapping[str, Unit]
+    """``service/job`` → one-shot container."""
+    probes: Mapping[str, Mapping[str, Any]]
+    """``node/service`` and ``vip/service`` → question for the prober, with id and host."""
+
+
+def desire(
+    lab: Lab, renderer: Renderer, images: Mapping[str, str], link: tuple[str, str]
+) -> Desired:
+    """Turn a lab into what should run. ``link`` is the pair's names."""
+    network = Network(f"{lab.name}-net", lab.subnet, link[0], {LABEL: lab.name, **_project(lab)})
+    roles = {NODE_IMAGE} | {
+        role
+        for service in lab.services.values()
+        for role in (service.doc.image, service.image, *(job.image for job in service.doc.jobs))
+        if role
+    }
+    return Desired(
+        lab=lab,
+        images={role: images[role] for role in sorted(roles)},
+        network=network,
+        link=link,
+        holders={node.name: _holder(lab, node, network, images) for node in lab.nodes},
+        disks={
+            i.name: _disk(lab, i, images) for i in lab.instances if disk.size(i.service.settings)
+        },
+        instances={i.name: _instance(lab, i, renderer, images) for i in lab.instances},
+        jobs={
+            f"{service.name}/{job.name}": _job(lab, service, job, renderer, images)
+            for service in lab.services.values()
+            for job in service.doc.jobs
+        },
+        probes=_probes(lab, renderer),
+    )
+
+
+def _holder(lab: Lab, node: Node, network: Network, images: Mapping[str, str]) -> Unit:
+    hosts = {each.name: each.address for each in lab.nodes}
+    spec = ContainerSpec(
+        name=lab.holder(node),
+        image=images[NODE_IMAGE],
+        labels=_labels(lab, node.name, kind="holder", node=node),
+        hostname=node.name,
+        attachment=Attachment(network.name, node.address, node.mac),
+        hosts={**hosts, "vip": lab.vip},
+        cap_add=("NET_ADMIN", "NET_RAW"),
+        sysctls=HOLDER_SYSCTLS,
+        stop_seconds=1,
+    )
+    return _hashed(spec)
+
+
+def _disk(lab: Lab, instance: Instance, images: Mapping[str, str]) -> Unit:
+    """A container that does nothing but keep an instance's volumes mounted."""
+    labels = _labels(
+        lab, f"{instance.node.name}-{instance.service.name}-disk", "disk", instance.node
+    )
+    spec = ContainerSpec(
+        name=lab.disk(instance),
+        image=images[NODE_IMAGE],
+        labels={**labels, DISK: str(disk.size(instance.service.settings))},
+        # What fills it works as root, in directories that belong to others.
+        cap_add=("DAC_OVERRIDE",),
+        volumes=_own_volumes(lab, instance),
+        stop_seconds=1,
+    )
+    return _hashed(spec)
+
+
+def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[str, str]) -> Unit:
+    service, doc = instance.service, instance.service.doc
+    container = doc.container
+    owner = renderer.uid(doc.user)
+    faked = clock.faked(service.settings)
+    spec = ContainerSpec(
+        name=lab.container(instance),
+        image=images[service.image],
+        labels={
+            **_labels(lab, f"{instance.node.name}-{service.name}", "instance", instance.node),
+            SERVICE: service.name,
+        },
+        command=renderer.command(doc.command, instance.node, service),
+        user=f"{owner}:{owner}",
+        join=lab.holder(instance.node),
+        cap_add=container.cap_add,
+        security_opt=container.security_opt,
+        sysctls=container.sysctls,
+        volumes=_volumes(lab, instance),
+        tmpfs=container.tmpfs,
+        devices=tuple(filter(None, renderer.command(container.devices, instance.node, service))),
+        ulimits=container.ulimits,
+        environment={**container.environment, **(clock.ENVIRONMENT if faked else {})},
+        stop_signal=container.stop_signal,
+        stop_seconds=int(container.stop_grace_period),
+        memory_bytes=size_bytes(container.mem_limit) if container.mem_limit else 0,
+        cpu_shares=container.cpu_shares or 0,
+    )
+    files = renderer.instance_files(instance)
+    founding = [f for f in renderer.instance_files(instance, founding=True) if f not in files]
+    if faked:
+        files.append(FileEntry(clock.FILE, clock.content(0)))
+    return _hashed(spec, files, founding)
+
+
+def _own_volumes(lab: Lab, instance: Instance) -> tuple[VolumeMount, ...]:
+    size = disk.size(instance.service.settings)
+    own = instance.service.doc.container.volumes
+    return tuple(VolumeMount(lab.volume(instance, name), path, size) for name, path in own.items())
+
+
+def _volumes(lab: Lab, instance: Instance) -> tuple[VolumeMount, ...]:
+    container = instance.service.doc.container
+    node = {
+        lab.node_volume(instance.node, name): path for name, path in container.node_volumes.items()
+    }
+    shared = {lab.lab_volume(name): path for name, path in container.lab_volumes.items()}
+    others = tuple(VolumeMount(name, path) for name, path in (node | shared).items())
+    return (*_own_volumes(lab, instance), *others)
+
+
+def _job(
+    lab: Lab, service: Service, job: JobDoc, renderer: Renderer, images: Mapping[str, str]
+) -> Unit:
+    node = service.job_node
+    owner = renderer.uid(job.user or service.doc.user)
+    name = f"{service.name}-{job.name}"
+    spec = ContainerSpec(
+        name=f"{lab.name}-{node.name}-{name}",
+        image=images[job.image or service.doc.image],
+        labels={
+            **_labels(lab, f"{node.name}-{name}", "job", node),
+            SERVICE: service.name,
+            JOB: job.name,
+        },
+        command=renderer.command(job.command, node, service),
+        user=f"{owner}:{owner}",
+        join=lab.holder(node),
+        tmpfs=job.tmpfs,
+    )
+    return _hashed(spec, renderer.job_files(service, job))
+
+
+def _labels(lab: Lab, service: str, kind: str, node: Node) -> dict[str, str]:
+    """Ours, and Compose's: ``docker compose -p <lab> ps|logs|exec`` work on a running lab."""
+    compose = {
+        "com.docker.compose.service": service,
+        "com.docker.compose.container-number": "1",
+        "com.docker.compose.oneoff": "False",
+    }
+    return {LABEL: lab.name, KIND: kind, NODE: node.name, **_project(lab), **compose}
+
+
+def _project(lab: Lab) -> dict[str, str]:
+    return {"com.docker.compose.project": lab.name}
+
+
+def _hashed(
+    spec: ContainerSpec,
+    files: list[FileEntry] | None = None,
+    founding: list[FileEntry] | None = None,
+) -> Unit:
+    digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True, default=dict).encode())
+    for entry in files or ():
+        digest.update(f"{entry.path}\0{entry.mode}\0{entry.uid}\0{entry.gid}\0".encode())
+        digest.update(hashlib.sha256(entry.data).digest())
+    value = digest.hexdigest()[:16]
+    labels = {**spec.labels, HASH: value, "com.docker.compose.config-hash": value}
+    fields = {name: getattr(spec, name) for name in spec.__dataclass_fields__}
+    hashed = ContainerSpec(**{**fields, "labels": labels})
+    return Unit(hashed, tuple(files or ()), tuple(founding or ()))
+
+
+def _probes(lab: Lab, renderer: Renderer) -> dict[str, Mapping[str, Any]]:
+    probes: dict[str, Mapping[str, Any]] = {}
+    for instance in lab.instances:
+        asked = renderer.probe(instance.service.doc.ready, instance.node, instance.service)
+        if asked:
+            probes[instance.name] = {
+                "id": instance.name,
+                "host": instance.node.address,
+                **asked,
+            }
+    for service in lab.services.values():
+        if service.doc.vip_ready is not None:
+            asked = renderer.probe(service.doc.vip_ready, service.nodes[0], service)
+            probes[f"vip/{service.name}"] = {"id": f"vip/{service.name}", "host": lab.vip, **asked}
+    return probes

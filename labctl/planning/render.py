@@ -1,0 +1,136 @@
+"""Every file, command and probe of a lab, rendered from the catalogue's templates. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from labctl.documents.templates import render_text
+from labctl.engine.port import FileEntry
+from labctl.errors import InputError
+from labctl.model.lab import Instance, Lab, Node, Service
+from labctl.model.service import FileDoc, JobDoc, ProbeDoc
+
+Users = Mapping[str, int]
+
+
+PROBE_KINDS = ("ping", "tcp", "http", "mysql", "redis", "mongodb")
+"""The kinds of ProbeDoc that are asked over the network."""
+
+
+class Renderer:
+    """Renders everything of one lab: files of instances and jobs, probes, endpoint lines."""
+
+    def __init__(self, lab: Lab, secrets: Mapping[str, str], users: Users, catalogue: Path) -> None:
+        self.lab = lab
+        self._secrets = secrets
+        self._users = users
+        self._catalogue = catalogue
+        self._sources: dict[Path, str] = {}
+
+    def instance_files(self, instance: Instance, *, founding: bool = False) -> list[FileEntry]:
+        """The files of an instance; those marked ``bootstrap`` only when it founds its cluster."""
+        docs = [f for f in instance.service.doc.files if founding or not f.bootstrap]
+        context = self._context(instance.node, instance.service)
+        return [self._file(doc, instance.service, context) for doc in docs]
+
+    def job_files(self, service: Service, job: JobDoc) -> list[FileEntry]:
+        """The files of a service's one-shot job, on the node where it runs."""
+        context = self._context(service.job_node, service)
+        return [self._file(doc, service, context, job.user) for doc in job.files]
+
+    def command(self, command: tuple[str, ...], node: Node, service: Service) -> tuple[str, ...]:
+        """A command with its templates expanded."""
+        context = self._context(node, service)
+        name = f"compose/{service.name}/service.yml"
+        return tuple(render_text(word, name, context) for word in command)
+
+    def uid(self, user: str) -> int:
+        """Numeric id of a user of the images."""
+        return 0 if user == "root" else self._users[user]
+
+    def probe(self, doc: ProbeDoc, node: Node, service: Service) -> dict[str, Any]:
+        """A network probe as the prober reads it: its kind and fields; empty for ``running``."""
+        context = self._context(node, service)
+        name = f"compose/{service.name}/service.yml"
+        for kind in PROBE_KINDS:
+            fields = getattr(doc, kind)
+            if fields is not None:
+                plain = {} if fields is True else fields.model_dump(exclude_none=True)
+                return {kind: _expand(plain, name, context), "timeout": doc.timeout}
+        return {}
+
+    def _file(
+        self, doc: FileDoc, service: Service, context: Mapping[str, object], user: str | None = None
+    ) -> FileEntry:
+        name = f"{service.name}/{doc.template}"
+        if not (self._catalogue / name).is_file():
+            name = doc.template  # what services share
+        text = self._source(self._catalogue / name)
+        if doc.template.endswith(".j2"):
+            text = render_text(text, f"compose/{name}", context, self._catalogue)
+        owner = self.uid(doc.user or user or service.doc.user)
+        return FileEntry(doc.path, text.encode(), int(doc.mode, 8), owner, owner)
+
+    def _source(self, path: Path) -> str:
+        if path not in self._sources:
+            try:
+                self._sources[path] = path.read_text(encoding="utf-8")
+            except OSError as error:
+                raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        return self._sources[path]
+
+    def _context(self, node: Node, service: Service) -> dict[str, object]:
+        context = dict(self._common)
+        context["node"] = node
+        context["service"] = service
+        context["settings"] = service.settings
+        context["seed"] = node == service.nodes[0]
+        context["expand"] = self._expander(context)
+        return context
+
+    @cached_property
+    def _common(self) -> dict[str, object]:
+        def nodes(name: str) -> list[Node]:
+            return list(self.lab.services[name].nodes) if name in self.lab.services else []
+
+        def hosts(name: str) -> list[str]:
+            return [node.address for node in nodes(name)]
+
+        def secret(name: str) -> str:
+            if name not in self._secrets:
+                raise KeyError(f"secret {name!r} is not declared")
+            return self._secrets[name]
+
+        return {
+            "lab": self.lab,
+            "services": self.lab.services,
+            "nodes": nodes,
+            "hosts": hosts,
+            "vip": self.lab.vip,
+            "subnet": self.lab.subnet,
+            "secret": secret,
+        }
+
+    def _expander(self, context: Mapping[str, object]) -> Callable[..., str]:
+        """``expand(text, of=service)``: a template held in another service's data."""
+
+        def expand(text: str, of: Service | None = None) -> str:
+            if of is None:
+                return render_text(text, "expand", context)
+            settings = {"service": of, "settings": of.settings}
+            return render_text(text, f"compose/{of.name}/service.yml", {**context, **settings})
+
+        return expand
+
+
+def _expand(value: Any, name: str, context: Mapping[str, object]) -> Any:
+    if isinstance(value, str):
+        return render_text(value, name, context)
+    if isinstance(value, dict):
+        return {key: _expand(item, name, context) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_expand(item, name, context) for item in value]
+    return value

@@ -1,0 +1,114 @@
+"""What a person asks for, checked: a topology and a choice of it come to a record and a lab."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network
+
+from labctl.documents import topologies
+from labctl.documents.catalog import load_catalog
+from labctl.errors import EngineError, InputError
+from labctl.model.lab import Lab
+from labctl.model.service import PROFILES, Profile
+from labctl.model.topology import Choice
+from labctl.resolve.resolution import resolve
+from labctl.resolve.selection import select
+from labctl.state import store
+
+POOL = IPv4Network("198.18.0.0/15")
+"""RFC 2544: set aside for benchmarks, so on no LAN and no VPN; a /24 for each lab."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``up`` was asked for: a topology's name or path, and what overrides it."""
+
+    topology: str
+    name: str | None = None
+    subnet: IPv4Network | None = None
+    choice: Choice = field(default_factory=Choice)
+    """What of the topology; what it does not say stays as the lab was asked for before."""
+
+
+def request_record(request: Request, taken: Callable[[], Iterable[str]]) -> store.Record:
+    """The record that a request comes to, the document checked before anybody is asked.
+
+    ``taken`` answers with the subnets in use on the engine, and is asked only if one must be
+    chosen.
+    """
+    topology, source = topologies.load_topology(topologies.find(request.topology))
+    name = request.name or topology.name
+    there = store.find(name)
+    if there is not None and there.topology.name != topology.name:
+        raise InputError(
+            f"the name '{name}' is taken by a lab of topology '{there.topology.name}': "
+            f"choose another with --name, or run 'labctl down --lab {name}' first"
+        )
+    if request.subnet is not None:
+        network = topology.network.model_copy(update={"subnet": request.subnet})
+        topology = topology.model_copy(update={"network": network})
+    subnet = topology.network.subnet or (there.subnet if there else None)
+    record = store.Record(
+        name=name,
+        subnet=subnet or next(POOL.subnets(new_prefix=24)),
+        topology=topology,
+        source=source,
+        placed=there.placed if there else {},
+        choice=(there.choice if there else Choice()).then(request.choice),
+    )
+    _check_all(record)
+    return replace(record, subnet=subnet or free_subnet(taken()))
+
+
+def _check_all(record: store.Record) -> None:
+    """Find what is wrong with the document, whatever is chosen of it, and with the choice."""
+    whole = replace(record, choice=Choice(profile=PROFILES[-1]))
+    resolved(whole)
+    if record.choice != whole.choice:
+        resolved(record)
+
+
+def free_subnet(taken: Iterable[str]) -> IPv4Network:
+    """The first /24 of the pool that no network of the engine and no recorded lab uses."""
+    used = [IPv4Network(subnet) for subnet in taken]
+    used += [record.subnet for record in map(store.find, store.names()) if record]
+    for subnet in POOL.subnets(new_prefix=24):
+        if not any(subnet.overlaps(other) for other in used):
+            return subnet
+    raise EngineError(f"no /24 of {POOL} is free: take a lab down first")
+
+
+def resolved(record: store.Record) -> Lab:
+    """The lab that a record comes to."""
+    catalog = load_catalog()
+    return resolve(
+        select(record.topology, catalog, record.choice, record.source),
+        catalog,
+        name=record.name,
+        subnet=record.subnet,
+        source=record.source,
+        placed=record.placed,
+    )
+
+
+def described(which: str | None) -> Lab | None:
+    """A lab by its name, its topology's name or file; without: the one that is there, or None.
+
+    Nothing is asked of an engine.
+    """
+    if which is None and not os.environ.get("LABCTL_LAB"):
+        known = store.names()
+        return resolved(store.load(known[0])) if len(known) == 1 else None
+    if which is None or which in store.names():
+        return resolved(store.choose(which))
+    return example(which)
+
+
+def example(topology: str, profile: Profile | None = None) -> Lab:
+    """The lab that a topology would come to; its addresses, where not set, are examples."""
+    document, source = topologies.load_topology(topologies.find(topology))
+    subnet = document.network.subnet or next(POOL.subnets(new_prefix=24))
+    choice = Choice(profile=profile)
+    return resolved(store.Record(document.name, subnet, document, source, choice=choice))

@@ -1,0 +1,237 @@
+"""Topology and catalogue come to a lab here. Pure: a function of its arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from typing import Any
+
+from labctl.documents.source import Place, Source, printable, suggestion
+from labctl.errors import InputError
+from labctl.model import disk
+from labctl.model.lab import Lab, Node, Service
+from labctl.model.order import VIP_SERVICES, service_order
+from labctl.model.service import ServiceDoc
+from labctl.model.topology import TopologyDoc
+from labctl.resolve.addresses import CLIENT, choose_addresses, mac_address
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_LONGEST_NAME = 63
+"""A container's name is a host name: one DNS label."""
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+
+
+def resolve(
+    topology: TopologyDoc,
+    catalog: Mapping[str, ServiceDoc],
+    *,
+    name: str | None = None,
+    subnet: IPv4Network | None = None,
+    source: Source | str = "topology",
+    placed: Mapping[str, str] | None = None,
+) -> Lab:
+    """The lab that a topology and the catalogue come to.
+
+    ``name`` overrides the topology's; ``subnet`` is used when the topology names none;
+    ``source`` (see ``documents.load_with_source``) is what errors name; ``placed`` says on which
+    node a service with one active instance runs, if not on the first that may.
+    Raises InputError, with file, line and place, for the first thing that does not fit.
+    """
+    place = source if isinstance(source, Source) else Source(source)
+    return _Resolver(topology, catalog, place, placed or {}).lab(name, subnet)
+
+
+class _Resolver:
+    def __init__(
+        self,
+        topology: TopologyDoc,
+        catalog: Mapping[str, ServiceDoc],
+        source: Source,
+        placed: Mapping[str, str],
+    ) -> None:
+        self.topology, self.catalog, self.source = topology, catalog, source
+        self.placed = placed
+        self.listed: dict[str, Place] = {}
+        """Services of the lab, and where a role lists them first."""
+
+    def lab(self, name: str | None, subnet: IPv4Network | None) -> Lab:
+        self._check_roles()
+        self._check_nodes()
+        addresses = choose_addresses(self.topology, subnet, self.source)
+        nodes = tuple(
+            Node(node, str(address), mac_address(address), self.topology.nodes[node].roles)
+            for node, address in addresses.nodes.items()
+        )
+        self._check_services()
+        services = self._services(nodes)
+        for service in services.values():
+            self._check_majority(service)
+        lab = Lab(
+            name=self._name(name),
+            topology=self.topology.name,
+            profile=self.topology.profile,
+            release=self.topology.release,
+            subnet=str(addresses.subnet),
+            host_address=str(addresses.host),
+            vip=str(addresses.vip),
+            nodes=nodes,
+            services=services,
+        )
+        self._check_names(lab, chosen=name is not None)
+        return lab
+
+    # roles and nodes
+
+    def _check_roles(self) -> None:
+        used = {role for node in self.topology.nodes.values() for role in node.roles}
+        for role, services in self.topology.roles.items():
+            for i, service in enumerate(services):
+                place = ("roles", role, i)
+                if service not in self.catalog:
+                    advice = suggestion(service, self.catalog)
+                    raise self.source.error(place, f"no service '{service}'; {advice}")
+                if service in services[:i]:
+                    raise self.source.error(place, f"'{service}' is listed twice; keep one")
+                self.listed.setdefault(service, place)
+            if role not in used:
+                problem = "no node has this role; give it to a node or take it out"
+                raise self.source.error(("roles", role), problem)
+
+    def _check_nodes(self) -> None:
+        for name, node in self.topology.nodes.items():
+            roles_of: dict[str, str] = {}
+            for i, role in enumerate(node.roles):
+                place = ("nodes", name, "roles", i)
+                if role not in self.topology.roles:
+                    advice = suggestion(role, self.topology.roles)
+                    raise self.source.error(place, f"no role '{role}'; {advice}")
+                if role in node.roles[:i]:
+                    raise self.source.error(place, f"'{role}' is listed twice; keep one")
+                for service in self.topology.roles[role]:
+                    other = roles_of.setdefault(service, role)
+                    if other != role:
+                        problem = (
+                            f"'{service}' would run twice on {name}, by its roles '{other}' and "
+                            f"'{role}'; take it out of one"
+                        )
+                        raise self.source.error(place, problem)
+        self._check_client()
+
+    def _check_client(self) -> None:
+        nodes = self.topology.nodes
+        clients = [name for name, node in nodes.items() if CLIENT in node.roles]
+        if not clients:
+            problem = "none has the role 'client'; add one, from which the lab is probed"
+            raise self.source.error(("nodes",), problem)
+        if len(clients) > 1:
+            problem = f"'{clients[0]}' is the client already; a lab has one"
+            raise self.source.error(("nodes", clients[1], "roles"), problem)
+        if len(nodes) == 1:
+            raise self.source.error(("nodes",), "has no node but the client; add one")
+
+    # services
+
+    def _check_services(self) -> None:
+        for service, place in self.listed.items():
+            doc = self.catalog[service]
+            needs = [need for job in doc.jobs for need in job.needs]
+            for need in (*doc.needs, *needs):
+                other = need.partition("/")[0]
+                if other not in self.listed:
+                    problem = f"{service} needs {other}; list '{other}' in a role too"
+                    raise self.source.error(place, problem)
+            missing = [other for other in VIP_SERVICES if other not in self.listed]
+            if doc.endpoint is not None and missing:
+                problem = (
+                    f"{service} is served on the virtual IP, which needs {missing[0]}; "
+                    f"list '{missing[0]}' in a role too"
+                )
+                raise self.source.error(place, problem)
+        for service in self.topology.services:
+            place = ("services", service)
+            if service not in self.catalog:
+                advice = suggestion(service, self.listed)
+                raise self.source.error(place, f"no service '{service}'; {advice}")
+            if service not in self.listed:
+                problem = f"no role lists {service}; list it or take its settings out"
+                raise self.source.error(place, problem)
+
+    def _services(self, nodes: tuple[Node, ...]) -> dict[str, Service]:
+        services = {}
+        for name in service_order({name: self.catalog[name] for name in self.listed}):
+            roles = {role for role, names in self.topology.roles.items() if name in names}
+            where = tuple(node for node in nodes if roles & set(node.roles))
+            active = where
+            if self.catalog[name].active == "one":
+                chosen = (node for node in where if node.name == self.placed.get(name))
+                active = (next(chosen, where[0]),)
+            settings = self._settings(name)
+            services[name] = Service(name, self.catalog[name], settings, active, where)
+        return services
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        settings = dict(self.catalog[name].settings)
+        for key, value in self.topology.services.get(name, {}).items():
+            place = ("services", name, key)
+            if key not in settings:
+                problem = f"{name} has no such setting; {suggestion(key, settings)}"
+                raise self.source.error(place, problem)
+            self._check_type(place, value, settings[key])
+            settings[key] = value
+        return settings
+
+    def _check_type(self, place: Place, value: object, default: object) -> None:
+        """A setting is of its default's kind; any whole number will do as a number."""
+        kind = type(default)
+        if place[-1] == disk.SETTING:
+            should = disk.problem(value)
+        elif default is None or type(value) is kind or (kind is float and type(value) is int):
+            should = None
+        else:
+            should = f"{_KINDS[kind]} such as {default!r} (the default)"
+        if should is not None:
+            written = printable(self.source.written.get(place, repr(value)), 40)
+            what = "is empty" if value is None else f"is {written}"
+            raise self.source.error(place, f"{what}, should be {should}")
+
+    def _check_majority(self, service: Service) -> None:
+        cluster, count = service.doc.cluster, len(service.nodes)
+        if cluster is None or not cluster.majority or count % 2:
+            return
+        names = ", ".join(node.name for node in service.nodes)
+        problem = (
+            f"{service.name} would run on {count} nodes ({names}), where a majority decides; "
+            f"use {count - 1} or {count + 1}"
+        )
+        raise self.source.error(self.listed[service.name], problem)
+
+    # names
+
+    def _name(self, name: str | None) -> str:
+        if name is not None and not _NAME.fullmatch(name):
+            raise InputError(
+                f"lab name '{printable(name)}' should be at most 31 lower-case letters, digits "
+                "and '-', and begin with a letter"
+            )
+        return name or self.topology.name
+
+    def _check_names(self, lab: Lab, *, chosen: bool) -> None:
+        names = [lab.container(i) for i in lab.instances] + [lab.holder(n) for n in lab.nodes]
+        names += [lab.disk(i) for i in lab.instances if disk.size(i.service.settings)]
+        longest = max(names, key=len)
+        excess = len(longest) - _LONGEST_NAME
+        if excess <= 0:
+            return
+        problem = (
+            f"'{lab.name}' is too long: the container '{longest}' would have {len(longest)} "
+            f"characters of at most {_LONGEST_NAME}; use a name of at most {len(lab.name) - excess}"
+        )
+        raise InputError(f"lab name {problem}") if chosen else self.source.error(("name",), problem)

@@ -1,0 +1,111 @@
+"""Each step done on the engine: what the plan says, nothing decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import singledispatchmethod
+
+from labctl.engine import link
+from labctl.engine.port import LABEL, Engine
+from labctl.errors import LabError
+from labctl.images import build
+from labctl.planning.desired import KIND, Desired, Unit
+from labctl.planning.steps import (
+    BuildImage,
+    CreateLink,
+    CreateNetwork,
+    Remove,
+    RunJob,
+    StartDisk,
+    StartHolder,
+    StartInstance,
+    Step,
+)
+
+LOG_LINES = 15
+"""How much of a log an error shows."""
+
+
+class Actions:
+    """Does one step at a time; safe to use from several threads."""
+
+    def __init__(self, engine: Engine, desired: Desired, note: Callable[[str], None]) -> None:
+        self._engine, self._desired, self._note = engine, desired, note
+
+    @singledispatchmethod
+    def do(self, step: Step) -> None:
+        """Do a step to its end. LabError or EngineError when it cannot be done."""
+        raise TypeError(f"no action for {step}")
+
+    @do.register
+    def _(self, step: BuildImage) -> None:
+        build.build(self._engine, self._desired.lab.release, step.role, self._note)
+
+    @do.register
+    def _(self, _step: CreateLink) -> None:
+        lab = self._desired.lab
+        prefix = lab.subnet.partition("/")[2]
+        parent, host_end = self._desired.link
+        address = f"{lab.host_address}/{prefix}"
+        link.create_link(
+            self._engine, lab.name, parent, host_end, address, self._desired.images["node"]
+        )
+
+    @do.register
+    def _(self, _step: CreateNetwork) -> None:
+        self._engine.remove_network(self._desired.network.name)
+        self._engine.create_network(self._desired.network)
+
+    @do.register
+    def _(self, step: Remove) -> None:
+        self._engine.remove(step.container)
+
+    @do.register
+    def _(self, step: StartHolder) -> None:
+        self._start(self._desired.holders[step.node], step.action)
+
+    @do.register
+    def _(self, step: StartDisk) -> None:
+        self._start(self._desired.disks[step.instance], step.action)
+
+    @do.register
+    def _(self, step: StartInstance) -> None:
+        unit = self._desired.instances[step.instance]
+        self._start(unit, step.action, founding=step.founding)
+
+    @do.register
+    def _(self, step: RunJob) -> None:
+        unit = self._desired.jobs[f"{step.service}/{step.job}"]
+        self._start(unit, "create")
+        code = self._engine.wait(unit.spec.name, step.timeout)
+        if code != 0:
+            raise LabError(
+                f"job {step.service}/{step.job} failed with exit code {code}; "
+                f"its log ends:\n{self.log(unit.spec.name)}"
+            )
+
+    def log(self, container: str) -> str:
+        """The end of a container's log, indented, for an error."""
+        lines = self._engine.logs(container, LOG_LINES).rstrip().splitlines()
+        return "\n".join(f"  {line}" for line in lines[-LOG_LINES:]) or "  (nothing)"
+
+    def _start(self, unit: Unit, action: str, *, founding: bool = False) -> None:
+        name = unit.spec.name
+        if action == "unpause":
+            self._engine.unpause(name)
+            return
+        if action == "restart":
+            self._engine.stop(name, unit.spec.stop_seconds)
+        if action == "create":
+            for mount in unit.spec.volumes:
+                self._engine.create_volume(mount.volume, self._volume_labels(), mount.size)
+            self._engine.create(unit.spec)
+            if unit.files:
+                self._engine.put_files(name, unit.files)
+        if founding and unit.founding_files:
+            self._engine.put_files(name, unit.founding_files)
+        self._engine.start(name)
+
+    def _volume_labels(self) -> dict[str, str]:
+        lab = self._desired.lab.name
+        return {LABEL: lab, KIND: "volume", "com.docker.compose.project": lab}

@@ -1,0 +1,371 @@
+"""Runs a plan: as wide as the machine allows, the longest chain first, readiness by events."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import queue
+import threading
+import time
+from collections.abc import Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from labctl.engine.port import Engine, Stream
+from labctl.errors import LabctlError, LabError
+from labctl.planning.desired import Desired
+from labctl.planning.steps import AwaitReady, BuildImage, Plan, RunJob, StartInstance, Step
+from labctl.running import probe
+from labctl.running.actions import Actions
+
+CHECK_SECONDS = 4.0
+"""How often the engine is asked whether something has died; it takes a large lab 60 ms of a CPU."""
+LOOK_SECONDS = 0.3
+"""How often it is looked whether there is room for what is to be started."""
+BUILDS = 2
+"""Images built at a time."""
+STARTING = 4
+"""Instances for each CPU that may be on their way to readiness at a time. More would not be ready
+sooner, but each would be slow: logins that give up after seconds fail then."""
+UNASKED = 3.0
+"""Seconds for each CPU-second that one counts whose readiness nobody can ask."""
+HEAVY = 0.5
+"""CPU-seconds to readiness from which on an instance counts as such."""
+GRACE = 30.0
+"""Seconds after which it does not count any more: it waits for something else than a CPU, perhaps
+for one that is not started yet."""
+
+
+class Report(Protocol):
+    """Who is told what happens: the command line's display, or a test."""
+
+    def planned(self, plan: Plan) -> None:
+        """All that will be done."""
+
+    def started(self, step: Step) -> None:
+        """A step begins."""
+
+    def done(self, step: Step, seconds: float) -> None:
+        """A step ended well."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line, such as an image build's progress."""
+
+    def answer(self, name: str, answer: probe.Answer) -> None:
+        """What a probe met."""
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A worker's step ended, with its error if it failed."""
+
+    step: Step
+    error: BaseException | None
+
+
+@dataclass(frozen=True)
+class _Silence:
+    """The prober has ended, which it does not do while labctl listens."""
+
+
+_Event = _Ended | _Silence | tuple[str, probe.Answer]
+
+
+@dataclass
+class _State:
+    waiting: dict[str, Step]
+    done: set[str] = field(default_factory=set)
+    ready: set[str] = field(default_factory=set)
+    details: dict[str, str] = field(default_factory=dict)
+    awaited: dict[str, tuple[AwaitReady, float]] = field(default_factory=dict)
+    """Step id → step and the monotonic time since when it is awaited."""
+    running: dict[str, tuple[Step, float]] = field(default_factory=dict)
+    failure: BaseException | None = None
+    failed: frozenset[str] = frozenset()
+    """The steps that the failure is about."""
+
+
+class Executor:
+    """Runs one plan once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        desired: Desired,
+        plan: Plan,
+        ready: Iterable[str],
+        report: Report,
+        *,
+        only: Collection[str] | None = None,
+        workers: int | None = None,
+    ) -> None:
+        """``only``: the instances that must live; all of the lab when left out."""
+        self._engine, self._desired, self._plan, self._report = engine, desired, plan, report
+        self._actions = Actions(engine, desired, report.note)
+        self._only = desired.instances.keys() if only is None else only
+        cpus = os.cpu_count() or 2
+        self._workers, self._most_starting = workers or 2 * cpus, STARTING * cpus
+        self._starting: dict[str, float] = {}
+        """Heavy instance → the monotonic time until which it counts, unless it answers before."""
+        self._state = _State(waiting=dict(plan.steps), ready=set(ready))
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._eligible: list[tuple[float, str]] = []
+        self._asked: set[str] = set()
+        self._stream: Stream | None = None
+
+    def run(self) -> None:
+        """Do everything; the first failure ends it, when what was begun has ended.
+
+        In the end everything must still run: some things cannot be asked.
+        """
+        self._report.planned(self._plan)
+        checked = time.monotonic()
+        with ThreadPoolExecutor(max_workers=max(32, self._workers)) as pool:
+            try:
+                while self._advance(pool):
+                    # What waits for its place gets one when time has passed, too.
+                    self._take(LOOK_SECONDS if self._eligible else CHECK_SECONDS)
+                    if time.monotonic() - checked > CHECK_SECONDS:
+                        self._check()
+                        checked = time.monotonic()
+                self._check()
+            finally:
+                if self._stream is not None:
+                    self._stream.close()
+        if self._state.failure is not None:
+            raise self._explained(self._state.failure)
+
+    def _advance(self, pool: ThreadPoolExecutor) -> bool:
+        """Begin all that can begin now; False when nothing is left to wait for."""
+        self._release()
+        self._submit(pool)
+        state = self._state
+        if state.failure is not None:
+            return bool(state.running)
+        return bool(state.waiting or state.running or state.awaited or self._eligible)
+
+    def _release(self) -> None:
+        """Move steps whose needs are met on: to the workers' heap, or to the awaited."""
+        state = self._state
+        if state.failure is not None:
+            return
+        progress = True
+        while progress:
+            progress = False
+            for step in [s for s in state.waiting.values() if s.needs <= state.done]:
+                del state.waiting[step.id]
+                if isinstance(step, AwaitReady):
+                    state.awaited[step.id] = (step, time.monotonic())
+                    self._report.started(step)
+                else:
+                    heapq.heappush(self._eligible, (-self._plan.remaining[step.id], step.id))
+            self._ask()
+            for step, since in list(state.awaited.values()):
+                if state.ready.issuperset(step.probes):
+                    del state.awaited[step.id]
+                    self._finish(step, since)
+                    progress = True
+
+    def _submit(self, pool: ThreadPoolExecutor) -> None:
+        """Give the workers what they can take, what the longest chain hangs on first."""
+        state = self._state
+        if state.failure is not None:
+            return
+        put_back = []
+        while self._eligible:
+            rank, name = heapq.heappop(self._eligible)
+            step = self._plan.steps[name]
+            if not self._room(step):
+                put_back.append((rank, name))
+                continue
+            state.running[name] = (step, time.monotonic())
+            if isinstance(step, StartInstance) and self._cost(step) >= HEAVY:
+                asked = step.instance in self._desired.probes
+                counts = GRACE if asked else min(GRACE, UNASKED * self._cost(step))
+                self._starting[step.instance] = time.monotonic() + counts
+            self._report.started(step)
+            future = pool.submit(self._actions.do, step)
+            future.add_done_callback(partial(self._ended, step))
+        for item in put_back:
+            heapq.heappush(self._eligible, item)
+
+    def _ended(self, step: Step, future: Future[None]) -> None:
+        self._events.put(_Ended(step, future.exception()))
+
+    def _room(self, step: Step) -> bool:
+        """Whether a worker is free: jobs only wait and need none, builds are few at a time."""
+        running = [each for each, _ in self._state.running.values()]
+        if isinstance(step, RunJob):
+            return True
+        if isinstance(step, BuildImage):
+            return sum(isinstance(each, BuildImage) for each in running) < BUILDS
+        if isinstance(step, StartInstance) and self._cost(step) >= HEAVY:
+            now, ready = time.monotonic(), self._state.ready
+            counted = (name not in ready and now < until for name, until in self._starting.items())
+            if sum(counted) >= self._most_starting:
+                return False
+        busy = sum(not isinstance(each, RunJob | BuildImage) for each in running)
+        return busy < self._workers
+
+    def _cost(self, step: StartInstance) -> float:
+        """CPU-seconds until the instance answers."""
+        return self._desired.lab.services[step.instance.partition("/")[2]].doc.cost
+
+    def _take(self, timeout: float) -> None:
+        """Wait for an event and take in all that have come."""
+        try:
+            event = self._events.get(timeout=timeout)
+            while True:
+                self._handle(event)
+                event = self._events.get_nowait()
+        except queue.Empty:
+            return
+
+    def _handle(self, event: _Event) -> None:
+        state = self._state
+        if isinstance(event, _Ended):
+            step, since = state.running.pop(event.step.id)
+            if event.error is None:
+                self._finish(step, since)
+            else:
+                self._fail(event.error, {step.id})
+            return
+        if isinstance(event, _Silence):
+            if state.failure is None:
+                self._fail(self._unheard(), state.awaited)
+            return
+        name, answer = event
+        state.details[name] = answer.detail
+        (state.ready.add if answer.ready else state.ready.discard)(name)
+        self._report.answer(name, answer)
+
+    def _finish(self, step: Step, since: float) -> None:
+        self._state.done.add(step.id)
+        if isinstance(step, StartInstance):
+            # It runs anew: what was known of it is not true any more.
+            self._state.ready.discard(step.instance)
+        self._report.done(step, time.monotonic() - since)
+
+    # readiness
+
+    def _ask(self) -> None:
+        """Have the prober ask what is awaited now."""
+        wanted = {
+            name
+            for step, _ in self._state.awaited.values()
+            for name in step.probes
+            if name not in self._state.ready
+        }
+        if wanted <= self._asked:
+            return
+        self._asked |= wanted
+        probe.put_spec(self._engine, self._desired, self._asked, final=False)
+        if self._stream is None:
+            self._stream = probe.watch(self._engine, self._desired)
+            threading.Thread(target=self._listen, args=(self._stream,), daemon=True).start()
+
+    def _listen(self, stream: Stream) -> None:
+        for line in stream:
+            answer = probe.parse(line)
+            if answer is not None:
+                self._events.put(answer)
+        self._events.put(_Silence())
+
+    # what goes wrong
+
+    def _check(self) -> None:
+        """Fail what has died, or waited too long."""
+        state = self._state
+        if state.failure is None:
+            self._check_alive()
+        if state.failure is None:
+            self._check_patience()
+
+    def _check_alive(self) -> None:
+        """What has been started, or ran before, must run."""
+        done, steps = self._state.done, self._plan.steps
+        started = [
+            name for name in self._only if f"start:{name}" in done or f"start:{name}" not in steps
+        ]
+        if not started:
+            return
+        there = {c.name: c for c in self._engine.containers(self._desired.lab.name)}
+        for name in started:
+            container = there.get(self._desired.instances[name].spec.name)
+            if container is None or container.status in ("exited", "dead"):
+                code = container.exit_code if container else None
+                self._fail_instance(name, f"ended with exit code {code}")
+                return
+
+    def _check_patience(self) -> None:
+        for step, since in self._state.awaited.values():
+            waited = time.monotonic() - since
+            silent = [name for name in step.probes if name not in self._state.ready]
+            if waited > step.timeout and silent:
+                detail = self._state.details.get(silent[0], "no answer")
+                what = f"is not ready {waited:.0f} s after it was started ({detail})"
+                self._fail_instance(silent[0], what)
+                return
+
+    def _fail_instance(self, name: str, what: str) -> None:
+        """Fail because of an instance, or of a service at the virtual IP (``vip/service``)."""
+        unit = self._desired.instances.get(name)
+        service = name.partition("/")[2]
+        if unit is None:
+            failure = LabError(f"{service} at the virtual IP {self._desired.lab.vip} {what}")
+        else:
+            log = self._actions.log(unit.spec.name)
+            failure = LabError(f"{name} {what}; its log ends:\n{log}")
+        self._fail(failure, {f"start:{name}", f"ready:{name}", f"ready:{service}"})
+
+    def _fail(self, failure: BaseException, steps: Iterable[str]) -> None:
+        """End the run, because of these steps."""
+        if self._state.failure is None:
+            self._state.failure, self._state.failed = failure, frozenset(steps)
+
+    def _unheard(self) -> LabctlError:
+        """Why the prober ended: asked once more, it says."""
+        try:
+            probe.inspect(self._engine, self._desired)
+        except LabctlError as error:
+            return error
+        return LabError(f"the prober in {probe.client_container(self._desired.lab)} ended early")
+
+    def _explained(self, failure: BaseException) -> BaseException:
+        """The failure, with what was not started: what waits for it, then the rest."""
+        if not isinstance(failure, LabctlError):
+            return failure
+        waiting = self._plan.users(self._state.failed)
+        gone = self._state.done | self._state.failed
+        left = [s for s in self._plan.steps.values() if s.id not in gone]
+        because = self._shown(step for step in left if step.id in waiting)
+        besides = self._shown(step for step in left if step.id not in waiting)
+        lines = [
+            str(failure),
+            f"not started, because it waits for this: {because}" if because else "",
+            f"not started either: {besides}" if besides else "",
+        ]
+        return type(failure)("\n".join(filter(None, lines)))
+
+    def _shown(self, steps: Iterable[Step]) -> str:
+        """Instances and jobs of steps: a service's name when it is all of its instances."""
+        missing: dict[str, list[str]] = {}
+        jobs = []
+        for step in steps:
+            if isinstance(step, StartInstance):
+                node, _, service = step.instance.partition("/")
+                missing.setdefault(service, []).append(node)
+            elif isinstance(step, RunJob):
+                jobs.append(f"{step.service}/{step.job}")
+        services = self._desired.lab.services
+        return ", ".join(
+            [
+                service
+                if len(nodes) == len(services[service].nodes)
+                else ", ".join(f"{node}/{service}" for node in nodes)
+                for service, nodes in missing.items()
+            ]
+            + [f"job {job}" for job in jobs]
+        )

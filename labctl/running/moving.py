@@ -1,0 +1,82 @@
+"""An active/passive service taken to another node: what an operator does when its node is dead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from labctl.documents.source import suggestion
+from labctl.engine.port import Engine
+from labctl.errors import InputError, LabError
+from labctl.model.lab import Instance, Lab, Service
+from labctl.planning.plan import make_plan
+from labctl.planning.steps import Plan, Step
+from labctl.running.execute import Executor, Report
+from labctl.running.lab import Prepared, prepare
+from labctl.running.observe import observe
+from labctl.state import store
+
+
+def move(engine: Engine, prepared: Prepared, service: str, node: str, report: Report) -> bool:
+    """Run ``service`` on ``node`` and nowhere else; False when it does so already.
+
+    Only this service is touched: nothing that is dead is mended, no fault is healed. The place is
+    recorded first, so what is cut short here the next ``up`` finishes.
+    """
+    chosen = _checked(prepared.lab, service, node)
+    record = prepared.record
+    record = replace(record, placed={**record.placed, service: node})
+    wanted = prepare(record)
+    instance = Instance(wanted.lab.services[service].nodes[0], wanted.lab.services[service])
+    there = {c.name: c.status for c in engine.containers(wanted.lab.name)}
+    if there.get(wanted.lab.holder(instance.node)) != "running":
+        raise LabError(f"{node} is off, so {service} cannot run there: 'labctl start {node}' first")
+    observed = observe(engine, wanted.desired)
+    plan = _of_service(make_plan(wanted.desired, observed), wanted.lab, instance)
+    store.save(record)
+    if not plan.steps:
+        return False
+    for container in wanted.lab.elsewhere(instance):
+        if there.get(container) == "running":
+            # In good order where it can be: what the plan does then is to remove it.
+            engine.stop(container, int(chosen.doc.container.stop_grace_period))
+    ready, mine = observed.ready, {instance.name}
+    Executor(engine, wanted.desired, plan, ready, report, only=mine).run()
+    return True
+
+
+def _checked(lab: Lab, name: str, node: str) -> Service:
+    """The service, if it is one that can be moved there."""
+    if name not in lab.services:
+        raise InputError(
+            f"there is no service '{name}' in lab '{lab.name}'; {suggestion(name, lab.services)}"
+        )
+    service = lab.services[name]
+    if service.doc.active != "one":
+        movable = [s.name for s in lab.services.values() if s.doc.active == "one"]
+        raise InputError(
+            f"{name} is active on every node that has it; only what is active on one can be moved "
+            f"(in this lab: {', '.join(movable) or 'nothing'})"
+        )
+    candidates = [each.name for each in service.candidates]
+    if node not in candidates:
+        raise InputError(f"{name} may not run on '{node}'; choose from {', '.join(candidates)}")
+    return service
+
+
+def _of_service(plan: Plan, lab: Lab, instance: Instance) -> Plan:
+    """The steps of the plan that take one instance to its place; the rest of the lab stays.
+
+    What they wait for otherwise is taken for granted: the service ran with it a moment ago.
+    """
+    name = instance.service.name
+    ids = {f"start:{instance.name}", f"ready:{instance.name}", f"ready:{name}"}
+    ids |= {f"remove:{c}" for c in (lab.container(instance), *lab.elsewhere(instance))}
+    ids |= {f"image:{instance.service.image}"}
+    kept: dict[str, Step] = {
+        step.id: replace(step, needs=step.needs & ids & set(plan.steps))
+        for step in plan.steps.values()
+        if step.id in ids
+    }
+    if not any(step.startswith(("start:", "remove:", "ready:")) for step in kept):
+        return Plan({})
+    return Plan(kept)

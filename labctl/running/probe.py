@@ -1,0 +1,150 @@
+"""Readiness, asked over the network from the client node by one prober in its container."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from labctl.engine.port import Engine, FileEntry, Stream
+from labctl.errors import EngineError, LabError
+from labctl.model.lab import Lab, Service
+from labctl.planning.desired import Desired
+
+PROBER = "labctl-prober"
+SPEC_PATH = "/run/labctl/probes.json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a probe met: ready or not, and why in a few words."""
+
+    ready: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All probes asked once, and every cluster as its members see it."""
+
+    probes: Mapping[str, Answer] = field(default_factory=dict)
+    clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    vip: Mapping[str, Any] = field(default_factory=dict)
+
+
+def client_container(lab: Lab) -> str:
+    """The container in the client node from which everything is asked."""
+    return lab.container(lab.toolbox)
+
+
+def inspect(
+    engine: Engine,
+    desired: Desired,
+    running: Collection[str] | None = None,
+    *,
+    probes: Collection[str] | None = None,
+    path: str = SPEC_PATH,
+    timeout: float = 15,
+) -> Inspection:
+    """Ask every probe and inspect every cluster once. LabError when the client cannot be used.
+
+    ``running`` are the containers that run: an instance whose own does not is not asked, because
+    it takes seconds to hear nothing from a dead node. ``probes`` are the only ones to ask; ``path``
+    is where the question is put, for one who asks while others do.
+    """
+    container = client_container(desired.lab)
+    wanted = desired.probes if probes is None else probes
+    asked = [name for name in wanted if _may_answer(desired, name, running)]
+    put_spec(engine, desired, asked, final=True, path=path)
+    try:
+        result = engine.exec(container, [PROBER, path, "--once"], timeout=timeout)
+    except EngineError as error:
+        raise LabError(f"the client node cannot be asked: {error}") from None
+    if result.code != 0:
+        raise LabError(f"the prober in {container} failed: {_last(result.stderr)}")
+    answer = json.loads(result.stdout)
+    return Inspection(
+        probes={
+            name: Answer(bool(probe["ready"]), str(probe["detail"]))
+            for name, probe in answer["probes"].items()
+        },
+        clusters=answer["clusters"],
+        vip=answer["vip"],
+    )
+
+
+def _may_answer(desired: Desired, name: str, running: Collection[str] | None) -> bool:
+    unit = desired.instances.get(name)
+    return running is None or unit is None or unit.spec.name in running
+
+
+def watch(engine: Engine, desired: Desired) -> Stream:
+    """Start the prober, which says a JSON line whenever a probe's answer changes."""
+    return engine.exec_stream(client_container(desired.lab), [PROBER, SPEC_PATH])
+
+
+def parse(line: str) -> tuple[str, Answer] | None:
+    """A line of :func:`watch`; None when it is not one of the prober's."""
+    try:
+        said = json.loads(line)
+        return str(said["id"]), Answer(bool(said["ready"]), str(said["detail"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def put_spec(
+    engine: Engine,
+    desired: Desired,
+    probes: Iterable[str],
+    *,
+    final: bool,
+    path: str = SPEC_PATH,
+) -> None:
+    """Tell the prober what to ask; a running one reads it anew. Holds secrets: mode 0400."""
+    lab = desired.lab
+    spec = {
+        "vip": lab.vip,
+        "final": final,
+        "probes": [desired.probes[name] for name in sorted(probes)],
+        "clusters": [_cluster(desired, service) for service in _clustered(lab)],
+    }
+    uid = int(_client_user(desired))
+    entry = FileEntry(path, json.dumps(spec).encode(), 0o400, uid, uid)
+    engine.put_files(client_container(lab), [entry])
+
+
+def _client_user(desired: Desired) -> str:
+    return desired.instances[desired.lab.toolbox.name].spec.user.partition(":")[0]
+
+
+def _clustered(lab: Lab) -> list[Service]:
+    return [service for service in lab.services.values() if service.doc.cluster is not None]
+
+
+def _cluster(desired: Desired, service: Service) -> dict[str, Any]:
+    """A cluster's question: its members, and the port and credentials of its own ready probe."""
+    assert service.doc.cluster is not None  # noqa: S101 - _clustered chose it
+    question: dict[str, Any] = {
+        "service": service.name,
+        "kind": service.doc.cluster.kind,
+        "members": [{"name": node.name, "address": node.address} for node in service.nodes],
+    }
+    question |= _fields(desired.probes.get(f"{service.nodes[0].name}/{service.name}"))
+    through_vip = _fields(desired.probes.get(f"vip/{service.name}"))
+    if "port" in through_vip:
+        question["vip_port"] = through_vip["port"]
+    return question
+
+
+def _fields(probe: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Port, user and password of a probe, whatever its kind."""
+    for value in (probe or {}).values():
+        if isinstance(value, Mapping):
+            return {key: value[key] for key in ("port", "user", "password") if key in value}
+    return {}
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

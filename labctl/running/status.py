@@ -1,0 +1,167 @@
+"""What a lab is like now: asked of the engine, of the lab's own services, and of each node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, TypedDict
+
+from labctl.engine.port import Container, Engine
+from labctl.errors import EngineError, LabError
+from labctl.faults import targets, verbs
+from labctl.model.lab import Instance, Node
+from labctl.planning.desired import Desired
+from labctl.running.probe import Answer, Inspection, client_container, inspect
+
+State = Literal["healthy", "degraded", "down"]
+
+
+class InstanceStatus(TypedDict):
+    """An instance: ``state`` as the engine says it, ``ready`` as it answers (null: not asked)."""
+
+    service: str
+    container: str
+    state: str
+    ready: bool | None
+    detail: str
+
+
+class NodeStatus(TypedDict):
+    """A node: ``state`` is that of its holder."""
+
+    name: str
+    address: str
+    roles: list[str]
+    state: str
+    instances: list[InstanceStatus]
+
+
+class Status(TypedDict):
+    """The document of ``labctl status --json``."""
+
+    lab: str
+    topology: str
+    profile: str
+    state: State
+    vip: dict[str, Any]
+    nodes: list[NodeStatus]
+    jobs: dict[str, bool]
+    """``service/job`` → whether it ended well."""
+    clusters: Mapping[str, Mapping[str, Any]]
+    faults: list[str]
+
+
+def status(engine: Engine, desired: Desired) -> Status:
+    """Look at everything once, in parallel; what cannot be asked is said, not guessed."""
+    lab = desired.lab
+    there = {c.name: c for c in engine.containers(lab.name)}
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        holding = pool.submit(_holders, engine, desired, there)
+        asked = _inspect(engine, desired, there)
+        holders = holding.result()
+    nodes = [_node(desired, node, there, asked) for node in lab.nodes]
+    jobs = {name: _ended_well(there.get(job.spec.name)) for name, job in desired.jobs.items()}
+    return Status(
+        lab=lab.name,
+        topology=lab.topology,
+        profile=lab.profile,
+        state=_state(nodes, jobs, holders, asked, desired),
+        vip={"address": lab.vip, "holders": holders},
+        nodes=nodes,
+        jobs=jobs,
+        clusters=asked.clusters if asked else {},
+        faults=[fault.title for fault in verbs.active(lab)],
+    )
+
+
+def _inspect(engine: Engine, desired: Desired, there: Mapping[str, Container]) -> Inspection | None:
+    client = there.get(client_container(desired.lab))
+    if client is None or client.status != "running":
+        return None
+    try:
+        return inspect(engine, desired, [c.name for c in there.values() if c.status == "running"])
+    except (LabError, EngineError):
+        return None
+
+
+def _holders(engine: Engine, desired: Desired, there: Mapping[str, Container]) -> list[str]:
+    if not there:
+        return []
+    return targets.vip_holders(engine, desired.lab, there)
+
+
+def _node(
+    desired: Desired, node: Node, there: Mapping[str, Container], asked: Inspection | None
+) -> NodeStatus:
+    lab = desired.lab
+    holder = there.get(lab.holder(node))
+    return NodeStatus(
+        name=node.name,
+        address=node.address,
+        roles=list(node.roles),
+        state=holder.status if holder else "absent",
+        instances=[
+            _instance(desired, instance, there, asked)
+            for instance in lab.instances
+            if instance.node == node
+        ],
+    )
+
+
+def _instance(
+    desired: Desired,
+    instance: Instance,
+    there: Mapping[str, Container],
+    asked: Inspection | None,
+) -> InstanceStatus:
+    name = desired.lab.container(instance)
+    container = there.get(name)
+    state = container.status if container else "absent"
+    if state != "running":
+        answer = Answer(ready=False, detail=state)
+    elif instance.name not in desired.probes:
+        answer = Answer(ready=True, detail="running")
+    elif asked is None:
+        return InstanceStatus(
+            service=instance.service.name,
+            container=name,
+            state=state,
+            ready=None,
+            detail="the client node cannot be asked",
+        )
+    else:
+        answer = asked.probes.get(instance.name, Answer(ready=False, detail="not asked"))
+    return InstanceStatus(
+        service=instance.service.name,
+        container=name,
+        state=state,
+        ready=answer.ready,
+        detail=answer.detail,
+    )
+
+
+def _ended_well(job: Container | None) -> bool:
+    return job is not None and job.status == "exited" and job.exit_code == 0
+
+
+def _state(
+    nodes: list[NodeStatus],
+    jobs: Mapping[str, bool],
+    holders: list[str],
+    asked: Inspection | None,
+    desired: Desired,
+) -> State:
+    """Healthy: all of it, on one VIP holder. Down: nothing answers at the virtual IP."""
+    instances = [instance for node in nodes for instance in node["instances"]]
+    at_vip = [name for name in desired.probes if name.startswith("vip/")]
+    served = [name for name in at_vip if asked is not None and asked.probes[name].ready]
+    if not any(i["state"] in ("running", "paused") for i in instances):
+        return "down"
+    if asked is None:
+        return "degraded"
+    if at_vip and not served:
+        return "down"
+    whole = all(c.get("size") == c.get("expected") for c in asked.clusters.values())
+    complete = all(i["ready"] for i in instances) and all(jobs.values())
+    one_holder = len(holders) == 1 or not at_vip
+    return "healthy" if complete and whole and served == at_vip and one_holder else "degraded"
