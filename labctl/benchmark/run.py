@@ -17,7 +17,7 @@ from labctl.engine.port import Engine
 from labctl.images import build
 from labctl.planning.fit import memory_bytes
 from labctl.resolve.request import Request, request_record
-from labctl.running import lab
+from labctl.running import lifecycle
 from labctl.state import paths, store
 from labctl.verify.choice import Step, choose
 from labctl.verify.run import StepReport, verify
@@ -52,8 +52,8 @@ def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
     """
     record = request_record(options.request, engine.subnets)
     say(f"taking lab {record.name} down, if there is one")
-    lab.down(engine, record.name)
-    prepared = lab.prepare(record)
+    lifecycle.down(engine, record.name)
+    prepared = lifecycle.prepare(record)
     built = build.build_all(engine, prepared.lab.release, prepared.desired.images, say)
     say(f"{len(built)} images built; measuring what the machine does without us")
     with metering(engine, prepared.desired.images["client"]) as meter:
@@ -62,7 +62,7 @@ def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
 
 class _Run:
     def __init__(
-        self, engine: Engine, options: Options, prepared: lab.Prepared, meter: Meter, say: Say
+        self, engine: Engine, options: Options, prepared: lifecycle.Prepared, meter: Meter, say: Say
     ) -> None:
         self._engine, self._options, self._say = engine, options, say
         self._prepared, self._desired = prepared, prepared.desired
@@ -102,7 +102,7 @@ class _Run:
 
     def _up(self) -> dict[str, Any]:
         self._say("labctl up")
-        made = lab.plan(self._engine, self._prepared)
+        made = lifecycle.plan(self._engine, self._prepared)
         subnet = str(self._prepared.record.subnet)
         topology = self._options.request.topology
         asked = [topology, "-n", self._name, "--subnet", subnet, "--profile", self._profile]
@@ -131,7 +131,7 @@ class _Run:
         figures: dict[str, Any] = {}
         if chosen and self._options.verify:
             self._say("labctl verify")
-            desired = lab.current(self._name).desired
+            desired = lifecycle.current(self._name).desired
             made = verify(self._engine, desired, chosen, _Silent(), keep=False)
             figures["verify"] = report.verified(made)
         containers = self._instances()
@@ -154,7 +154,7 @@ class _Run:
         if not gaps.measurable(self._desired):
             return {}
         # As `up` recorded it: its secrets are the ones that run.
-        desired = lab.current(self._name).desired
+        desired = lifecycle.current(self._name).desired
         found: dict[str, Any] = {}
         kinds: tuple[gaps.Kind, ...] = ("service", "power")
         for kind in kinds:
@@ -166,7 +166,7 @@ class _Run:
         return found
 
     def _chaos(self) -> dict[str, Any]:
-        there = lab.current(self._name)
+        there = lifecycle.current(self._name)
         repeat = self._options.repeat
         return chaos_run.measure(self._engine, there.desired, there.secrets, repeat, self._say)
 
@@ -185,7 +185,7 @@ class _Run:
             found = beside.run(self._engine, self._desired, commands, program)
             return report.compose(found, commands.idle)
         finally:
-            lab.down(self._engine, self._name)
+            lifecycle.down(self._engine, self._name)
 
 
 def save(name: str, document: dict[str, Any]) -> Path:

@@ -134,10 +134,10 @@ def campaign(
     from labctl.chaos.run import campaign as campaigns
     from labctl.chaos.run.injector import require
     from labctl.cli import chaos_lists, show
-    from labctl.running import lab as labs
+    from labctl.running import lifecycle
 
     chosen = secrets.randbelow(1 << 31) if seed is None else seed
-    campaigns.choose(words or (), labs.current(lab).lab)
+    campaigns.choose(words or (), lifecycle.current(lab).lab)
     driver, prepared = reach(engine, lab)
     choice = campaigns.choose(words or (), prepared.lab, partial(require, driver, prepared.lab))
     results: list[Result] = []
@@ -274,12 +274,12 @@ def _one_of_many(name: str, seed: int, lab: str | None, engine: str | None) -> R
 def _mend(lab: str | None, engine: str | None) -> None:
     """Start what a run before has left dead."""
     from labctl.cli.progress import display
-    from labctl.running import lab as labs
+    from labctl.running import lifecycle
     from labctl.state import store
 
     driver, prepared = reach(engine, lab)
     with store.lock(prepared.lab.name), display() as shown:
-        labs.up(driver, prepared, shown)
+        lifecycle.up(driver, prepared, shown)
 
 
 def _perform(
@@ -291,11 +291,11 @@ def _perform(
     from labctl.chaos.run.hire import hiring
     from labctl.cli.chaos_progress import Progress
     from labctl.faults import verbs
-    from labctl.running import lab as labs
+    from labctl.running import lifecycle
     from labctl.state import store
 
     # Before an engine is needed: a mistake in the document needs none.
-    make(labs.current(lab).lab)
+    make(lifecycle.current(lab).lab)
     driver, prepared = reach(engine, lab)
     plan = make(prepared.lab)
     try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from labctl.engine.port import Engine
     from labctl.faults.model import Evidence, Fault
     from labctl.faults.targets import Target
-    from labctl.running.lab import Prepared
+    from labctl.running.lifecycle import Prepared
 
 TargetsArgument = Annotated[
     list[str],

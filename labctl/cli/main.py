@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from labctl import __version__
-from labctl.cli import chaos, faults, info, inside, lab, machine, measure, verify
+from labctl.cli import chaos, faults, info, inside, lifecycle, machine, measure, verify
 from labctl.cli.live import hush
 from labctl.cli.options import INTERRUPTED
 from labctl.errors import LabctlError
@@ -32,7 +32,7 @@ app = typer.Typer(
     "is bad, 2 your document or arguments, 3 the engine or the machine, 4 a run of chaos cannot be "
     "judged, 130 interrupted.",
 )
-lab.register(app)
+lifecycle.register(app)
 inside.register(app)
 faults.register(app)
 machine.register(app)

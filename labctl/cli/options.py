@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from labctl.engine.port import Engine
     from labctl.model.topology import Choice
-    from labctl.running.lab import Prepared
+    from labctl.running.lifecycle import Prepared
 
 AUTO = "auto"
 INTERRUPTED = 130
@@ -102,9 +102,9 @@ def reach(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
     What faults have outlived their lease is undone on the way.
     """
     from labctl.faults import verbs
-    from labctl.running import lab
+    from labctl.running import lifecycle
 
-    prepared = lab.current(name)
+    prepared = lifecycle.current(name)
     driver = connect(engine)
     verbs.expire(driver, prepared.lab)
     return driver, prepared

@@ -44,12 +44,12 @@ def verify(
     and files are kept in the lab's reports.
     """
     from labctl.cli import show
-    from labctl.running import lab as labs
+    from labctl.running import lifecycle
     from labctl.verify.choice import choose
     from labctl.verify.run import verify as run
 
     if listed:
-        _list(choose(labs.current(lab).lab, steps or ()), as_json=as_json)
+        _list(choose(lifecycle.current(lab).lab, steps or ()), as_json=as_json)
         return
     driver, prepared = reach(engine, lab)
     chosen = choose(prepared.lab, steps or ())

@@ -11,7 +11,7 @@ from labctl.model.lab import Instance, Lab, Service
 from labctl.planning.plan import make_plan
 from labctl.planning.steps import Plan, Step
 from labctl.running.execute import Executor, Report
-from labctl.running.lab import Prepared, prepare
+from labctl.running.lifecycle import Prepared, prepare
 from labctl.running.observe import observe
 from labctl.state import store
 

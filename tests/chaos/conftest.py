@@ -11,7 +11,7 @@ from labctl import faults
 from labctl.engine.choose import connect
 from labctl.planning.steps import Plan, Step
 from labctl.resolve.request import Request, request_record
-from labctl.running import lab
+from labctl.running import lifecycle
 from labctl.running.probe import Answer
 from tests.chaos.ground import Ground
 
@@ -49,12 +49,12 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         topology.write_text(TOPOLOGY)
         engine = connect()
         record = request_record(Request(str(topology), name=NAME), engine.subnets)
-        prepared = lab.prepare(record)
+        prepared = lifecycle.prepare(record)
         try:
-            lab.up(engine, prepared, Quiet())
+            lifecycle.up(engine, prepared, Quiet())
             yield Ground(engine, prepared)
         finally:
-            lab.down(engine, NAME)
+            lifecycle.down(engine, NAME)
 
 
 @pytest.fixture

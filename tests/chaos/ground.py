@@ -13,7 +13,7 @@ import tenacity
 from labctl import faults
 from labctl.engine.port import Engine
 from labctl.faults import Fault, Target
-from labctl.running import lab, probe
+from labctl.running import lifecycle, probe
 from labctl.running.status import Status, status
 from labctl.state import secrets
 from tests.chaos.checkers import Event, Verdict, judge, longest_gap
@@ -28,7 +28,7 @@ RECOVERY = 180.0
 class Ground:
     """A lab that is up and healthy when a test begins, and again when it ends."""
 
-    def __init__(self, engine: Engine, prepared: lab.Prepared) -> None:
+    def __init__(self, engine: Engine, prepared: lifecycle.Prepared) -> None:
         self.engine = engine
         self.prepared = prepared
         self.lab = prepared.lab

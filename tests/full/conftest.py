@@ -9,7 +9,7 @@ import pytest
 
 from labctl.engine.choose import connect
 from labctl.engine.port import Engine
-from labctl.running import lab as labs
+from labctl.running import lifecycle
 from labctl.state import store
 from tests.chaos.ground import Ground
 from tests.full.membership import Membership
@@ -55,7 +55,7 @@ def lab(labctl: Labctl, driver: Engine) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def ground(lab: str, driver: Engine) -> Ground:
     """The same lab, worked on from inside: read anew, for another module moved a service."""
-    return Ground(driver, labs.prepare(store.load(lab)))
+    return Ground(driver, lifecycle.prepare(store.load(lab)))
 
 
 @pytest.fixture(scope="module")

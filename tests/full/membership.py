@@ -16,7 +16,7 @@ import requests
 
 from labctl.engine.port import Engine
 from labctl.model.lab import Instance, Lab
-from labctl.running.lab import Prepared
+from labctl.running.lifecycle import Prepared
 
 LISTS: Mapping[str, tuple[str, str, str]] = {
     "nova-": ("compute", "/os-services", "services"),

@@ -15,7 +15,6 @@ from labctl.chaos.run import campaign
 from labctl.chaos.run.campaign import Result
 from labctl.cli import chaos
 from labctl.errors import EngineError, InputError, LabError
-from labctl.running import lab as labs
 from tests.unit.chaos_run import change, write_run
 from tests.unit.test_chaos_command import labctl
 from tests.unit.test_chaos_timeline import lab
@@ -87,7 +86,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
     """What was carried out: the first comes out UNKNOWN, the second cannot begin, others hang."""
     done: list[str] = []
     monkeypatch.setenv("LABCTL_HOME", str(tmp_path))
-    monkeypatch.setattr(labs, "current", lambda _: type("P", (), {"lab": SUPPORT}))
+    monkeypatch.setattr(lifecycle, "current", lambda _: type("P", (), {"lab": SUPPORT}))
     monkeypatch.setattr(chaos, "reach", lambda *_: (None, type("P", (), {"lab": SUPPORT})))
     monkeypatch.setattr(chaos, "_mend", lambda *_: done.append("mend"))
 

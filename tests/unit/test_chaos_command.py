@@ -139,7 +139,7 @@ def test_an_interrupted_run_says_what_is_still_broken(
         scenario=SimpleNamespace(name="s"), seed=1, actions=(), limit=9.0, within=9.0
     )
     broken = [SimpleNamespace(title="kill c1/store")]
-    monkeypatch.setattr("labctl.running.lab.current", lambda _: prepared)
+    monkeypatch.setattr("labctl.running.lifecycle.current", lambda _: prepared)
     monkeypatch.setattr(chaos, "reach", lambda *_: (None, prepared))
     monkeypatch.setattr("labctl.chaos.run.prepare.plan", lambda *_: plan)
     monkeypatch.setattr("labctl.chaos.run.conduct.run", interrupt)

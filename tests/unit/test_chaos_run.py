@@ -25,7 +25,7 @@ from labctl.chaos.run.injector import Injector
 from labctl.chaos.run.timeline import Action, Pick
 from labctl.errors import InputError, LabError
 from labctl.faults import Fault, partition, verbs
-from labctl.running.lab import Prepared
+from labctl.running.lifecycle import Prepared
 from labctl.running.probe import Inspection
 from tests.library import toothless
 from tests.unit.faults_world import World

@@ -14,7 +14,7 @@ from labctl.errors import EngineError, InputError, LabError
 from labctl.planning import fit
 from labctl.planning.steps import Plan, Step
 from labctl.resolve import request
-from labctl.running import lab
+from labctl.running import lifecycle
 from labctl.running.probe import Answer
 from labctl.state import store
 from tests.fakes.engine import INFO, FakeEngine
@@ -52,7 +52,7 @@ def test_recorded_labs_keep_their_subnet() -> None:
 
 def test_the_subnet_asked_for_wins() -> None:
     made = record(subnet=IPv4Network("198.19.3.0/24"))
-    assert lab.prepare(made).lab.vip == "198.19.3.250"
+    assert lifecycle.prepare(made).lab.vip == "198.19.3.250"
 
 
 def test_a_name_of_another_topology_is_taken() -> None:
@@ -70,9 +70,9 @@ def test_a_record_comes_back_as_it_was() -> None:
 
 def refused(engine: FakeEngine, kind: type[Exception], home: Path) -> str:
     """What ``up`` says, and that it has touched nothing."""
-    prepared = lab.prepare(record())
+    prepared = lifecycle.prepare(record())
     with pytest.raises(kind) as raised:
-        lab.up(engine, prepared, Quiet())
+        lifecycle.up(engine, prepared, Quiet())
     assert not engine.calls
     assert not (home / "labs").exists()
     return str(raised.value)

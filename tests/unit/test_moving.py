@@ -15,7 +15,7 @@ from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
 from labctl.planning.steps import Observed
 from labctl.resolve.resolution import resolve
-from labctl.running import lab, moving
+from labctl.running import lifecycle, moving
 from labctl.running.execute import Executor
 from labctl.running.observe import observe
 from labctl.state import store
@@ -43,10 +43,10 @@ TOPOLOGY = TopologyDoc.model_validate(
 SUBNET = IPv4Network("198.18.9.0/24")
 
 
-def prepare(record: store.Record) -> lab.Prepared:
+def prepare(record: store.Record) -> lifecycle.Prepared:
     made = resolve(record.topology, CATALOGUE, subnet=record.subnet, placed=record.placed)
     wanted = desire(made, Renderer(made, {}, USERS, Path()), IMAGES, ("lp", "lh"))
-    return lab.Prepared(record, wanted, {})
+    return lifecycle.Prepared(record, wanted, {})
 
 
 @pytest.fixture

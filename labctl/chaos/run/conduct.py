@@ -26,7 +26,7 @@ from labctl.engine.port import Engine
 from labctl.errors import LabctlError
 from labctl.faults import verbs
 from labctl.faults.targets import Clusters
-from labctl.running.lab import Prepared
+from labctl.running.lifecycle import Prepared
 from labctl.running.probe import inspect
 from labctl.running.status import Status, status
 

@@ -29,7 +29,7 @@ from labctl.cli.options import (
 
 if TYPE_CHECKING:
     from labctl.model.topology import Choice
-    from labctl.running.lab import Prepared
+    from labctl.running.lifecycle import Prepared
     from labctl.state.store import Record
 
 TopologyArgument = Annotated[
@@ -73,7 +73,7 @@ def up(
     from labctl.cli import show
     from labctl.cli.progress import Timed, display
     from labctl.planning.fit import memory_bytes
-    from labctl.running import lab
+    from labctl.running import lifecycle
     from labctl.state import store
 
     driver = cache(lambda: connect(engine))
@@ -83,11 +83,11 @@ def up(
         with display() as shown:
             report = Timed(shown)
             if profile == AUTO:
-                record = lab.fitting(driver(), record)
-            prepared = lab.prepare(record)
+                record = lifecycle.fitting(driver(), record)
+            prepared = lifecycle.prepare(record)
             if profile == AUTO:
                 report.note(f"profile {prepared.lab.profile} fits this machine")
-            made = lab.up(driver(), prepared, report)
+            made = lifecycle.up(driver(), prepared, report)
         # Reading what every process takes is worth a second only when something was started.
         image = prepared.desired.images["client"]
         real = weigh(driver(), record.name, image) if made.steps else None
@@ -160,14 +160,14 @@ def _summary(prepared: Prepared, *, changed: bool, memory: str | None) -> None:
 def down(lab: LabOption = None, engine: EngineOption = None) -> None:
     """Remove a lab: containers, network, volumes, link, secrets; nothing of it is left."""
     from labctl.cli.show import out
-    from labctl.running import lab as labs
+    from labctl.running import lifecycle
     from labctl.state import store
 
     driver = connect(engine)
     wanted = lab or os.environ.get("LABCTL_LAB")
     name = wanted or store.choose(None).name
     with store.lock(name):
-        removed = labs.down(driver, name)
+        removed = lifecycle.down(driver, name)
     kinds = Counter(line.partition(" ")[0] for line in removed)
     counts = ", ".join(f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in kinds.items())
     out().print(f"lab {name} is down: {counts or 'nothing was there'}")
@@ -224,15 +224,15 @@ def plan(
 ) -> None:
     """Say what 'up' would do now; nothing is touched."""
     from labctl.cli import show
-    from labctl.running import lab
+    from labctl.running import lifecycle
 
     driver = cache(lambda: connect(engine))
     choice = chosen(profile, added, dropped)
     record = _record(lambda: driver().subnets(), topology, name, subnet, choice)
     if profile == AUTO:
-        record = lab.fitting(driver(), record)
-    prepared = lab.prepare(record)
-    made = lab.plan(driver(), prepared)
+        record = lifecycle.fitting(driver(), record)
+    prepared = lifecycle.prepare(record)
+    made = lifecycle.plan(driver(), prepared)
     if as_json:
         show.as_json(show.plan_document(made))
     elif made.steps:
@@ -261,12 +261,12 @@ def render(
     from labctl.documents.reader import dump
     from labctl.errors import InputError
     from labctl.planning.composefile import compose
-    from labctl.running import lab
+    from labctl.running import lifecycle
 
     if profile == AUTO:
         raise InputError(f"--profile {AUTO} asks a machine, which render does not; name a profile")
     choice = chosen(profile, added, dropped)
-    prepared = lab.prepare(_record(list, topology, name, subnet, choice))
+    prepared = lifecycle.prepare(_record(list, topology, name, subnet, choice))
     output.mkdir(parents=True, exist_ok=True)
     path = output / "compose.yml"
     dump(path, compose(prepared.desired), 0o600)
