@@ -15,6 +15,7 @@ from labctl.chaos.run import campaign
 from labctl.chaos.run.campaign import Result
 from labctl.cli import chaos
 from labctl.errors import EngineError, InputError, LabError
+from labctl.running import lifecycle
 from tests.unit.chaos_run import change, write_run
 from tests.unit.test_chaos_command import labctl
 from tests.unit.test_chaos_timeline import lab
