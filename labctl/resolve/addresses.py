@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 
 from labctl.documents.source import Place, Source
+from labctl.model.lab import CLIENT
 from labctl.model.topology import TopologyDoc
 
 DEFAULT_SUBNET = IPv4Network("198.18.0.0/24")
-CLIENT = "client"
-"""The role of the node from which everything is probed, driven and measured."""
-
 _HOST, _FIRST_NODE, _CLIENT_NODE, _VIP = 1, 11, 100, 250
 _PRIVATE = [
     IPv4Network(text) for text in ("198.18.0.0/15", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
@@ -86,6 +85,8 @@ class _Taken:
         self._source = source
         self._by_labctl = by_labctl
         self._owners: dict[IPv4Address, Place] = {}
+        self._left: dict[int, Iterator[IPv4Address]] = {}
+        """First number → the addresses from there that have not been looked at: none gets free."""
 
     def claim(self, address: IPv4Address | None, place: Place) -> None:
         """Note an address that a person wrote."""
@@ -105,7 +106,7 @@ class _Taken:
 
     def choose(self, number: int, place: Place) -> IPv4Address:
         """The first free address from ``number`` on, then round from the first node's."""
-        for address in self._candidates(number):
+        for address in self._left.setdefault(number, self._candidates(number)):
             if address not in self._owners:
                 self._owners[address] = place
                 return address
@@ -113,5 +114,5 @@ class _Taken:
 
     def _candidates(self, number: int) -> Iterator[IPv4Address]:
         size = self._subnet.num_addresses
-        for offset in (*range(number, size - 1), *range(_FIRST_NODE, number)):
+        for offset in chain(range(number, size - 1), range(_FIRST_NODE, number)):
             yield self._subnet[offset]

@@ -10,11 +10,11 @@ from typing import Any
 from labctl.documents.source import Place, Source, printable, suggestion
 from labctl.errors import InputError
 from labctl.model import disk
-from labctl.model.lab import Lab, Node, Service
+from labctl.model.lab import CLIENT, Lab, Node, Service
 from labctl.model.order import VIP_SERVICES, service_order
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.resolve.addresses import CLIENT, choose_addresses, mac_address
+from labctl.resolve.addresses import choose_addresses, mac_address
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _LONGEST_NAME = 63
