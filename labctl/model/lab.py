@@ -16,8 +16,13 @@ toolbox in which that is done."""
 
 
 def is_toolbox(doc: ServiceDoc) -> bool:
-    """Whether a service provides the prober and the other tools of the client node."""
-    return doc.image == CLIENT
+    """Whether a service provides the prober and the other tools of the client node.
+
+    Readiness is asked from there, so it waits for nothing whose readiness is asked.
+    """
+    waits = doc.needs or any(job.needs for job in doc.jobs if job.when == "before")
+    alone = doc.cluster is None and doc.active == "all"
+    return doc.image == CLIENT and not waits and alone
 
 
 @dataclass(frozen=True)

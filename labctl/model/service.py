@@ -349,6 +349,8 @@ class ServiceDoc(Document):
     command: tuple[str, ...]
     needs: tuple[str, ...] = ()
     """Services (ready), or service/job (done), that must come before its instances start."""
+    beside: tuple[Name, ...] = ()
+    """Services without which an instance is of no use on its node: they run there too."""
     container: ContainerDoc = ContainerDoc()
     files: tuple[FileDoc, ...] = ()
     settings: dict[str, Any] = {}

@@ -16,6 +16,11 @@ _HOST, _FIRST_NODE, _CLIENT_NODE, _VIP = 1, 11, 100, 250
 _PRIVATE = [
     IPv4Network(text) for text in ("198.18.0.0/15", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 ]
+_SPECIAL = [
+    (IPv4Network("224.0.0.0/4"), "is for multicast"),
+    (IPv4Network("127.0.0.0/8"), "is every machine's own (loopback)"),
+    (IPv4Network("169.254.0.0/16"), "is for link-local addresses"),
+]
 _LARGEST, _SMALLEST = 16, 24
 
 
@@ -35,8 +40,8 @@ def choose_addresses(
     """The addresses that the topology sets, and labctl's choice of the others.
 
     Host .1, nodes from .11 in the topology's order, client .100, virtual IP .250; ``subnet`` is
-    for a topology that names none. InputError when an address is outside the subnet, its first
-    or last one, or there twice.
+    for a topology that names none. InputError when an address is outside the subnet, one that is
+    nobody's (network, broadcast), the engine's (.1) but for the host, or there twice.
     """
     network = topology.network
     chosen = network.subnet or subnet or DEFAULT_SUBNET
@@ -70,11 +75,13 @@ def _check_subnet(subnet: IPv4Network, source: Source) -> None:
     place = ("network", "subnet")
     if not any(subnet.subnet_of(private) for private in _PRIVATE):
         known = ", ".join(str(private) for private in _PRIVATE)
-        raise source.error(place, f"{subnet} is not private; take one inside {known}")
+        what = next((what for range_, what in _SPECIAL if subnet.subnet_of(range_)), "is not private")
+        raise source.error(place, f"{subnet} {what}; take one inside {known}")
     if subnet.prefixlen > _SMALLEST:
-        raise source.error(place, f"{subnet} is too small; take a /{_SMALLEST}")
+        problem = f"{subnet} has {subnet.num_addresses} addresses, too few for a lab"
+        raise source.error(place, f"{problem}; take a /{_SMALLEST}")
     if subnet.prefixlen < _LARGEST:
-        raise source.error(place, f"{subnet} is too large; take a /{_SMALLEST}")
+        raise source.error(place, f"{subnet} is larger than a /{_LARGEST}; take a /{_SMALLEST}")
 
 
 class _Taken:
@@ -99,6 +106,9 @@ class _Taken:
             which = "network" if address == self._subnet.network_address else "broadcast"
             problem = f"{address} is the {which} address of {self._subnet}; take another"
             raise self._source.error(place, problem)
+        if address == self._subnet[_HOST] and place != ("network", "host"):
+            problem = f"{address} is the first of {self._subnet}, which the engine keeps for itself"
+            raise self._source.error(place, f"{problem}; take another")
         if address in self._owners:
             owner = ".".join(str(part) for part in self._owners[address])
             raise self._source.error(place, f"{address} is taken by {owner}; take another")
