@@ -75,7 +75,9 @@ def _check_subnet(subnet: IPv4Network, source: Source) -> None:
     place = ("network", "subnet")
     if not any(subnet.subnet_of(private) for private in _PRIVATE):
         known = ", ".join(str(private) for private in _PRIVATE)
-        what = next((what for range_, what in _SPECIAL if subnet.subnet_of(range_)), "is not private")
+        what = next(
+            (what for range_, what in _SPECIAL if subnet.subnet_of(range_)), "is not private"
+        )
         raise source.error(place, f"{subnet} {what}; take one inside {known}")
     if subnet.prefixlen > _SMALLEST:
         problem = f"{subnet} has {subnet.num_addresses} addresses, too few for a lab"

@@ -11,7 +11,7 @@ from labctl.documents.source import Place, Source, printable, suggestion
 from labctl.errors import InputError
 from labctl.model import disk
 from labctl.model.lab import CLIENT, Lab, Node, Service, is_toolbox
-from labctl.model.order import VIP_SERVICES, service_order
+from labctl.model.order import VIP_SERVICES, needed, service_order
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
 from labctl.resolve import naming
@@ -128,7 +128,7 @@ class _Resolver:
         if len(clients) > 1:
             problem = f"'{clients[0]}' is the client already; a lab has one"
             raise self.source.error(("nodes", clients[1], "roles"), problem)
-        if len(nodes) == 1:
+        if all(node.roles == (CLIENT,) for node in nodes.values()):
             raise self.source.error(("nodes",), "has no node but the client; add one")
         self._check_toolbox(clients[0])
 
@@ -146,18 +146,12 @@ class _Resolver:
     def _check_services(self) -> None:
         for service, place in self.listed.items():
             doc = self.catalog[service]
-            needs = [need for job in doc.jobs for need in job.needs]
-            for need in (*doc.needs, *needs):
-                other = need.partition("/")[0]
-                if other not in self.listed:
-                    problem = f"{service} needs {other}; list '{other}' in a role too"
-                    raise self.source.error(place, problem)
-            missing = [other for other in VIP_SERVICES if other not in self.listed]
-            if doc.endpoint is not None and missing:
-                problem = (
-                    f"{service} is served on the virtual IP, which needs {missing[0]}; "
-                    f"list '{missing[0]}' in a role too"
-                )
+            for other in needed(doc):
+                if other in self.listed:
+                    continue
+                served = doc.endpoint is not None and other in VIP_SERVICES
+                why = "is served on the virtual IP, which needs" if served else "needs"
+                problem = f"{service} {why} {other}; list '{other}' in a role too"
                 raise self.source.error(place, problem)
         for service in self.topology.services:
             place = ("services", service)
