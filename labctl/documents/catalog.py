@@ -76,6 +76,7 @@ class _Checks:
     def _check_needs(self, name: str, doc: ServiceDoc) -> None:
         places: list[tuple[Place, tuple[str, ...]]] = [(("needs",), doc.needs)]
         places += [(("jobs", i, "needs"), job.needs) for i, job in enumerate(doc.jobs)]
+        places += [(("beside",), doc.beside)]
         for place, needs in places:
             for i, need in enumerate(needs):
                 problem = self._unknown(need)
@@ -86,6 +87,20 @@ class _Checks:
             if job in names[:i]:
                 problem = f"'{job}' names two jobs; rename one"
                 raise self._sources[name].error(("jobs", i, "name"), problem)
+        self._check_turns(name, doc)
+
+    def _check_turns(self, name: str, doc: ServiceDoc) -> None:
+        """A member for whose readiness others wait cannot wait until they are started."""
+        in_turn = doc.cluster is not None and (
+            doc.cluster.start == "seed" or doc.cluster.joins == "in turn"
+        )
+        for i, job in enumerate(doc.jobs):
+            if in_turn and job.when == "started":
+                problem = (
+                    "is 'started', when all instances run, and they start one after another; "
+                    "say 'seed' or 'ready'"
+                )
+                raise self._sources[name].error(("jobs", i, "when"), problem)
 
     def _unknown(self, need: str) -> str | None:
         service, slash, job = need.partition("/")

@@ -10,7 +10,7 @@ import json
 import re
 import types
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -194,6 +194,8 @@ def _sentence(
         outer = _slot(model, place[:-1])
         return 1, f"should be {outer.key().words() if outer else 'another name'}"
     wrong = _is(place, detail["input"], source)
+    if slot.is_address:
+        wrong += _of_ipv6(detail["input"])
     return 1, f"{wrong}, should be {slot.words()}{_quotes(slot, place, source)}"
 
 
@@ -215,6 +217,14 @@ def _is(place: Place, value: Any, source: Source) -> str:
     if isinstance(value, str):
         return f"is '{printable(value, 40)}'"
     return f"is {printable(source.written.get(place, json.dumps(value)), 40)}"
+
+
+def _of_ipv6(value: Any) -> str:
+    """Said of what would be right if it were not of IPv6."""
+    try:
+        return " (labctl is IPv4 only)" if ip_network(str(value), strict=False).version == 6 else ""
+    except ValueError:
+        return ""
 
 
 def _quotes(slot: _Slot, place: Place, source: Source) -> str:

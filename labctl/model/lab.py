@@ -10,6 +10,20 @@ from typing import Any
 from labctl.model import clock
 from labctl.model.service import Profile, ServiceDoc
 
+CLIENT = "client"
+"""The role of the node from which everything is probed, driven and measured; and the image of the
+toolbox in which that is done."""
+
+
+def is_toolbox(doc: ServiceDoc) -> bool:
+    """Whether a service provides the prober and the other tools of the client node.
+
+    Readiness is asked from there, so it waits for nothing whose readiness is asked.
+    """
+    waits = doc.needs or any(job.needs for job in doc.jobs if job.when == "before")
+    alone = doc.cluster is None and doc.active == "all"
+    return doc.image == CLIENT and not waits and alone
+
 
 @dataclass(frozen=True)
 class Node:
@@ -51,7 +65,7 @@ class Instance:
     node: Node
     service: Service
 
-    @property
+    @cached_property
     def name(self) -> str:
         """``node/service``, as on the command line."""
         return f"{self.node.name}/{self.service.name}"
@@ -76,34 +90,53 @@ class Lab:
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
         """Every instance, by node and then by service."""
-        return tuple(
-            Instance(node, service)
-            for node in self.nodes
-            for service in self.services.values()
-            if node in service.nodes
-        )
+        return tuple(instance for there in self._on_node.values() for instance in there)
 
-    @property
+    @cached_property
     def client(self) -> Node:
         """The node from which everything is probed, driven and measured."""
-        return next(node for node in self.nodes if "client" in node.roles)
+        return next(node for node in self.nodes if CLIENT in node.roles)
 
-    @property
+    @cached_property
     def toolbox(self) -> Instance:
-        """The instance in the client node where all of that runs: the one of the client's image."""
-        return next(
-            i for i in self.instances if i.node == self.client and i.service.doc.image == "client"
-        )
+        """The one instance in the client node where all of that runs: see :func:`is_toolbox`."""
+        return next(i for i in self.on_node(self.client.name) if is_toolbox(i.service.doc))
 
     def node(self, name: str) -> Node | None:
         """A node by name."""
-        return next((node for node in self.nodes if node.name == name), None)
+        return self._nodes.get(name)
 
     def instance(self, node: str, service: str) -> Instance | None:
         """An instance by its node's and service's names."""
-        return next(
-            (i for i in self.instances if i.node.name == node and i.service.name == service), None
-        )
+        return self._instances.get(f"{node}/{service}")
+
+    def on_node(self, node: str) -> tuple[Instance, ...]:
+        """The instances on a node, by its name, in the catalogue's order."""
+        return self._on_node.get(node, ())
+
+    def of_service(self, service: Service) -> tuple[Instance, ...]:
+        """The instances of a service, in the order of its nodes."""
+        found = (self.instance(node.name, service.name) for node in service.nodes)
+        return tuple(instance for instance in found if instance is not None)
+
+    # A lab of 200 nodes has thousands of instances: looking for some of them must not mean going
+    # through all of them.
+
+    @cached_property
+    def _nodes(self) -> Mapping[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _on_node(self) -> Mapping[str, tuple[Instance, ...]]:
+        found: dict[str, list[Instance]] = {node.name: [] for node in self.nodes}
+        for service in self.services.values():
+            for node in service.nodes:
+                found[node.name].append(Instance(node, service))
+        return {name: tuple(instances) for name, instances in found.items()}
+
+    @cached_property
+    def _instances(self) -> Mapping[str, Instance]:
+        return {instance.name: instance for instance in self.instances}
 
     def holder(self, node: Node) -> str:
         """Name of the container that owns the node's network namespace."""
@@ -113,6 +146,10 @@ class Lab:
         """Name of an instance's container."""
         return f"{self.name}-{instance.node.name}-{instance.service.name}"
 
+    def job(self, service: Service, job: str) -> str:
+        """Name of the container of a one-shot job."""
+        return f"{self.name}-{service.job_node.name}-{service.name}-{job}"
+
     def disk(self, instance: Instance) -> str:
         """Name of the container that keeps an instance's volumes in memory, if it has such."""
         return f"{self.container(instance)}-disk"
@@ -120,11 +157,18 @@ class Lab:
     def elsewhere(self, instance: Instance) -> tuple[str, ...]:
         """Names of containers on nodes where the service may run, and does not now."""
         service = instance.service
+        if len(service.nodes) == len(service.candidates):
+            return ()
         return tuple(
             self.container(Instance(node, service))
             for node in service.candidates
             if node not in service.nodes
         )
+
+    @property
+    def network(self) -> str:
+        """Name of the network."""
+        return f"{self.name}-net"
 
     def volume(self, instance: Instance, volume: str) -> str:
         """Name of one of an instance's volumes."""

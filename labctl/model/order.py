@@ -17,7 +17,7 @@ _START, _READY, _DONE = "(start)", "(ready)", "(done)"
 
 def needed(doc: ServiceDoc) -> list[str]:
     """Services that must be in a lab that has this one."""
-    needs = [*doc.needs, *(need for job in doc.jobs for need in job.needs)]
+    needs = [*doc.needs, *doc.uses, *doc.beside, *(need for job in doc.jobs for need in job.needs)]
     if doc.endpoint is not None:
         needs += VIP_SERVICES
     return list(dict.fromkeys(need.partition("/")[0] for need in needs))

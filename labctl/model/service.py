@@ -349,6 +349,11 @@ class ServiceDoc(Document):
     command: tuple[str, ...]
     needs: tuple[str, ...] = ()
     """Services (ready), or service/job (done), that must come before its instances start."""
+    uses: tuple[Name, ...] = ()
+    """Services that its files name, or without which it is of no use, and for which it does not
+    wait: they are in the lab too, and may start later."""
+    beside: tuple[Name, ...] = ()
+    """Services without which an instance is of no use on its node: they run there too."""
     container: ContainerDoc = ContainerDoc()
     files: tuple[FileDoc, ...] = ()
     settings: dict[str, Any] = {}

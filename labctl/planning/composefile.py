@@ -134,7 +134,7 @@ class _Writer:
         if cluster is not None and cluster.start == "seed" and not first:
             seed = Instance(service.nodes[0], service)
             waits |= {_service(seed): "service_healthy"}
-        if instance.node == self._lab.client and service.name not in self._needed():
+        if instance == self._lab.toolbox and service.name not in self._needed():
             # Whoever comes to the client finds a lab that is complete; and Compose takes an end
             # for a success only where something waits for it.
             waits |= {name: _ENDED_WELL for name in self._jobs()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 from labctl.engine.port import LABEL, Attachment, ContainerSpec, FileEntry, Network, VolumeMount
@@ -79,19 +79,20 @@ def desire(
     lab: Lab, renderer: Renderer, images: Mapping[str, str], link: tuple[str, str]
 ) -> Desired:
     """Turn a lab into what should run. ``link`` is the pair's names."""
-    network = Network(f"{lab.name}-net", lab.subnet, link[0], {LABEL: lab.name, **_project(lab)})
+    network = Network(lab.network, lab.subnet, link[0], {LABEL: lab.name, **_project(lab)})
     roles = {NODE_IMAGE} | {
         role
         for service in lab.services.values()
         for role in (service.doc.image, service.image, *(job.image for job in service.doc.jobs))
         if role
     }
+    hosts = {**{node.name: node.address for node in lab.nodes}, "vip": lab.vip}
     return Desired(
         lab=lab,
         images={role: images[role] for role in sorted(roles)},
         network=network,
         link=link,
-        holders={node.name: _holder(lab, node, network, images) for node in lab.nodes},
+        holders={node.name: _holder(lab, node, hosts, images) for node in lab.nodes},
         disks={
             i.name: _disk(lab, i, images) for i in lab.instances if disk.size(i.service.settings)
         },
@@ -105,15 +106,14 @@ def desire(
     )
 
 
-def _holder(lab: Lab, node: Node, network: Network, images: Mapping[str, str]) -> Unit:
-    hosts = {each.name: each.address for each in lab.nodes}
+def _holder(lab: Lab, node: Node, hosts: Mapping[str, str], images: Mapping[str, str]) -> Unit:
     spec = ContainerSpec(
         name=lab.holder(node),
         image=images[NODE_IMAGE],
         labels=_labels(lab, node.name, kind="holder", node=node),
         hostname=node.name,
-        attachment=Attachment(network.name, node.address, node.mac),
-        hosts={**hosts, "vip": lab.vip},
+        attachment=Attachment(lab.network, node.address, node.mac),
+        hosts=hosts,
         cap_add=("NET_ADMIN", "NET_RAW"),
         sysctls=HOLDER_SYSCTLS,
         stop_seconds=1,
@@ -196,7 +196,7 @@ def _job(
     owner = renderer.uid(job.user or service.doc.user)
     name = f"{service.name}-{job.name}"
     spec = ContainerSpec(
-        name=f"{lab.name}-{node.name}-{name}",
+        name=lab.job(service, job.name),
         image=images[job.image or service.doc.image],
         labels={
             **_labels(lab, f"{node.name}-{name}", "job", node),
@@ -230,15 +230,18 @@ def _hashed(
     files: list[FileEntry] | None = None,
     founding: list[FileEntry] | None = None,
 ) -> Unit:
-    digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True, default=dict).encode())
+    digest = hashlib.sha256(json.dumps(vars(spec), sort_keys=True, default=_plain).encode())
     for entry in files or ():
         digest.update(f"{entry.path}\0{entry.mode}\0{entry.uid}\0{entry.gid}\0".encode())
         digest.update(hashlib.sha256(entry.data).digest())
     value = digest.hexdigest()[:16]
     labels = {**spec.labels, HASH: value, "com.docker.compose.config-hash": value}
-    fields = {name: getattr(spec, name) for name in spec.__dataclass_fields__}
-    hashed = ContainerSpec(**{**fields, "labels": labels})
-    return Unit(hashed, tuple(files or ()), tuple(founding or ()))
+    return Unit(replace(spec, labels=labels), tuple(files or ()), tuple(founding or ()))
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """What JSON has no word for: a dataclass, a mapping that is no dict."""
+    return vars(value) if is_dataclass(value) else dict(value)
 
 
 def _probes(lab: Lab, renderer: Renderer) -> dict[str, Mapping[str, Any]]:

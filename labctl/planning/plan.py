@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 
 from labctl.errors import InputError
 from labctl.model.lab import Instance, Service
@@ -47,7 +48,7 @@ class _Planner:
         self._foundation()
         for service in self.lab.services.values():
             self._service(service)
-        return Plan(_ordered(self._known_needs(self.steps.values())))
+        return Plan(in_order(self._known_needs()))
 
     # disks, whose size is the lab's for good: data are on them
 
@@ -130,12 +131,10 @@ class _Planner:
             action, removal = "create", self._remove(there.name)
         removals = {removal} if removal else set()
         if action in ("create", "start"):
-            for instance in self.lab.instances:
+            for instance in self.lab.on_node(node):
                 tenant = self.observed.containers.get(self.lab.container(instance))
-                if (
-                    instance.node.name == node
-                    and tenant is not None
-                    and (action == "create" or tenant.status in ("running", "paused"))
+                if tenant is not None and (
+                    action == "create" or tenant.status in ("running", "paused")
                 ):
                     removals.add(self._remove(tenant.name))
         return action, removals
@@ -159,7 +158,7 @@ class _Planner:
     def _service(self, service: Service) -> None:
         for job in service.doc.jobs:
             self._job(service, job)
-        instances = [i for i in self.lab.instances if i.service.name == service.name]
+        instances = self.lab.of_service(service)
         seeded = service.doc.cluster is not None and service.doc.cluster.start == "seed"
         founder = self.observed.founders.get(service.name)
         members = [i for i in instances if i.name in self.observed.members and not founder]
@@ -240,10 +239,10 @@ class _Planner:
         )
 
     def _prober(self) -> set[str]:
-        """The client's container, from which readiness is asked."""
-        return {f"start:{i.name}" for i in self.lab.instances if i.node == self.lab.client}
+        """The container from which readiness is asked; no other on its node."""
+        return {f"start:{self.lab.toolbox.name}"}
 
-    def _await(self, service: Service, instances: list[Instance]) -> None:
+    def _await(self, service: Service, instances: Sequence[Instance]) -> None:
         """The whole service's readiness, when something of it is started or does not answer."""
         started = {f"start:{i.name}" for i in instances} & set(self.steps)
         own = {f"ready:{i.name}" for i in instances} & set(self.steps)
@@ -322,9 +321,11 @@ class _Planner:
     def _add(self, step: Step) -> None:
         self.steps[step.id] = step
 
-    def _known_needs(self, steps: Iterable[Step]) -> dict[str, Step]:
+    def _known_needs(self) -> Iterable[Step]:
         """Without needs that are satisfied already: those for which there is no step."""
-        return {s.id: replace(s, needs=s.needs & set(self.steps)) for s in steps}
+        for step in self.steps.values():
+            known = frozenset(need for need in step.needs if need in self.steps)
+            yield step if known == step.needs else replace(step, needs=known)
 
 
 def _size(label: str | None) -> str:
@@ -332,17 +333,16 @@ def _size(label: str | None) -> str:
     return "no size of its own" if label is None else f"{int(label) >> 20} MiB"
 
 
-def _ordered(steps: Mapping[str, Step]) -> dict[str, Step]:
-    """The steps in an order in which each comes after what it needs."""
-    ordered: dict[str, Step] = {}
+def in_order(steps: Iterable[Step]) -> dict[str, Step]:
+    """The steps by id, each after those that it needs; the same for the same steps.
 
-    def visit(step: Step) -> None:
-        if step.id in ordered:
-            return
-        for need in sorted(step.needs):
-            visit(steps[need])
-        ordered[step.id] = step
-
-    for step in steps.values():
-        visit(step)
-    return ordered
+    RuntimeError, which names them, when some wait for each other: a defect in the planner.
+    """
+    by_id = {step.id: step for step in steps}
+    sorter = TopologicalSorter({name: sorted(step.needs) for name, step in by_id.items()})
+    try:
+        return {name: by_id[name] for name in sorter.static_order()}
+    except CycleError as error:
+        # graphlib names each step before the one that waits for it.
+        around = " → ".join(reversed(error.args[1]))
+        raise RuntimeError(f"steps of the plan wait for each other: {around}") from None

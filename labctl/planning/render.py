@@ -28,7 +28,7 @@ class Renderer:
         self._secrets = secrets
         self._users = users
         self._catalogue = catalogue
-        self._sources: dict[Path, str] = {}
+        self._sources: dict[str, tuple[str, str]] = {}
 
     def instance_files(self, instance: Instance, *, founding: bool = False) -> list[FileEntry]:
         """The files of an instance; those marked ``bootstrap`` only when it founds its cluster."""
@@ -65,22 +65,24 @@ class Renderer:
     def _file(
         self, doc: FileDoc, service: Service, context: Mapping[str, object], user: str | None = None
     ) -> FileEntry:
-        name = f"{service.name}/{doc.template}"
-        if not (self._catalogue / name).is_file():
-            name = doc.template  # what services share
-        text = self._source(self._catalogue / name)
+        name, text = self._source(service.name, doc.template)
         if doc.template.endswith(".j2"):
             text = render_text(text, f"compose/{name}", context, self._catalogue)
         owner = self.uid(doc.user or user or service.doc.user)
         return FileEntry(doc.path, text.encode(), int(doc.mode, 8), owner, owner)
 
-    def _source(self, path: Path) -> str:
-        if path not in self._sources:
+    def _source(self, service: str, template: str) -> tuple[str, str]:
+        """A template's name below the catalogue and its text; read once for all instances."""
+        own = f"{service}/{template}"
+        if own not in self._sources:
+            # What is not the service's own is what services share.
+            name = own if (self._catalogue / own).is_file() else template
+            path = self._catalogue / name
             try:
-                self._sources[path] = path.read_text(encoding="utf-8")
+                self._sources[own] = name, path.read_text(encoding="utf-8")
             except OSError as error:
                 raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-        return self._sources[path]
+        return self._sources[own]
 
     def _context(self, node: Node, service: Service) -> dict[str, object]:
         context = dict(self._common)

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labctl.engine.port import FileEntry
+from labctl.model.reserved import FILES
 
 Document = dict[str, Any]
 
-SERVICE = "labctl-files"
+SERVICE = FILES
 """The Compose service that installs the files; whoever has files waits for it to end well."""
 
 _IN, _OUT = "/in", "/out"

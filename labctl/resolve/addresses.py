@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 
 from labctl.documents.source import Place, Source
+from labctl.model.lab import CLIENT
 from labctl.model.topology import TopologyDoc
 
 DEFAULT_SUBNET = IPv4Network("198.18.0.0/24")
-CLIENT = "client"
-"""The role of the node from which everything is probed, driven and measured."""
-
 _HOST, _FIRST_NODE, _CLIENT_NODE, _VIP = 1, 11, 100, 250
 _PRIVATE = [
     IPv4Network(text) for text in ("198.18.0.0/15", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+]
+_SPECIAL = [
+    (IPv4Network("224.0.0.0/4"), "is for multicast"),
+    (IPv4Network("127.0.0.0/8"), "is every machine's own (loopback)"),
+    (IPv4Network("169.254.0.0/16"), "is for link-local addresses"),
 ]
 _LARGEST, _SMALLEST = 16, 24
 
@@ -36,8 +40,8 @@ def choose_addresses(
     """The addresses that the topology sets, and labctl's choice of the others.
 
     Host .1, nodes from .11 in the topology's order, client .100, virtual IP .250; ``subnet`` is
-    for a topology that names none. InputError when an address is outside the subnet, its first
-    or last one, or there twice.
+    for a topology that names none. InputError when an address is outside the subnet, one that is
+    nobody's (network, broadcast), the engine's (.1) but for the host, or there twice.
     """
     network = topology.network
     chosen = network.subnet or subnet or DEFAULT_SUBNET
@@ -71,11 +75,15 @@ def _check_subnet(subnet: IPv4Network, source: Source) -> None:
     place = ("network", "subnet")
     if not any(subnet.subnet_of(private) for private in _PRIVATE):
         known = ", ".join(str(private) for private in _PRIVATE)
-        raise source.error(place, f"{subnet} is not private; take one inside {known}")
+        what = next(
+            (what for range_, what in _SPECIAL if subnet.subnet_of(range_)), "is not private"
+        )
+        raise source.error(place, f"{subnet} {what}; take one inside {known}")
     if subnet.prefixlen > _SMALLEST:
-        raise source.error(place, f"{subnet} is too small; take a /{_SMALLEST}")
+        problem = f"{subnet} has {subnet.num_addresses} addresses, too few for a lab"
+        raise source.error(place, f"{problem}; take a /{_SMALLEST}")
     if subnet.prefixlen < _LARGEST:
-        raise source.error(place, f"{subnet} is too large; take a /{_SMALLEST}")
+        raise source.error(place, f"{subnet} is larger than a /{_LARGEST}; take a /{_SMALLEST}")
 
 
 class _Taken:
@@ -86,6 +94,8 @@ class _Taken:
         self._source = source
         self._by_labctl = by_labctl
         self._owners: dict[IPv4Address, Place] = {}
+        self._left: dict[int, Iterator[IPv4Address]] = {}
+        """First number → the addresses from there that have not been looked at: none gets free."""
 
     def claim(self, address: IPv4Address | None, place: Place) -> None:
         """Note an address that a person wrote."""
@@ -98,6 +108,9 @@ class _Taken:
             which = "network" if address == self._subnet.network_address else "broadcast"
             problem = f"{address} is the {which} address of {self._subnet}; take another"
             raise self._source.error(place, problem)
+        if address == self._subnet[_HOST] and place != ("network", "host"):
+            problem = f"{address} is the first of {self._subnet}, which the engine keeps for itself"
+            raise self._source.error(place, f"{problem}; take another")
         if address in self._owners:
             owner = ".".join(str(part) for part in self._owners[address])
             raise self._source.error(place, f"{address} is taken by {owner}; take another")
@@ -105,7 +118,7 @@ class _Taken:
 
     def choose(self, number: int, place: Place) -> IPv4Address:
         """The first free address from ``number`` on, then round from the first node's."""
-        for address in self._candidates(number):
+        for address in self._left.setdefault(number, self._candidates(number)):
             if address not in self._owners:
                 self._owners[address] = place
                 return address
@@ -113,5 +126,5 @@ class _Taken:
 
     def _candidates(self, number: int) -> Iterator[IPv4Address]:
         size = self._subnet.num_addresses
-        for offset in (*range(number, size - 1), *range(_FIRST_NODE, number)):
+        for offset in chain(range(number, size - 1), range(_FIRST_NODE, number)):
             yield self._subnet[offset]

@@ -10,11 +10,12 @@ from typing import Any
 from labctl.documents.source import Place, Source, printable, suggestion
 from labctl.errors import InputError
 from labctl.model import disk
-from labctl.model.lab import Lab, Node, Service
-from labctl.model.order import VIP_SERVICES, service_order
+from labctl.model.lab import CLIENT, Lab, Node, Service, is_toolbox
+from labctl.model.order import VIP_SERVICES, needed, service_order
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.resolve.addresses import CLIENT, choose_addresses, mac_address
+from labctl.resolve import naming
+from labctl.resolve.addresses import choose_addresses, mac_address
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _LONGEST_NAME = 63
@@ -74,6 +75,7 @@ class _Resolver:
         services = self._services(nodes)
         for service in services.values():
             self._check_majority(service)
+            self._check_beside(service, services)
         lab = Lab(
             name=self._name(name),
             topology=self.topology.name,
@@ -106,8 +108,8 @@ class _Resolver:
                 raise self.source.error(("roles", role), problem)
 
     def _check_nodes(self) -> None:
+        naming.check_nodes(self.topology.nodes, self.catalog, self.source)
         for name, node in self.topology.nodes.items():
-            roles_of: dict[str, str] = {}
             for i, role in enumerate(node.roles):
                 place = ("nodes", name, "roles", i)
                 if role not in self.topology.roles:
@@ -115,14 +117,6 @@ class _Resolver:
                     raise self.source.error(place, f"no role '{role}'; {advice}")
                 if role in node.roles[:i]:
                     raise self.source.error(place, f"'{role}' is listed twice; keep one")
-                for service in self.topology.roles[role]:
-                    other = roles_of.setdefault(service, role)
-                    if other != role:
-                        problem = (
-                            f"'{service}' would run twice on {name}, by its roles '{other}' and "
-                            f"'{role}'; take it out of one"
-                        )
-                        raise self.source.error(place, problem)
         self._check_client()
 
     def _check_client(self) -> None:
@@ -134,26 +128,30 @@ class _Resolver:
         if len(clients) > 1:
             problem = f"'{clients[0]}' is the client already; a lab has one"
             raise self.source.error(("nodes", clients[1], "roles"), problem)
-        if len(nodes) == 1:
+        if all(node.roles == (CLIENT,) for node in nodes.values()):
             raise self.source.error(("nodes",), "has no node but the client; add one")
+        self._check_toolbox(clients[0])
+
+    def _check_toolbox(self, client: str) -> None:
+        roles = self.topology.nodes[client].roles
+        services = [service for role in roles for service in self.topology.roles[role]]
+        if not any(is_toolbox(self.catalog[service]) for service in services):
+            known = [name for name, doc in self.catalog.items() if is_toolbox(doc)]
+            problem = "have no service from which the lab can be probed"
+            advice = f"add {' or '.join(known)} to one of them"
+            raise self.source.error(("nodes", client, "roles"), f"{problem}; {advice}")
 
     # services
 
     def _check_services(self) -> None:
         for service, place in self.listed.items():
             doc = self.catalog[service]
-            needs = [need for job in doc.jobs for need in job.needs]
-            for need in (*doc.needs, *needs):
-                other = need.partition("/")[0]
-                if other not in self.listed:
-                    problem = f"{service} needs {other}; list '{other}' in a role too"
-                    raise self.source.error(place, problem)
-            missing = [other for other in VIP_SERVICES if other not in self.listed]
-            if doc.endpoint is not None and missing:
-                problem = (
-                    f"{service} is served on the virtual IP, which needs {missing[0]}; "
-                    f"list '{missing[0]}' in a role too"
-                )
+            for other in needed(doc):
+                if other in self.listed:
+                    continue
+                served = doc.endpoint is not None and other in VIP_SERVICES
+                why = "is served on the virtual IP, which needs" if served else "needs"
+                problem = f"{service} {why} {other}; list '{other}' in a role too"
                 raise self.source.error(place, problem)
         for service in self.topology.services:
             place = ("services", service)
@@ -213,6 +211,25 @@ class _Resolver:
         )
         raise self.source.error(self.listed[service.name], problem)
 
+    def _check_beside(self, service: Service, services: Mapping[str, Service]) -> None:
+        """What it cannot do without on its own node may run there."""
+        for name in service.doc.beside:
+            there = services[name].candidates if name in services else ()
+            for node in service.candidates:
+                if node not in there:
+                    problem = (
+                        f"{service.name} would run on {node.name} without {name}, and is of no use "
+                        f"there then; list '{name}' in a role of {node.name} too"
+                    )
+                    raise self.source.error(self._listing(node, service.name), problem)
+
+    def _listing(self, node: Node, service: str) -> Place:
+        """Where a role of the node lists a service."""
+        for role in node.roles:
+            if service in (services := self.topology.roles[role]):
+                return ("roles", role, services.index(service))
+        return ("nodes", node.name, "roles")
+
     # names
 
     def _name(self, name: str | None) -> str:
@@ -224,9 +241,8 @@ class _Resolver:
         return name or self.topology.name
 
     def _check_names(self, lab: Lab, *, chosen: bool) -> None:
-        names = [lab.container(i) for i in lab.instances] + [lab.holder(n) for n in lab.nodes]
-        names += [lab.disk(i) for i in lab.instances if disk.size(i.service.settings)]
-        longest = max(names, key=len)
+        naming.check_distinct(lab, self.source)
+        longest = max((n.name for n in naming.named(lab) if n.is_container), key=len)
         excess = len(longest) - _LONGEST_NAME
         if excess <= 0:
             return

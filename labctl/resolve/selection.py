@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 from labctl.documents.source import Place, Source, suggestion
 from labctl.errors import InputError
+from labctl.model.lab import CLIENT
 from labctl.model.order import needed
 from labctl.model.service import PROFILES, ServiceDoc
 from labctl.model.topology import Choice, TopologyDoc
-from labctl.resolve.addresses import CLIENT
 
 
 def select(

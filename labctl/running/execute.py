@@ -1,4 +1,4 @@
-"""Runs a plan: as wide as the machine allows, the longest chain first, readiness by events."""
+"""Runs a plan: as wide as the machine allows, the critical path first, readiness by events."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 import queue
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import partial
+from graphlib import TopologicalSorter
 from typing import Protocol
 
 from labctl.engine.port import Engine, Stream
@@ -73,9 +76,14 @@ class _Silence:
 _Event = _Ended | _Silence | tuple[str, probe.Answer]
 
 
+class _Place(Enum):
+    """What a step takes while it runs; ``HEAVY`` is a worker and a place among those starting."""
+
+    JOB, BUILD, HEAVY, WORKER = auto(), auto(), auto(), auto()
+
+
 @dataclass
 class _State:
-    waiting: dict[str, Step]
     done: set[str] = field(default_factory=set)
     ready: set[str] = field(default_factory=set)
     details: dict[str, str] = field(default_factory=dict)
@@ -109,9 +117,19 @@ class Executor:
         self._workers, self._most_starting = workers or 2 * cpus, STARTING * cpus
         self._starting: dict[str, float] = {}
         """Heavy instance → the monotonic time until which it counts, unless it answers before."""
-        self._state = _State(waiting=dict(plan.steps), ready=set(ready))
+        self._state = _State(ready=set(ready))
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        self._eligible: list[tuple[float, str]] = []
+        self._order = TopologicalSorter({step.id: step.needs for step in plan.steps.values()})
+        self._order.prepare()
+        self._eligible: dict[_Place, list[tuple[float, str]]] = {place: [] for place in _Place}
+        """Steps whose needs are met, by what they wait for: heaps, critical path first."""
+        self._awaiting: defaultdict[str, list[str]] = defaultdict(list)
+        """Probe → the steps that await it."""
+        for step in plan.steps.values():
+            for name in step.probes if isinstance(step, AwaitReady) else ():
+                self._awaiting[name].append(step.id)
+        self._changed: set[str] = set()
+        """Awaited steps to look at: new ones, and those with an answer that is new."""
         self._asked: set[str] = set()
         self._stream: Stream | None = None
 
@@ -126,7 +144,7 @@ class Executor:
             try:
                 while self._advance(pool):
                     # What waits for its place gets one when time has passed, too.
-                    self._take(LOOK_SECONDS if self._eligible else CHECK_SECONDS)
+                    self._take(LOOK_SECONDS if any(self._eligible.values()) else CHECK_SECONDS)
                     if time.monotonic() - checked > CHECK_SECONDS:
                         self._check()
                         checked = time.monotonic()
@@ -144,42 +162,47 @@ class Executor:
         state = self._state
         if state.failure is not None:
             return bool(state.running)
-        return bool(state.waiting or state.running or state.awaited or self._eligible)
+        return self._order.is_active()
 
     def _release(self) -> None:
         """Move steps whose needs are met on: to the workers' heap, or to the awaited."""
         state = self._state
         if state.failure is not None:
             return
-        progress = True
-        while progress:
-            progress = False
-            for step in [s for s in state.waiting.values() if s.needs <= state.done]:
-                del state.waiting[step.id]
+        while released := self._order.get_ready():
+            for name in released:
+                step = self._plan.steps[name]
                 if isinstance(step, AwaitReady):
-                    state.awaited[step.id] = (step, time.monotonic())
+                    state.awaited[name] = (step, time.monotonic())
+                    self._changed.add(name)
                     self._report.started(step)
                 else:
-                    heapq.heappush(self._eligible, (-self._plan.remaining[step.id], step.id))
-            self._ask()
-            for step, since in list(state.awaited.values()):
-                if state.ready.issuperset(step.probes):
-                    del state.awaited[step.id]
-                    self._finish(step, since)
-                    progress = True
+                    item = (-self._plan.remaining[name], name)
+                    heapq.heappush(self._eligible[self._place(step)], item)
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        """Finish what is awaited no longer, and have what is still silent asked."""
+        state, silent = self._state, set[str]()
+        for name in sorted(self._changed & state.awaited.keys()):
+            step, since = state.awaited[name]
+            left = [probe for probe in step.probes if probe not in state.ready]
+            silent.update(left)
+            if not left:
+                del state.awaited[name]
+                self._finish(step, since)
+        self._changed.clear()
+        self._ask(silent)
 
     def _submit(self, pool: ThreadPoolExecutor) -> None:
-        """Give the workers what they can take, what the longest chain hangs on first."""
+        """Give the workers what they can take, the critical path first."""
         state = self._state
         if state.failure is not None:
             return
-        put_back = []
-        while self._eligible:
-            rank, name = heapq.heappop(self._eligible)
+        while heaps := [h for place, h in self._eligible.items() if h and self._room(place)]:
+            _, name = heapq.heappop(min(heaps, key=lambda heap: heap[0]))
             step = self._plan.steps[name]
-            if not self._room(step):
-                put_back.append((rank, name))
-                continue
             state.running[name] = (step, time.monotonic())
             if isinstance(step, StartInstance) and self._cost(step) >= HEAVY:
                 asked = step.instance in self._desired.probes
@@ -188,26 +211,32 @@ class Executor:
             self._report.started(step)
             future = pool.submit(self._actions.do, step)
             future.add_done_callback(partial(self._ended, step))
-        for item in put_back:
-            heapq.heappush(self._eligible, item)
 
     def _ended(self, step: Step, future: Future[None]) -> None:
         self._events.put(_Ended(step, future.exception()))
 
-    def _room(self, step: Step) -> bool:
-        """Whether a worker is free: jobs only wait and need none, builds are few at a time."""
-        running = [each for each, _ in self._state.running.values()]
+    def _place(self, step: Step) -> _Place:
+        """What a step needs a place among: jobs only wait and need none, builds are few."""
         if isinstance(step, RunJob):
-            return True
+            return _Place.JOB
         if isinstance(step, BuildImage):
-            return sum(isinstance(each, BuildImage) for each in running) < BUILDS
-        if isinstance(step, StartInstance) and self._cost(step) >= HEAVY:
+            return _Place.BUILD
+        heavy = isinstance(step, StartInstance) and self._cost(step) >= HEAVY
+        return _Place.HEAVY if heavy else _Place.WORKER
+
+    def _room(self, place: _Place) -> bool:
+        """Whether there is one."""
+        if place is _Place.JOB:
+            return True
+        running = [self._place(each) for each, _ in self._state.running.values()]
+        if place is _Place.BUILD:
+            return running.count(_Place.BUILD) < BUILDS
+        if place is _Place.HEAVY:
             now, ready = time.monotonic(), self._state.ready
-            counted = (name not in ready and now < until for name, until in self._starting.items())
-            if sum(counted) >= self._most_starting:
+            self._starting = {name: t for name, t in self._starting.items() if now < t}
+            if sum(name not in ready for name in self._starting) >= self._most_starting:
                 return False
-        busy = sum(not isinstance(each, RunJob | BuildImage) for each in running)
-        return busy < self._workers
+        return running.count(_Place.WORKER) + running.count(_Place.HEAVY) < self._workers
 
     def _cost(self, step: StartInstance) -> float:
         """CPU-seconds until the instance answers."""
@@ -239,25 +268,22 @@ class Executor:
         name, answer = event
         state.details[name] = answer.detail
         (state.ready.add if answer.ready else state.ready.discard)(name)
+        self._changed.update(self._awaiting[name])
         self._report.answer(name, answer)
 
     def _finish(self, step: Step, since: float) -> None:
         self._state.done.add(step.id)
+        self._order.done(step.id)
         if isinstance(step, StartInstance):
             # It runs anew: what was known of it is not true any more.
             self._state.ready.discard(step.instance)
+            self._changed.update(self._awaiting[step.instance])
         self._report.done(step, time.monotonic() - since)
 
     # readiness
 
-    def _ask(self) -> None:
+    def _ask(self, wanted: set[str]) -> None:
         """Have the prober ask what is awaited now."""
-        wanted = {
-            name
-            for step, _ in self._state.awaited.values()
-            for name in step.probes
-            if name not in self._state.ready
-        }
         if wanted <= self._asked:
             return
         self._asked |= wanted

@@ -58,7 +58,7 @@ def _linked(engine: Engine, desired: Desired, observed: Observed) -> bool:
 
 def _asked(engine: Engine, desired: Desired, containers: Mapping[str, Container]) -> Inspection:
     """What the lab itself says; nothing when its client cannot be used."""
-    alive = [c.name for c in containers.values() if c.status == "running"]
+    alive = {c.name for c in containers.values() if c.status == "running"}
     if client_container(desired.lab) not in alive:
         return Inspection()
     try:
@@ -92,9 +92,7 @@ def _members(
     if cluster is None or cluster.start != "seed":
         return
     volumes: set[str] | None = None
-    for instance in desired.lab.instances:
-        if instance.service.name != service.name:
-            continue
+    for instance in desired.lab.of_service(service):
         there = containers.get(desired.lab.container(instance))
         if there is not None and there.status in ("running", "paused"):
             yield instance.name

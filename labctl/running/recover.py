@@ -48,7 +48,7 @@ def _lost(desired: Desired, observed: Observed, service: Service) -> list[Instan
     cluster = service.doc.cluster
     if cluster is None or not cluster.position:
         return []
-    instances = [i for i in desired.lab.instances if i.service.name == service.name]
+    instances = desired.lab.of_service(service)
     members = [i for i in instances if i.name in observed.members]
     if any(i.name in observed.ready for i in instances):
         return []

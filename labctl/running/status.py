@@ -79,7 +79,7 @@ def _inspect(engine: Engine, desired: Desired, there: Mapping[str, Container]) -
     if client is None or client.status != "running":
         return None
     try:
-        return inspect(engine, desired, [c.name for c in there.values() if c.status == "running"])
+        return inspect(engine, desired, {c.name for c in there.values() if c.status == "running"})
     except (LabError, EngineError):
         return None
 
@@ -101,9 +101,7 @@ def _node(
         roles=list(node.roles),
         state=holder.status if holder else "absent",
         instances=[
-            _instance(desired, instance, there, asked)
-            for instance in lab.instances
-            if instance.node == node
+            _instance(desired, instance, there, asked) for instance in lab.on_node(node.name)
         ],
     )
 
