@@ -71,6 +71,7 @@ class FakeEngine:
         self._boxes: dict[str, _Box] = {}
         self._networks: dict[str, Network] = {}
         self._volumes: dict[str, tuple[dict[str, str], dict[str, FileEntry]]] = {}
+        self._in_memory: set[str] = set()
         self._images: dict[str, Image] = {}
         self._ids = (f"{number:064x}" for number in itertools.count(1))
         self._lock = threading.RLock()
@@ -96,6 +97,36 @@ class FakeEngine:
         with self._lock:
             box = self._boxes[name]
             box.status, box.code, box.log = "exited", code, box.log + log
+            self._empty_memory()
+
+    def restart(self) -> None:
+        """The engine, or its machine, starts anew: nothing runs any more."""
+        with self._lock:
+            for name, box in self._boxes.items():
+                if box.status in ("running", "paused"):
+                    self.end(name, KILLED)
+
+    def prune(self, *, volumes: bool = False) -> None:
+        """What ``docker system prune`` does; with ``volumes`` as engines before 23 did."""
+        with self._lock:
+            ended = [n for n, box in self._boxes.items() if box.status not in ("running", "paused")]
+            for name in ended:
+                del self._boxes[name]
+            used = {
+                box.spec.attachment.network for box in self._boxes.values() if box.spec.attachment
+            }
+            self._networks = {n: net for n, net in self._networks.items() if n in used}
+            mounted = {m.volume for box in self._boxes.values() for m in box.spec.volumes}
+            if volumes:
+                self._volumes = {n: v for n, v in self._volumes.items() if n in mounted}
+
+    def _empty_memory(self) -> None:
+        """Volumes in memory lose what they hold when nothing that runs has them mounted."""
+        boxes = self._boxes.values()
+        alive = [box.spec for box in boxes if box.status in ("running", "paused")]
+        mounted = {mount.volume for spec in alive for mount in spec.volumes}
+        for name in self._in_memory - mounted:
+            self._volumes.get(name, ({}, {}))[1].clear()
 
     @contextmanager
     def _doing(self, method: str, name: str) -> Iterator[None]:
@@ -104,6 +135,7 @@ class FakeEngine:
             if error := self.failures.get((method, name)):
                 raise error
             yield
+            self._empty_memory()
 
     def _box(self, doing: str, name: str) -> _Box:
         if name not in self._boxes:
@@ -191,6 +223,8 @@ class FakeEngine:
     def create_volume(self, name: str, labels: Mapping[str, str], size: int = 0) -> None:
         with self._doing("create_volume", name):
             self._volumes.setdefault(name, (dict(labels), {}))
+            if size:
+                self._in_memory.add(name)
 
     def remove_volume(self, name: str) -> None:
         with self._doing("remove_volume", name):
