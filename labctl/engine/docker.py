@@ -37,6 +37,7 @@ from labctl.engine.refusals import gone, refusal
 from labctl.engine.spec import container_config, volume_options
 from labctl.engine.streams import STDOUT, LineStream, text
 from labctl.errors import EngineError
+from labctl.model import reference
 
 _CONNECTIONS = 64
 """How many threads may talk to the engine at once without opening connections anew."""
@@ -84,10 +85,10 @@ class DockerEngine:
 
     def pull(self, tag: str) -> bool:
         """Pull an image; False when no registry that has it can be reached."""
-        name, _, version = tag.partition(":")
+        wanted = reference.parse(tag)
         try:
             with self._doing(f"cannot pull image {tag}"):
-                events = self._api.pull(name, version or "latest", stream=True, decode=True)
+                events = self._api.pull(wanted.name, wanted.version, stream=True, decode=True)
                 answers.finish(events)
         except EngineError:
             # The engine's words for "no such registry" are many: what counts is whether it is
@@ -103,12 +104,6 @@ class DockerEngine:
             # The name with its tag, in one: Podman overlooks a tag that comes apart.
             said = self._api.import_image_from_file(tarball, tag, changes=list(changes))
             answers.finish(answers.json_lines(said))
-
-    def tag_image(self, source: str, tag: str) -> None:
-        """Give an image another name."""
-        name, _, version = tag.partition(":")
-        with self._doing(f"cannot name image {source} {tag}"):
-            self._api.tag(source, name, version or "latest", force=True)
 
     def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
         """Build a tar context with its Dockerfile; yields the log's lines as they come."""

@@ -198,10 +198,6 @@ class Engine(Protocol):
         """Make an image of a root file system's tar (a path here), with Dockerfile changes."""
         ...
 
-    def tag_image(self, source: str, tag: str) -> None:
-        """Give an image another name."""
-        ...
-
     def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
         """Build a tar context with its Dockerfile; yields the log's lines as they come."""
         ...

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from labctl.engine.port import (
@@ -175,12 +175,6 @@ class FakeEngine:
             if not Path(tarball).is_file():
                 raise EngineError(f"cannot make image {tag}: there is no file {tarball}")
             self.add_image(tag)
-
-    def tag_image(self, source: str, tag: str) -> None:
-        with self._doing("tag_image", tag):
-            if source not in self._images:
-                raise EngineError(refusal(f"cannot name image {source} {tag}", "no such image"))
-            self._images[tag] = replace(self._images[source], tags=(tag,))
 
     def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
         with self._doing("build", tag):
