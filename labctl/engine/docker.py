@@ -33,7 +33,7 @@ from labctl.engine.port import (
     Network,
     Stream,
 )
-from labctl.engine.refusals import gone, refusal
+from labctl.engine.refusals import gone, refused
 from labctl.engine.spec import container_config, volume_options
 from labctl.engine.streams import STDOUT, LineStream, text
 from labctl.errors import EngineError
@@ -367,7 +367,7 @@ class DockerEngine:
         try:
             yield
         except APIError as error:
-            raise EngineError(refusal(what, str(error.explanation or error))) from error
+            raise refused(what, str(error.explanation or error)) from error
         except (requests.Timeout, TimeoutError) as error:
             raise EngineError(f"{what}: it did not end {limit}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -375,11 +375,11 @@ class DockerEngine:
                 raise EngineError(f"{what}: it did not end {limit}") from error
             raise EngineError(gone(self.url)) from error
         except answers.RefusedError as error:
-            raise EngineError(refusal(what, str(error))) from error
+            raise refused(what, str(error)) from error
         except DockerException as error:
             if "Error while fetching server API version" in str(error):
                 raise EngineError(gone(self.url)) from error
-            raise EngineError(refusal(what, str(error))) from error
+            raise refused(what, str(error)) from error
 
 
 def _timed_out(error: BaseException) -> bool:

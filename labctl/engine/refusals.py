@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from labctl.errors import EngineError, SubnetTakenError
+
+_OVERLAP = r"pool overlaps with other one|subnet \S+ is already (used|being used)"
 _KNOWN: tuple[tuple[str, str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
@@ -21,7 +24,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         " give the node another `address`, or the lab another `network.subnet`",
     ),
     (
-        r"pool overlaps with other one|subnet \S+ is already (used|being used)",
+        _OVERLAP,
         "{doing}: its subnet overlaps that of another network;"
         " set another `network.subnet` in the topology",
     ),
@@ -71,6 +74,12 @@ def refusal(doing: str, said: str) -> str:
             name = groups.get("name") or groups.get("other") or ""
             return sentence.format(doing=doing, name=name)
     return f"{doing}: the engine says: {' '.join(said.split())}"
+
+
+def refused(doing: str, said: str) -> EngineError:
+    """The error to raise, with that sentence."""
+    taken = re.search(_OVERLAP, said, re.IGNORECASE)
+    return (SubnetTakenError if taken else EngineError)(refusal(doing, said))
 
 
 def gone(url: str) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from labctl.engine.port import (
@@ -22,7 +23,7 @@ from labctl.engine.port import (
     Network,
     Stream,
 )
-from labctl.engine.refusals import refusal
+from labctl.engine.refusals import refusal, refused
 from labctl.engine.streams import LineStream
 from labctl.errors import EngineError
 from tests.fakes import programs
@@ -202,9 +203,8 @@ class FakeEngine:
                 if other.name == network.name:
                     said = f"network with name {network.name} already exists"
                     raise EngineError(refusal(doing, said))
-                if other.subnet == network.subnet:
-                    said = "pool overlaps with other one on this address space"
-                    raise EngineError(refusal(doing, said))
+                if IPv4Network(other.subnet).overlaps(IPv4Network(network.subnet)):
+                    raise refused(doing, "pool overlaps with other one on this address space")
             self._networks[network.name] = network
 
     def remove_network(self, name: str) -> None:
