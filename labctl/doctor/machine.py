@@ -11,6 +11,7 @@ from labctl.doctor.provision import BOOTSTRAPPERS, fix
 from labctl.engine.choose import connect
 from labctl.engine.helper import run_helper
 from labctl.engine.port import Engine, EngineInfo
+from labctl.engine.suitable import objection
 from labctl.errors import EngineError
 from labctl.host import process
 from labctl.model.service import PROFILES
@@ -24,7 +25,6 @@ TOPOLOGY = "three-controller"
 """The lab that a machine is looked at for."""
 DISK_NEEDED = 8 * GIB
 PROCESSORS_WANTED = 2
-OLDEST = {"docker": (20, 10), "podman": (4, 3)}
 
 _FIX = "labctl doctor --fix"
 
@@ -86,11 +86,9 @@ def checks(choice: str | None = None) -> list[Check]:
 
 def _engine(url: str, info: EngineInfo) -> Check:
     name = f"{info.kind.capitalize()} {info.version} at {url}"
-    oldest = OLDEST[info.kind]
-    numbers = tuple(int(part) for part in info.version.split(".")[:2] if part.isdigit())
-    if numbers < oldest:
-        wanted = ".".join(map(str, oldest))
-        return Check("engine", False, f"{name} is too old", f"install {wanted} or later")
+    against = objection(info)
+    if against is not None:
+        return Check("engine", False, f"{against.why} ({url})", against.remedy)
     if info.rootless:
         detail = f"{name} runs without root: this machine cannot reach the labs' addresses"
         return Check("engine", None, detail, "use an engine that runs as root")

@@ -38,6 +38,7 @@ def engine_info(info: dict[str, Any], version: dict[str, Any]) -> EngineInfo:
         cgroup_version=str(info.get("CgroupVersion") or "1").removeprefix("v"),
         rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
         root_dir=str(info["DockerRootDir"]),
+        remapped="name=userns" in (info.get("SecurityOptions") or ()),
     )
 
 

@@ -151,6 +151,8 @@ class EngineInfo:
     cgroup_version: str
     rootless: bool
     root_dir: str
+    remapped: bool = False
+    """Users in containers are others on the machine (Docker's ``userns-remap``)."""
 
 
 class Stream(Protocol):

@@ -206,7 +206,7 @@ class _Planner:
         needs = {
             f"holder:{instance.node.name}",
             f"disk:{instance.name}",
-            "forget",
+            "forget" if unit.spec.volumes else "",
             f"image:{instance.service.image}",
             removal or "",
             *befores,

@@ -11,6 +11,7 @@ from labctl.documents.images import user_ids
 from labctl.documents.shipped import data_dir
 from labctl.engine import link
 from labctl.engine.port import Container, Engine
+from labctl.engine.suitable import objection
 from labctl.errors import EngineError, SubnetTakenError
 from labctl.faults import verbs
 from labctl.host.parallel import together
@@ -157,6 +158,9 @@ def _smaller(record: store.Record) -> Iterator[Desired]:
 def _check_machine(engine: Engine, prepared: Prepared) -> None:
     """Refuse what cannot work before anything is touched."""
     lab = prepared.lab
+    against = objection(engine.info())
+    if against is not None:
+        raise EngineError(f"{against.why}: {against.remedy}")
     there = engine.networks(lab.name)
     if there and store.find(lab.name) is None:
         raise EngineError(

@@ -30,7 +30,7 @@ from tests.fakes import programs
 
 INFO = EngineInfo(
     kind="docker",
-    version="0",
+    version="28.0",
     api_version="1.41",
     cpus=2,
     memory=24 << 30,

@@ -81,6 +81,19 @@ def refused(
     return str(raised.value)
 
 
+REMAPS = (
+    "Docker 28.2 remaps users (userns-remap), so no container can make labs' links: "
+    "run labs on an engine without userns-remap (see /etc/docker/daemon.json)"
+)
+
+
+def test_an_engine_on_which_no_lab_can_run(home: Path) -> None:
+    engine = FakeEngine(info=replace(INFO, version="28.2", remapped=True))
+    assert refused(engine, EngineError, home) == REMAPS
+    old = FakeEngine(info=replace(INFO, version="19.03"))
+    assert refused(old, EngineError, home) == "Docker 19.03 is too old: install 20.10 or later"
+
+
 def test_too_little_memory(home: Path) -> None:
     said = refused(FakeEngine(info=replace(INFO, memory=100 << 20)), EngineError, home)
     assert said.startswith("topology 'single', profile support, needs ")

@@ -55,6 +55,7 @@ def test_without_a_node_image_the_kernel_is_unknown(monkeypatch: pytest.MonkeyPa
     [
         ({"version": "19.03.1"}, "engine", False),
         ({"version": "4.2.0", "kind": "podman"}, "engine", False),
+        ({"version": "28.0", "remapped": True}, "engine", False),
         ({"version": "4.3.1", "kind": "podman"}, "engine", True),
         ({"version": "28.0", "rootless": True}, "engine", None),
         ({"memory": 1 << 30}, "memory", False),
