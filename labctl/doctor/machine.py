@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from labctl.doctor.provision import BOOTSTRAPPERS, fix
-from labctl.engine.choose import connect
+from labctl.engine.choose import connect, local_kind
 from labctl.engine.helper import run_helper
 from labctl.engine.port import Engine, EngineInfo
 from labctl.engine.suitable import objection
@@ -27,6 +28,8 @@ DISK_NEEDED = 8 * GIB
 PROCESSORS_WANTED = 2
 
 _FIX = "labctl doctor --fix"
+_HERE = "unix:"
+"""Engines at a socket are on this machine."""
 
 # Asked of the kernel itself: configuration files and module lists often say something else.
 _KERNEL_SCRIPT = """
@@ -72,15 +75,17 @@ def checks(choice: str | None = None) -> list[Check]:
         engine = connect(choice)
         info = engine.info()
     except EngineError as error:
-        return [Check("engine", False, str(error), _FIX), _bootstrap(), *_devices()]
+        remedy = _FIX if local_kind(choice, os.environ) else ""
+        return [Check("engine", False, str(error), remedy), _bootstrap(), *_devices()]
+    here = engine.url.startswith(_HERE)
     return [
         _engine(engine.url, info),
         _processors(info),
         _memory(info),
-        _disk(info),
+        _disk(info, here=here),
         _bootstrap(),
         *_kernel(engine),
-        *_devices(),
+        *(_devices() if here else ()),
     ]
 
 
@@ -113,8 +118,10 @@ def _memory(info: EngineInfo) -> Check:
     return Check("memory", False, f"{detail}, {TOPOLOGY} needs: {said}", "give it more memory")
 
 
-def _disk(info: EngineInfo) -> Check:
+def _disk(info: EngineInfo, *, here: bool) -> Check:
     root = Path(info.root_dir)
+    if not here:
+        return Check("disk", None, f"{root} is on another machine: not to be seen from here")
     try:
         free = shutil.disk_usage(root).free
     except OSError:

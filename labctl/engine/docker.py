@@ -35,6 +35,7 @@ from labctl.engine.port import (
 )
 from labctl.engine.refusals import gone, refused
 from labctl.engine.spec import container_config, volume_options
+from labctl.engine.ssh import Tunnel
 from labctl.engine.streams import STDOUT, LineStream, text
 from labctl.errors import EngineError
 from labctl.model import reference
@@ -49,12 +50,14 @@ class DockerEngine:
     def __init__(self, url: str) -> None:
         """Connect; EngineError when nothing answers there."""
         self.url = url
+        self._tunnel = Tunnel(url) if url.startswith("ssh:") else None
+        near = self._tunnel.url if self._tunnel else url
         with self._doing("cannot connect"):
             # Any: the published stubs know only part of the low-level client.
-            where = kwargs_from_env({**os.environ, "DOCKER_HOST": url})
+            where = kwargs_from_env({**os.environ, "DOCKER_HOST": near})
             self._api: Any = docker.APIClient(**where, version="auto", max_pool_size=_CONNECTIONS)
             # No proxy stands before a socket; asking the environment at every call is dear.
-            self._api.trust_env = not url.startswith("unix:")
+            self._api.trust_env = not near.startswith("unix:")
 
     # the engine
 

@@ -84,4 +84,9 @@ def refused(doing: str, said: str) -> EngineError:
 
 def gone(url: str) -> str:
     """The sentence for an engine that does not answer (any more)."""
-    return f"the container engine at {url} does not answer; run `labctl doctor --fix`"
+    if url.startswith("unix:"):
+        return f"the container engine at {url} does not answer; run `labctl doctor --fix`"
+    return (
+        f"the container engine at {url} does not answer: see that it runs there and that you may "
+        "use it"
+    )

@@ -76,7 +76,7 @@ class FakeEngine:
         self._images: dict[str, Image] = {}
         self._ids = (f"{number:064x}" for number in itertools.count(1))
         self._lock = threading.RLock()
-        self.url = "fake:"
+        self.url = "unix:fake"
         self.links: dict[str, str] = {}
         self.registry: set[str] = set()
         self.failures: dict[tuple[str, str], EngineError] = {}
