@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from labctl.doctor.provision import BOOTSTRAPPERS, fix
@@ -76,7 +78,7 @@ def checks(choice: str | None = None) -> list[Check]:
         info = engine.info()
     except EngineError as error:
         remedy = _FIX if local_kind(choice, os.environ) else ""
-        return [Check("engine", False, str(error), remedy), _bootstrap(), *_devices()]
+        return [Check("engine", False, str(error), remedy), _bootstrap(), _pip(), *_devices()]
     here = engine.url.startswith(_HERE)
     return [
         _engine(engine.url, info),
@@ -84,6 +86,7 @@ def checks(choice: str | None = None) -> list[Check]:
         _memory(info),
         _disk(info, here=here),
         _bootstrap(),
+        _pip(),
         *_kernel(engine),
         *(_devices() if here else ()),
     ]
@@ -140,6 +143,13 @@ def _bootstrap() -> Check:
             return Check("bootstrap", True, path)
     detail = f"neither {' nor '.join(BOOTSTRAPPERS)} is installed: base images can only be pulled"
     return Check("bootstrap", None, detail, _FIX)
+
+
+def _pip() -> Check:
+    if find_spec("pip") is not None:
+        return Check("pip", True, f"in {sys.prefix}")
+    detail = f"{sys.prefix} has no pip, which fetches what images need from wheels"
+    return Check("pip", False, detail, "install labctl anew with what it depends on")
 
 
 def _kernel(engine: Engine) -> Iterator[Check]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+
+import tenacity
 
 from labctl.engine import link
 from labctl.engine.port import Container, Engine
@@ -76,10 +77,19 @@ def _stranded(
     engine: Engine, desired: Desired, containers: Mapping[str, Container], asked: Inspection
 ) -> frozenset[str]:
     """Members that run outside of their cluster, and go on to; most come back by themselves."""
-    limit, stranded = time.monotonic() + _COMES_BACK, set(_left_out(asked))
-    while stranded and time.monotonic() < limit:
-        time.sleep(_LOOK)
-        stranded &= set(_left_out(_asked(engine, desired, containers)))
+    stranded = set(_left_out(asked))
+
+    def look_again() -> set[str]:
+        stranded.intersection_update(_left_out(_asked(engine, desired, containers)))
+        return stranded
+
+    if stranded:
+        tenacity.Retrying(
+            stop=tenacity.stop_after_delay(_COMES_BACK),
+            wait=tenacity.wait_fixed(_LOOK),
+            retry=tenacity.retry_if_result(bool),
+            retry_error_callback=lambda _: None,
+        )(look_again)
     return frozenset(stranded)
 
 

@@ -38,6 +38,13 @@ def test_a_machine_that_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert engine.containers() == []
 
 
+def test_an_environment_without_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_spec", lambda _: None)
+    check = found(monkeypatch, FakeEngine())["pip"]
+    assert check.ok is False
+    assert check.detail.endswith(" has no pip, which fetches what images need from wheels")
+
+
 def test_what_labs_need_and_the_kernel_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
     said = KERNEL.replace("macvlan ok", "macvlan Error: Unknown device type.")
     engine = FakeEngine(main=lambda *_: programs.Main(0, said))
