@@ -108,7 +108,9 @@ class DockerEngine:
             said = self._api.import_image_from_file(tarball, tag, changes=list(changes))
             answers.finish(answers.json_lines(said))
 
-    def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
+    def build(
+        self, context: bytes, tag: str, labels: Mapping[str, str], *, fresh: bool = False
+    ) -> Iterator[str]:
         """Build a tar context with its Dockerfile; yields the log's lines as they come."""
         with self._doing(f"cannot build image {tag}"):
             log = self._api.build(
@@ -116,6 +118,7 @@ class DockerEngine:
                 custom_context=True,
                 tag=tag,
                 labels=dict(labels),
+                nocache=fresh,
                 rm=True,
                 forcerm=True,
                 decode=True,

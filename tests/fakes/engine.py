@@ -177,8 +177,10 @@ class FakeEngine:
                 raise EngineError(f"cannot make image {tag}: there is no file {tarball}")
             self.add_image(tag)
 
-    def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
-        with self._doing("build", tag):
+    def build(
+        self, context: bytes, tag: str, labels: Mapping[str, str], *, fresh: bool = False
+    ) -> Iterator[str]:
+        with self._doing("build afresh" if fresh else "build", tag):
             self.add_image(tag, labels)
         yield f"Successfully tagged {tag}"
 
