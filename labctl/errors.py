@@ -27,3 +27,7 @@ class EngineError(LabctlError):
     """The container engine or the machine cannot do what was asked."""
 
     exit_code = 3
+
+
+class SubnetTakenError(EngineError):
+    """A lab's subnet overlaps that of another network of the engine."""

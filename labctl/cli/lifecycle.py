@@ -87,7 +87,7 @@ def up(
             prepared = lifecycle.prepare(record)
             if profile == AUTO:
                 report.note(f"profile {prepared.lab.profile} fits this machine")
-            made = lifecycle.up(driver(), prepared, report)
+            prepared, made = lifecycle.up(driver(), prepared, report)
         # Reading what every process takes is worth a second only when something was started.
         image = prepared.desired.images["client"]
         real = weigh(driver(), record.name, image) if made.steps else None

@@ -56,9 +56,17 @@ def build_images(
     roles: Annotated[
         list[str] | None, typer.Argument(metavar="[ROLE]...", help="Which; else all.")
     ] = None,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Also those that are there, from today's packages."),
+    ] = False,
     engine: EngineOption = None,
 ) -> None:
-    """Build the images that are missing; nothing when nothing changed."""
+    """Build the images that are missing; nothing when nothing changed.
+
+    An image that is there stays as it was built: --refresh brings its packages up to date. A lab
+    that is up keeps its images; 'labctl down' and 'labctl up' give it the new ones.
+    """
     from labctl.cli.show import out
     from labctl.errors import InputError
     from labctl.images import build as builder
@@ -67,17 +75,20 @@ def build_images(
     for role in roles or ():
         if role not in known:
             raise InputError(f"there is no image role '{role}' (roles: {', '.join(known)})")
-    built = builder.build_all(connect(engine), RELEASE, roles or None, _say)
+    make = builder.refresh if refresh else builder.build_all
+    built = make(connect(engine), RELEASE, roles or None, _say)
     out().print(f"built: {', '.join(built)}" if built else "every image is there; nothing to do")
 
 
 @images.command(name="list", epilog="Example: labctl images list --json")
 def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> None:
-    """List the images of every role: tag, size, versions of what is in them."""
+    """List the images of every role: tag, size, since when it had no updates, main versions."""
     from labctl.cli import show
     from labctl.images import build as builder
 
-    there = {tag: i for i in connect(engine).images("labctl.image") for tag in i.tags}
+    driver = connect(engine)
+    there = {tag: i for i in driver.images("labctl.image") for tag in i.tags}
+    since = {role: f"{at:%Y-%m-%d}" for role, at in builder.since(driver, RELEASE).items()}
     wanted = builder.image_tags(RELEASE)
     found = {role: there.get(tag) for role, tag in wanted.items()}
     versions = {
@@ -92,6 +103,7 @@ def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> Non
                     "tag": wanted[role],
                     "built": image is not None,
                     "size": image.size if image else None,
+                    "packages_of": since.get(role),
                     "build_seconds": image.labels.get(builder.SECONDS_LABEL) if image else None,
                     "versions": versions[role],
                 }
@@ -100,12 +112,13 @@ def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> Non
         )
         return
     show.table(
-        ["role", "tag", "MB", "versions"],
+        ["role", "tag", "MB", "packages of", "versions"],
         [
             (
                 role,
                 wanted[role],
                 f"{image.size / 1e6:.0f}" if image else "not built",
+                since.get(role, ""),
                 ", ".join(f"{name} {version}" for name, version in versions[role].items()),
             )
             for role, image in found.items()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from labctl.doctor.provision import BOOTSTRAPPERS, fix
-from labctl.engine.choose import connect
+from labctl.engine.choose import connect, local_kind
 from labctl.engine.helper import run_helper
 from labctl.engine.port import Engine, EngineInfo
+from labctl.engine.suitable import objection
 from labctl.errors import EngineError
 from labctl.host import process
 from labctl.model.service import PROFILES
@@ -24,9 +28,10 @@ TOPOLOGY = "three-controller"
 """The lab that a machine is looked at for."""
 DISK_NEEDED = 8 * GIB
 PROCESSORS_WANTED = 2
-OLDEST = {"docker": (20, 10), "podman": (4, 3)}
 
 _FIX = "labctl doctor --fix"
+_HERE = "unix:"
+"""Engines at a socket are on this machine."""
 
 # Asked of the kernel itself: configuration files and module lists often say something else.
 _KERNEL_SCRIPT = """
@@ -72,25 +77,26 @@ def checks(choice: str | None = None) -> list[Check]:
         engine = connect(choice)
         info = engine.info()
     except EngineError as error:
-        return [Check("engine", False, str(error), _FIX), _bootstrap(), *_devices()]
+        remedy = _FIX if local_kind(choice, os.environ) else ""
+        return [Check("engine", False, str(error), remedy), _bootstrap(), _pip(), *_devices()]
+    here = engine.url.startswith(_HERE)
     return [
         _engine(engine.url, info),
         _processors(info),
         _memory(info),
-        _disk(info),
+        _disk(info, here=here),
         _bootstrap(),
+        _pip(),
         *_kernel(engine),
-        *_devices(),
+        *(_devices() if here else ()),
     ]
 
 
 def _engine(url: str, info: EngineInfo) -> Check:
     name = f"{info.kind.capitalize()} {info.version} at {url}"
-    oldest = OLDEST[info.kind]
-    numbers = tuple(int(part) for part in info.version.split(".")[:2] if part.isdigit())
-    if numbers < oldest:
-        wanted = ".".join(map(str, oldest))
-        return Check("engine", False, f"{name} is too old", f"install {wanted} or later")
+    against = objection(info)
+    if against is not None:
+        return Check("engine", False, f"{against.why} ({url})", against.remedy)
     if info.rootless:
         detail = f"{name} runs without root: this machine cannot reach the labs' addresses"
         return Check("engine", None, detail, "use an engine that runs as root")
@@ -115,8 +121,10 @@ def _memory(info: EngineInfo) -> Check:
     return Check("memory", False, f"{detail}, {TOPOLOGY} needs: {said}", "give it more memory")
 
 
-def _disk(info: EngineInfo) -> Check:
+def _disk(info: EngineInfo, *, here: bool) -> Check:
     root = Path(info.root_dir)
+    if not here:
+        return Check("disk", None, f"{root} is on another machine: not to be seen from here")
     try:
         free = shutil.disk_usage(root).free
     except OSError:
@@ -135,6 +143,13 @@ def _bootstrap() -> Check:
             return Check("bootstrap", True, path)
     detail = f"neither {' nor '.join(BOOTSTRAPPERS)} is installed: base images can only be pulled"
     return Check("bootstrap", None, detail, _FIX)
+
+
+def _pip() -> Check:
+    if find_spec("pip") is not None:
+        return Check("pip", True, f"in {sys.prefix}")
+    detail = f"{sys.prefix} has no pip, which fetches what images need from wheels"
+    return Check("pip", False, detail, "install labctl anew with what it depends on")
 
 
 def _kernel(engine: Engine) -> Iterator[Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
 from labctl.engine.port import LABEL, Container, ContainerStatus, EngineInfo, Image, Network
@@ -38,6 +39,7 @@ def engine_info(info: dict[str, Any], version: dict[str, Any]) -> EngineInfo:
         cgroup_version=str(info.get("CgroupVersion") or "1").removeprefix("v"),
         rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
         root_dir=str(info["DockerRootDir"]),
+        remapped="name=userns" in (info.get("SecurityOptions") or ()),
     )
 
 
@@ -51,7 +53,15 @@ def image(item: dict[str, Any]) -> Image:
         ),
         size=int(item["Size"]),
         labels=labels or {},
+        created=_moment(item["Created"]),
     )
+
+
+def _moment(said: int | str) -> datetime:
+    """A time, which lists have in seconds and single objects in words."""
+    if isinstance(said, int):
+        return datetime.fromtimestamp(said, UTC)
+    return datetime.fromisoformat(said)
 
 
 def plain_tag(tag: str) -> str:

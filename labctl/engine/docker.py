@@ -33,10 +33,12 @@ from labctl.engine.port import (
     Network,
     Stream,
 )
-from labctl.engine.refusals import gone, refusal
+from labctl.engine.refusals import gone, refused
 from labctl.engine.spec import container_config, volume_options
+from labctl.engine.ssh import Tunnel
 from labctl.engine.streams import STDOUT, LineStream, text
 from labctl.errors import EngineError
+from labctl.model import reference
 
 _CONNECTIONS = 64
 """How many threads may talk to the engine at once without opening connections anew."""
@@ -48,12 +50,14 @@ class DockerEngine:
     def __init__(self, url: str) -> None:
         """Connect; EngineError when nothing answers there."""
         self.url = url
+        self._tunnel = Tunnel(url) if url.startswith("ssh:") else None
+        near = self._tunnel.url if self._tunnel else url
         with self._doing("cannot connect"):
             # Any: the published stubs know only part of the low-level client.
-            where = kwargs_from_env({**os.environ, "DOCKER_HOST": url})
+            where = kwargs_from_env({**os.environ, "DOCKER_HOST": near})
             self._api: Any = docker.APIClient(**where, version="auto", max_pool_size=_CONNECTIONS)
             # No proxy stands before a socket; asking the environment at every call is dear.
-            self._api.trust_env = not url.startswith("unix:")
+            self._api.trust_env = not near.startswith("unix:")
 
     # the engine
 
@@ -84,10 +88,10 @@ class DockerEngine:
 
     def pull(self, tag: str) -> bool:
         """Pull an image; False when no registry that has it can be reached."""
-        name, _, version = tag.partition(":")
+        wanted = reference.parse(tag)
         try:
             with self._doing(f"cannot pull image {tag}"):
-                events = self._api.pull(name, version or "latest", stream=True, decode=True)
+                events = self._api.pull(wanted.name, wanted.version, stream=True, decode=True)
                 answers.finish(events)
         except EngineError:
             # The engine's words for "no such registry" are many: what counts is whether it is
@@ -104,13 +108,9 @@ class DockerEngine:
             said = self._api.import_image_from_file(tarball, tag, changes=list(changes))
             answers.finish(answers.json_lines(said))
 
-    def tag_image(self, source: str, tag: str) -> None:
-        """Give an image another name."""
-        name, _, version = tag.partition(":")
-        with self._doing(f"cannot name image {source} {tag}"):
-            self._api.tag(source, name, version or "latest", force=True)
-
-    def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
+    def build(
+        self, context: bytes, tag: str, labels: Mapping[str, str], *, fresh: bool = False
+    ) -> Iterator[str]:
         """Build a tar context with its Dockerfile; yields the log's lines as they come."""
         with self._doing(f"cannot build image {tag}"):
             log = self._api.build(
@@ -118,6 +118,7 @@ class DockerEngine:
                 custom_context=True,
                 tag=tag,
                 labels=dict(labels),
+                nocache=fresh,
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -372,7 +373,7 @@ class DockerEngine:
         try:
             yield
         except APIError as error:
-            raise EngineError(refusal(what, str(error.explanation or error))) from error
+            raise refused(what, str(error.explanation or error)) from error
         except (requests.Timeout, TimeoutError) as error:
             raise EngineError(f"{what}: it did not end {limit}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -380,11 +381,11 @@ class DockerEngine:
                 raise EngineError(f"{what}: it did not end {limit}") from error
             raise EngineError(gone(self.url)) from error
         except answers.RefusedError as error:
-            raise EngineError(refusal(what, str(error))) from error
+            raise refused(what, str(error)) from error
         except DockerException as error:
             if "Error while fetching server API version" in str(error):
                 raise EngineError(gone(self.url)) from error
-            raise EngineError(refusal(what, str(error))) from error
+            raise refused(what, str(error)) from error
 
 
 def _timed_out(error: BaseException) -> bool:

@@ -39,6 +39,9 @@ for end in "$parent" "$host"; do
     ip link set dev "$end" alias "$alias"
     ip link set dev "$end" addrgenmode none
 done
+ip -oneline -4 address show dev "$host" | while read -r _ _ _ other _; do
+    test "$other" = "$address" || ip address delete "$other" dev "$host"
+done
 ip address replace "$address" dev "$host"
 ip link set dev "$parent" up
 ip link set dev "$host" up

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 LABEL = "labctl.lab"
 """Label with the lab's name, on every container, network and volume that labctl makes."""
+
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
 
 ContainerStatus = Literal["created", "running", "paused", "restarting", "exited", "dead"]
 
@@ -121,12 +124,13 @@ class Network:
 
 @dataclass(frozen=True)
 class Image:
-    """An image: id, tags, size in bytes, labels."""
+    """An image: id, tags, size in bytes, labels, and the time at which it was made."""
 
     id: str
     tags: tuple[str, ...]
     size: int
     labels: Mapping[str, str]
+    created: datetime = _UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,8 @@ class EngineInfo:
     cgroup_version: str
     rootless: bool
     root_dir: str
+    remapped: bool = False
+    """Users in containers are others on the machine (Docker's ``userns-remap``)."""
 
 
 class Stream(Protocol):
@@ -198,12 +204,13 @@ class Engine(Protocol):
         """Make an image of a root file system's tar (a path here), with Dockerfile changes."""
         ...
 
-    def tag_image(self, source: str, tag: str) -> None:
-        """Give an image another name."""
-        ...
+    def build(
+        self, context: bytes, tag: str, labels: Mapping[str, str], *, fresh: bool = False
+    ) -> Iterator[str]:
+        """Build a tar context with its Dockerfile; yields the log's lines as they come.
 
-    def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
-        """Build a tar context with its Dockerfile; yields the log's lines as they come."""
+        ``fresh``: every step is done again, whatever was built before.
+        """
         ...
 
     def remove_image(self, image_id: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from labctl.errors import EngineError, SubnetTakenError
+
+_OVERLAP = r"pool overlaps with other one|subnet \S+ is already (used|being used)"
 _KNOWN: tuple[tuple[str, str], ...] = (
     (
         r"no space left on device|disk quota exceeded",
@@ -21,7 +24,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         " give the node another `address`, or the lab another `network.subnet`",
     ),
     (
-        r"pool overlaps with other one|subnet \S+ is already (used|being used)",
+        _OVERLAP,
         "{doing}: its subnet overlaps that of another network;"
         " set another `network.subnet` in the topology",
     ),
@@ -73,6 +76,17 @@ def refusal(doing: str, said: str) -> str:
     return f"{doing}: the engine says: {' '.join(said.split())}"
 
 
+def refused(doing: str, said: str) -> EngineError:
+    """The error to raise, with that sentence."""
+    taken = re.search(_OVERLAP, said, re.IGNORECASE)
+    return (SubnetTakenError if taken else EngineError)(refusal(doing, said))
+
+
 def gone(url: str) -> str:
     """The sentence for an engine that does not answer (any more)."""
-    return f"the container engine at {url} does not answer; run `labctl doctor --fix`"
+    if url.startswith("unix:"):
+        return f"the container engine at {url} does not answer; run `labctl doctor --fix`"
+    return (
+        f"the container engine at {url} does not answer: see that it runs there and that you may "
+        "use it"
+    )

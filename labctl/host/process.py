@@ -131,6 +131,54 @@ def stream(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iter
         raise EngineError(f"{argv[0]} failed with exit code {process.returncode}: {last}")
 
 
+class Companion:
+    """A program that ends with this one, however that ends: it must end with its input.
+
+    It is out of reach of the terminal's ctrl-C, so that it is there until this process is done.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        """Start it. EngineError when the program is not there."""
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - nobody may be there to read a pipe
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=_environment(None),
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise _missing(argv) from None
+
+    def answers(self, timeout: float) -> bool:
+        """Whether a line that is sent comes back within ``timeout`` seconds; if not, it is ended.
+
+        Asked once.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101
+        watchdog = threading.Timer(timeout, self._process.kill)
+        watchdog.start()
+        try:
+            self._process.stdin.write(b"\n")
+            self._process.stdin.flush()
+            heard = self._process.stdout.readline()
+        except BrokenPipeError:
+            heard = b""
+        finally:
+            watchdog.cancel()
+        return bool(heard)
+
+    def last_words(self) -> str:
+        """End it; the last line that it wrote to standard error, or nothing."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines()]
+        return next((line for line in reversed(lines) if line), "")
+
+
 def spawn_detached(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
     """Start a program that outlives this one, its output appended to ``log``; its pid."""
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -21,18 +21,20 @@ LEAN = ("doc", "man", "info", "locale")
 """Directories of /usr/share that a bootstrapped file system goes without."""
 
 
-def ensure_base(engine: Engine, release: str, report: Callable[[str], None]) -> str:
-    """The base image's tag; it is made when the engine does not have it.
+def ensure_base(
+    engine: Engine, release: str, report: Callable[[str], None], *, fresh: bool = False
+) -> str:
+    """The base image's tag; it is made when the engine does not have it, or anew if ``fresh``.
 
     Callers see to it that nobody else makes it meanwhile (see ``images``). EngineError when no
     registry has the named image and no bootstrap program is installed.
     """
     tag = base_definition(release).tag
-    if engine.image(tag) is None:
-        root = _root_image(engine, release, report)
+    if fresh or engine.image(tag) is None:
+        root = _root_image(engine, release, report, fresh=fresh)
         context = base_definition(release, root).context({})
         labels = {"labctl.image": BASE, "labctl.release": release}
-        for line in engine.build(context, tag, labels):
+        for line in engine.build(context, tag, labels, fresh=fresh):
             report(line)
     return tag
 
@@ -42,15 +44,15 @@ def root_tag(release: str) -> str:
     return f"labctl/{ROOT}:{release_doc(release).suite}"
 
 
-def _root_image(engine: Engine, release: str, report: Callable[[str], None]) -> str:
+def _root_image(engine: Engine, release: str, report: Callable[[str], None], *, fresh: bool) -> str:
     """An image with the root file system: the named one, or a bootstrapped one."""
     named, own = release_doc(release).base, root_tag(release)
-    if engine.image(named) is not None:
+    if not fresh and engine.image(named) is not None:
         return named
     report(f"pulling {named}")
     if engine.pull(named):
         return named
-    if engine.image(own) is None:
+    if fresh or engine.image(own) is None:
         report(f"{named} cannot be pulled: bootstrapping it from Debian's packages")
         _bootstrap(engine, release_doc(release).suite, own, report)
     return own

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Lock
@@ -36,7 +37,9 @@ __all__ = [
     "image_tags",
     "missing",
     "prune",
+    "refresh",
     "roles",
+    "since",
 ]
 
 ROLE_LABEL = "labctl.image"
@@ -117,7 +120,49 @@ def _alone(role: str, report: Report) -> Iterator[None]:
         yield
 
 
-def _build(engine: Engine, wanted: Definition, report: Report) -> None:
+def refresh(
+    engine: Engine, release: str, wanted: Iterable[str] | None = None, report: Report = _silent
+) -> list[str]:
+    """Build images anew from today's packages, and first those that they are built on.
+
+    Of the wanted roles, or of all. An image is replaced when its new one is complete. Labs that
+    are there keep those that they were made from. Returns the roles built.
+    """
+    known = definitions(release)
+    order: list[str] = []
+    for role in wanted or known:
+        order += [each for each in reversed(list(_chain(known, role))) if each not in order]
+    with _ONE_AT_A_TIME[BASE], _alone(BASE, report):
+        ensure_base(engine, release, report, fresh=True)
+    for role in order:
+        with _ONE_AT_A_TIME[role], _alone(role, report):
+            _build(engine, known[role], _prefixed(role, report), fresh=True)
+    return order
+
+
+def since(engine: Engine, release: str) -> dict[str, datetime]:
+    """How old the packages of each role's image are: when it or one that it is built on was made.
+
+    The earliest of these; roles whose image is not built are left out.
+    """
+    known = definitions(release)
+    base = engine.image(base_definition(release).tag)
+    made = {role: engine.image(found.tag) for role, found in known.items()}
+    return {
+        role: min(each.created for each in (base, *map(made.get, _chain(known, role))) if each)
+        for role, image in made.items()
+        if image is not None
+    }
+
+
+def _chain(known: Mapping[str, Definition], role: str) -> Iterator[str]:
+    """A role, and the roles that its image is built on."""
+    while role != BASE:
+        yield role
+        role = known[role].base
+
+
+def _build(engine: Engine, wanted: Definition, report: Report, *, fresh: bool = False) -> None:
     """Build an image, and first the one that it is built on."""
     if wanted.base == BASE:
         _ensure_base(engine, wanted.release, report)
@@ -127,7 +172,7 @@ def _build(engine: Engine, wanted: Definition, report: Report) -> None:
     labels = {ROLE_LABEL: wanted.role, RELEASE_LABEL: wanted.release}
     unlabelled = f"{wanted.tag}-unlabelled"
     began = time.monotonic()
-    for line in engine.build(wanted.context(downloaded), unlabelled, labels):
+    for line in engine.build(wanted.context(downloaded), unlabelled, labels, fresh=fresh):
         report(line)
     labels[SECONDS_LABEL] = f"{time.monotonic() - began:.1f}"
     # Only the built image knows its versions, and labels come from outside: a second build

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, RootModel, StringConstraints
 
+from labctl.model import reference
 from labctl.model.service import Document, Name
 
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -15,7 +16,9 @@ class ReleaseDoc(Document):
     """What a release is built on: a Debian suite, and the image that holds it ready-made."""
 
     suite: Name
-    base: str
+    base: Annotated[str, StringConstraints(pattern=reference.PATTERN)]
+    """Such as ``debian:bookworm-slim``, with its registry and port where it has one; pinned, and
+    never renewed by itself, with ``debian@sha256:...``."""
 
 
 class ReleasesDoc(RootModel[dict[Name, ReleaseDoc]]):

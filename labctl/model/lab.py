@@ -178,6 +178,11 @@ class Lab:
         """Name of a volume that the instances of a node share."""
         return f"{self.holder(node)}-shared-{volume}"
 
+    @property
+    def records_volume(self) -> str:
+        """Name of the volume on which it is recorded which one-shot jobs are done."""
+        return f"{self.name}-records"
+
     def lab_volume(self, volume: str) -> str:
         """Name of a volume that the whole lab shares."""
         return f"{self.name}-shared-{volume}"

@@ -249,7 +249,11 @@ class IdentityDoc(Document):
 
 
 class JobDoc(Document):
-    """A one-shot container, run once for a lab; kept when it ended well, as the record of it."""
+    """A one-shot container, run once for a lab: that it ended well is recorded in the lab.
+
+    It must do no harm when it is run again: it is where it was changed, where its end was missed,
+    and where a store that it works on (its service's, or one that it needs) has lost all its data.
+    """
 
     name: Name
     description: str

@@ -26,6 +26,9 @@ JOB = "labctl.job"
 DISK = "labctl.disk"
 """Label of a disk's container: bytes of each of its volumes."""
 
+RECORDS = "/var/lib/labctl"
+"""Where the client node's holder has the volume with the lab's records."""
+
 HOLDER_SYSCTLS = {
     # HAProxy binds the virtual IP on nodes that do not hold it.
     "net.ipv4.ip_nonlocal_bind": "1",
@@ -116,6 +119,7 @@ def _holder(lab: Lab, node: Node, hosts: Mapping[str, str], images: Mapping[str,
         hosts=hosts,
         cap_add=("NET_ADMIN", "NET_RAW"),
         sysctls=HOLDER_SYSCTLS,
+        volumes=(VolumeMount(lab.records_volume, RECORDS),) if node == lab.client else (),
         stop_seconds=1,
     )
     return _hashed(spec)

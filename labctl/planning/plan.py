@@ -10,6 +10,7 @@ from labctl.errors import InputError
 from labctl.model.lab import Instance, Service
 from labctl.model.service import JobDoc
 from labctl.planning.desired import DISK, HASH, Desired, Unit
+from labctl.planning.results import finished, lost
 from labctl.planning.steps import (
     CONTAINER_COST,
     IMAGE_COST,
@@ -18,6 +19,7 @@ from labctl.planning.steps import (
     BuildImage,
     CreateLink,
     CreateNetwork,
+    ForgetJobs,
     Observed,
     Plan,
     Remove,
@@ -41,11 +43,13 @@ class _Planner:
     def __init__(self, desired: Desired, observed: Observed) -> None:
         self.desired, self.observed, self.lab = desired, observed, desired.lab
         self.steps: dict[str, Step] = {}
+        self.finished = finished(desired, observed)
 
     def plan(self) -> Plan:
         self._check_disks()
         self._leftovers()
         self._foundation()
+        self._forget_jobs()
         for service in self.lab.services.values():
             self._service(service)
         return Plan(in_order(self._known_needs()))
@@ -75,7 +79,7 @@ class _Planner:
             return
         action, removal = self._action(unit)
         if action is not None:
-            needs = frozenset({"image:node", removal or ""})
+            needs = frozenset({"image:node", "forget", removal or ""})
             name = f"disk:{instance.name}"
             self._add(StartDisk(name, needs, instance=instance.name, action=action))
 
@@ -201,6 +205,7 @@ class _Planner:
         needs = {
             f"holder:{instance.node.name}",
             f"disk:{instance.name}",
+            "forget" if unit.spec.volumes else "",
             f"image:{instance.service.image}",
             removal or "",
             *befores,
@@ -270,19 +275,22 @@ class _Planner:
 
     # jobs
 
+    def _forget_jobs(self) -> None:
+        jobs = tuple(sorted(lost(self.desired, self.observed)))
+        if jobs:
+            needs = frozenset({f"holder:{self.lab.client.name}"})
+            self._add(ForgetJobs("forget", needs, cost=0.1, jobs=jobs))
+
     def _jobs(self, service: Service, when: set[str]) -> list[str]:
         return [f"{service.name}/{job.name}" for job in service.doc.jobs if job.when in when]
 
     def _job(self, service: Service, job: JobDoc) -> None:
         name = f"{service.name}/{job.name}"
         unit = self.desired.jobs[name]
+        if name in self.finished:
+            return
         there = self.observed.containers.get(unit.spec.name)
-        removal = ""
-        if there is not None:
-            done = there.status == "exited" and there.exit_code == 0
-            if done and there.labels.get(HASH) == unit.hash:
-                return
-            removal = self._remove(there.name)
+        removal = self._remove(there.name) if there is not None else ""
         seed, where = service.nodes[0].name, service.job_node.name
         after: dict[str, set[str]] = {
             "before": set(),

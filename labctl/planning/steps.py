@@ -125,6 +125,21 @@ class AwaitReady(Step):
 
 
 @dataclass(frozen=True)
+class ForgetJobs(Step):
+    """Take jobs off the record, because what they made is gone, before stores begin anew.
+
+    If ``up`` is then interrupted, the next one still knows that the jobs have to run.
+    """
+
+    jobs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Forget that SERVICE/JOB and others were done."""
+        return f"forget that {', '.join(self.jobs)} {'were' if len(self.jobs) > 1 else 'was'} done"
+
+
+@dataclass(frozen=True)
 class RunJob(Step):
     """Run a one-shot container to its end."""
 
@@ -148,6 +163,10 @@ class Observed:
     network: Network | None = None
     containers: Mapping[str, Container] = field(default_factory=dict)
     """By name, all of the lab."""
+    volumes: frozenset[str] = frozenset()
+    """Names of the lab's volumes."""
+    done: Mapping[str, str] = field(default_factory=dict)
+    """``service/job`` → hash of the one-shot container that ended well, as recorded in the lab."""
     members: frozenset[str] = frozenset()
     """Instances (of services whose cluster starts from a seed) that have been in the cluster."""
     ready: frozenset[str] = frozenset()

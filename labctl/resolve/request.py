@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 
 from labctl.documents import topologies
 from labctl.documents.catalog import load_catalog
-from labctl.errors import EngineError, InputError
+from labctl.errors import EngineError, InputError, SubnetTakenError
 from labctl.model.lab import Lab
 from labctl.model.service import PROFILES, Profile
 from labctl.model.topology import Choice
@@ -36,7 +36,7 @@ def request_record(request: Request, taken: Callable[[], Iterable[str]]) -> stor
     """The record that a request comes to, the document checked before anybody is asked.
 
     ``taken`` answers with the subnets in use on the engine, and is asked only if one must be
-    chosen.
+    chosen. The choice holds when ``up`` has recorded it (:func:`with_subnet`).
     """
     topology, source = topologies.load_topology(topologies.find(request.topology))
     name = request.name or topology.name
@@ -59,7 +59,26 @@ def request_record(request: Request, taken: Callable[[], Iterable[str]]) -> stor
         choice=(there.choice if there else Choice()).then(request.choice),
     )
     _check_all(record)
-    return replace(record, subnet=subnet or free_subnet(taken()))
+    return replace(record, subnet=subnet or free_subnet(taken(), name))
+
+
+def with_subnet(record: store.Record, taken: Iterable[str]) -> store.Record:
+    """The record with a subnet that is free; its own, if it is or was asked for.
+
+    For a lab that has no network yet, with :func:`labctl.state.store.choosing_subnet` held until
+    it is recorded. SubnetTakenError when the one that was asked for is not free.
+    """
+    used = list(taken)
+    if record.topology.network.subnet is None:
+        free = _is_free(record.subnet, _used(used, record.name))
+        return record if free else replace(record, subnet=free_subnet(used, record.name))
+    for other in used:
+        if record.subnet.overlaps(IPv4Network(other)):
+            raise SubnetTakenError(
+                f"the subnet {record.subnet} is taken on this engine (by {other}): "
+                "choose another with --subnet"
+            )
+    return record
 
 
 def _check_all(record: store.Record) -> None:
@@ -70,14 +89,23 @@ def _check_all(record: store.Record) -> None:
         resolved(record)
 
 
-def free_subnet(taken: Iterable[str]) -> IPv4Network:
-    """The first /24 of the pool that no network of the engine and no recorded lab uses."""
-    used = [IPv4Network(subnet) for subnet in taken]
-    used += [record.subnet for record in map(store.find, store.names()) if record]
+def free_subnet(taken: Iterable[str], name: str) -> IPv4Network:
+    """The first /24 of the pool that no network of the engine and no other recorded lab uses."""
+    used = _used(taken, name)
     for subnet in POOL.subnets(new_prefix=24):
-        if not any(subnet.overlaps(other) for other in used):
+        if _is_free(subnet, used):
             return subnet
     raise EngineError(f"no /24 of {POOL} is free: take a lab down first")
+
+
+def _used(taken: Iterable[str], name: str) -> list[IPv4Network]:
+    """The engine's subnets, and those that labs other than this one have on record."""
+    others = [store.find(other) for other in store.names() if other != name]
+    return [*map(IPv4Network, taken), *(record.subnet for record in others if record)]
+
+
+def _is_free(subnet: IPv4Network, used: Iterable[IPv4Network]) -> bool:
+    return not any(subnet.overlaps(other) for other in used)
 
 
 def resolved(record: store.Record) -> Lab:

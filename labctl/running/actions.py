@@ -14,6 +14,7 @@ from labctl.planning.steps import (
     BuildImage,
     CreateLink,
     CreateNetwork,
+    ForgetJobs,
     Remove,
     RunJob,
     StartDisk,
@@ -21,6 +22,7 @@ from labctl.planning.steps import (
     StartInstance,
     Step,
 )
+from labctl.running import records
 
 LOG_LINES = 15
 """How much of a log an error shows."""
@@ -74,6 +76,10 @@ class Actions:
         self._start(unit, step.action, founding=step.founding)
 
     @do.register
+    def _(self, step: ForgetJobs) -> None:
+        records.remove(self._engine, self._desired, step.jobs)
+
+    @do.register
     def _(self, step: RunJob) -> None:
         unit = self._desired.jobs[f"{step.service}/{step.job}"]
         self._start(unit, "create")
@@ -83,6 +89,7 @@ class Actions:
                 f"job {step.service}/{step.job} failed with exit code {code}; "
                 f"its log ends:\n{self.log(unit.spec.name)}"
             )
+        records.add(self._engine, self._desired, f"{step.service}/{step.job}")
 
     def log(self, container: str) -> str:
         """The end of a container's log, indented, for an error."""

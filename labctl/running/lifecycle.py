@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
+
+import tenacity
 
 from labctl.documents.images import user_ids
 from labctl.documents.shipped import data_dir
 from labctl.engine import link
 from labctl.engine.port import Container, Engine
-from labctl.errors import EngineError
+from labctl.engine.suitable import objection
+from labctl.errors import EngineError, SubnetTakenError
 from labctl.faults import verbs
 from labctl.host.parallel import together
 from labctl.images import build
 from labctl.model.lab import Lab
 from labctl.model.service import PROFILES, Profile
 from labctl.planning import fit
-from labctl.planning.desired import KIND, Desired, desire
+from labctl.planning.desired import KIND, NODE_IMAGE, Desired, desire
 from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
 from labctl.planning.steps import Plan
-from labctl.resolve.request import resolved
+from labctl.resolve.request import resolved, with_subnet
 from labctl.running.execute import Executor, Report
 from labctl.running.observe import observe
 from labctl.running.recover import recover
 from labctl.state import paths, secrets, store
 
+_SUBNETS_TRIED = 16
+"""How often somebody else may be quicker with the subnet that was chosen."""
 _REMOVALS = 8
 """At a time: an engine does not get faster with more."""
 
@@ -75,20 +79,55 @@ def plan(engine: Engine, prepared: Prepared) -> Plan:
     return make_plan(prepared.desired, observe(engine, prepared.desired))
 
 
-def up(engine: Engine, prepared: Prepared, report: Report) -> Plan:
-    """Make the lab what it should be; the plan that was run, empty when all was well."""
-    record, desired = prepared.record, prepared.desired
-    verbs.heal_all(engine, desired.lab)
+def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Plan]:
+    """Make the lab what it should be.
+
+    Returns the lab as it was made, for its subnet may be another than the one prepared for: where
+    that was not asked for and somebody else was quicker, another is chosen. And the plan that was
+    run, empty when there was nothing to do.
+    """
+    verbs.heal_all(engine, prepared.lab)
     _check_machine(engine, prepared)
-    observed = recover(engine, desired, observe(engine, desired), report.note)
-    made = make_plan(desired, observed)
-    if made.steps:
-        store.save(record)
-        secrets.keep(record.directory, prepared.secrets)
-        Executor(engine, desired, made, observed.ready, report).run()
-    store.hand_out(record, prepared.handouts)
-    (record.directory / store.REPORTS).mkdir(exist_ok=True)
-    return made
+    attempts = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(
+            1 if prepared.record.topology.network.subnet else _SUBNETS_TRIED
+        ),
+        retry=tenacity.retry_if_exception_type(SubnetTakenError),
+        reraise=True,
+    )
+    prepared, made = attempts(_up, engine, prepared, report)
+    store.hand_out(prepared.record, prepared.handouts)
+    (prepared.record.directory / store.REPORTS).mkdir(exist_ok=True)
+    return prepared, made
+
+
+def _up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Plan]:
+    """Choose the subnet, plan and run; nothing of the choice stays when its network was refused."""
+    name, before = prepared.lab.name, store.find(prepared.lab.name)
+    if not engine.networks(name):
+        prepared = _with_subnet(engine, prepared, before)
+    desired = prepared.desired
+    try:
+        observed = recover(engine, desired, observe(engine, desired), report.note)
+        made = make_plan(desired, observed)
+        if made.steps:
+            store.save(prepared.record)
+            secrets.keep(prepared.record.directory, prepared.secrets)
+            Executor(engine, desired, made, observed.ready, report).run()
+    except SubnetTakenError:
+        # Somebody with another state folder was quicker: its host must not reach us instead.
+        link.remove_link(engine, name, *desired.link, desired.images[NODE_IMAGE])
+        store.put_back(name, before)
+        raise
+    return prepared, made
+
+
+def _with_subnet(engine: Engine, prepared: Prepared, before: store.Record | None) -> Prepared:
+    """The lab with a subnet that nobody else has, recorded before anybody else can choose it."""
+    with store.choosing_subnet():
+        record = with_subnet(prepared.record, engine.subnets())
+        store.save(replace(before or record, subnet=record.subnet))
+    return prepared if record.subnet == prepared.record.subnet else prepare(record)
 
 
 def fitting(engine: Engine, record: store.Record) -> store.Record:
@@ -119,6 +158,9 @@ def _smaller(record: store.Record) -> Iterator[Desired]:
 def _check_machine(engine: Engine, prepared: Prepared) -> None:
     """Refuse what cannot work before anything is touched."""
     lab = prepared.lab
+    against = objection(engine.info())
+    if against is not None:
+        raise EngineError(f"{against.why}: {against.remedy}")
     there = engine.networks(lab.name)
     if there and store.find(lab.name) is None:
         raise EngineError(
@@ -126,15 +168,6 @@ def _check_machine(engine: Engine, prepared: Prepared) -> None:
             f"{paths.home()}: use --name for another, or 'labctl down --lab {lab.name}' first"
         )
     fit.check(engine, prepared.desired, _smaller(prepared.record))
-    if there:
-        return
-    wanted = IPv4Network(lab.subnet)
-    for taken in engine.subnets():
-        if wanted.overlaps(IPv4Network(taken)):
-            raise EngineError(
-                f"the subnet {lab.subnet} is taken on this engine (by {taken}): "
-                "choose another with --subnet"
-            )
 
 
 def down(engine: Engine, name: str) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
+import tenacity
+
 from labctl.engine import link
-from labctl.engine.port import LABEL, Container, ContainerSpec, Engine
+from labctl.engine.port import Container, Engine
 from labctl.errors import LabError
-from labctl.model.lab import Instance, Service
-from labctl.planning.desired import KIND, Desired
+from labctl.model.lab import Service
+from labctl.planning.desired import Desired
 from labctl.planning.steps import Observed
+from labctl.running import records
 from labctl.running.probe import Inspection, client_container, inspect
+from labctl.running.volumes import read_file
 
 _COMES_BACK = 25.0
 """Seconds in which a member that was cut off is taken in again; RabbitMQ notices within 19."""
@@ -24,23 +27,26 @@ def observe(engine: Engine, desired: Desired) -> Observed:
     lab = desired.lab
     images = {tag for image in engine.images("labctl.image") for tag in image.tags}
     containers = {c.name: c for c in engine.containers(lab.name)}
-    network = next(iter(engine.networks(lab.name)), None)
+    volumes = frozenset(engine.volumes(lab.name))
     observed = Observed(
         images=frozenset(images & set(desired.images.values())),
-        network=network,
+        network=next(iter(engine.networks(lab.name)), None),
         containers=containers,
+        volumes=volumes,
+        done=records.read(engine, desired, containers, volumes),
+        # Also where the network is gone, as after a clean-up of a lab that was off.
+        members=frozenset(
+            name
+            for service in lab.services.values()
+            for name in _members(engine, desired, service, containers, volumes)
+        ),
     )
-    if network is None:
+    if observed.network is None:
         return observed
     asked = _asked(engine, desired, containers)
     return replace(
         observed,
         link=_linked(engine, desired, observed),
-        members=frozenset(
-            name
-            for service in lab.services.values()
-            for name in _members(engine, desired, service, containers)
-        ),
         ready=frozenset(name for name, answer in asked.probes.items() if answer.ready),
         stranded=_stranded(engine, desired, containers, asked),
     )
@@ -71,10 +77,19 @@ def _stranded(
     engine: Engine, desired: Desired, containers: Mapping[str, Container], asked: Inspection
 ) -> frozenset[str]:
     """Members that run outside of their cluster, and go on to; most come back by themselves."""
-    limit, stranded = time.monotonic() + _COMES_BACK, set(_left_out(asked))
-    while stranded and time.monotonic() < limit:
-        time.sleep(_LOOK)
-        stranded &= set(_left_out(_asked(engine, desired, containers)))
+    stranded = set(_left_out(asked))
+
+    def look_again() -> set[str]:
+        stranded.intersection_update(_left_out(_asked(engine, desired, containers)))
+        return stranded
+
+    if stranded:
+        tenacity.Retrying(
+            stop=tenacity.stop_after_delay(_COMES_BACK),
+            wait=tenacity.wait_fixed(_LOOK),
+            retry=tenacity.retry_if_result(bool),
+            retry_error_callback=lambda _: None,
+        )(look_again)
     return frozenset(stranded)
 
 
@@ -85,43 +100,24 @@ def _left_out(asked: Inspection) -> Iterator[str]:
 
 
 def _members(
-    engine: Engine, desired: Desired, service: Service, containers: Mapping[str, Container]
+    engine: Engine,
+    desired: Desired,
+    service: Service,
+    containers: Mapping[str, Container],
+    volumes: Collection[str],
 ) -> Iterator[str]:
     """Instances whose volume has been part of the service's cluster; a running one counts."""
     cluster = service.doc.cluster
     if cluster is None or cluster.start != "seed":
         return
-    volumes: set[str] | None = None
     for instance in desired.lab.of_service(service):
         there = containers.get(desired.lab.container(instance))
         if there is not None and there.status in ("running", "paused"):
             yield instance.name
             continue
-        volumes = set(engine.volumes(desired.lab.name)) if volumes is None else volumes
-        mounts = {mount.volume for mount in desired.instances[instance.name].spec.volumes}
-        if mounts & volumes and (
+        spec = desired.instances[instance.name].spec
+        if any(mount.volume in volumes for mount in spec.volumes) and (
             cluster.member_file is None
-            or _has_file(engine, desired, instance, cluster.member_file, there)
+            or read_file(engine, spec, cluster.member_file, containers, desired.images) is not None
         ):
             yield instance.name
-
-
-def _has_file(
-    engine: Engine, desired: Desired, instance: Instance, path: str, there: Container | None
-) -> bool:
-    if there is not None:
-        return engine.read_file(there.name, path) is not None
-    # A volume without its container (a recreation was cut short): look through a helper.
-    spec = desired.instances[instance.name].spec
-    helper = ContainerSpec(
-        name=f"{spec.name}-look",
-        image=desired.images["node"],
-        labels={LABEL: desired.lab.name, KIND: "helper"},
-        volumes=spec.volumes,
-    )
-    engine.remove(helper.name)
-    engine.create(helper)
-    try:
-        return engine.read_file(helper.name, path) is not None
-    finally:
-        engine.remove(helper.name)

@@ -11,6 +11,7 @@ from labctl.errors import EngineError, LabError
 from labctl.faults import targets, verbs
 from labctl.model.lab import Instance, Node
 from labctl.planning.desired import Desired
+from labctl.running import records
 from labctl.running.probe import Answer, Inspection, client_container, inspect
 
 State = Literal["healthy", "degraded", "down"]
@@ -46,7 +47,7 @@ class Status(TypedDict):
     vip: dict[str, Any]
     nodes: list[NodeStatus]
     jobs: dict[str, bool]
-    """``service/job`` → whether it ended well."""
+    """``service/job`` → whether it is done, as the lab has recorded it."""
     clusters: Mapping[str, Mapping[str, Any]]
     faults: list[str]
 
@@ -60,7 +61,8 @@ def status(engine: Engine, desired: Desired) -> Status:
         asked = _inspect(engine, desired, there)
         holders = holding.result()
     nodes = [_node(desired, node, there, asked) for node in lab.nodes]
-    jobs = {name: _ended_well(there.get(job.spec.name)) for name, job in desired.jobs.items()}
+    done = records.read(engine, desired, there, engine.volumes(lab.name) if there else ())
+    jobs = {name: done.get(name) == job.hash for name, job in desired.jobs.items()}
     return Status(
         lab=lab.name,
         topology=lab.topology,
@@ -136,10 +138,6 @@ def _instance(
         ready=answer.ready,
         detail=answer.detail,
     )
-
-
-def _ended_well(job: Container | None) -> bool:
-    return job is not None and job.status == "exited" and job.exit_code == 0
 
 
 def _state(

@@ -18,6 +18,7 @@ from pathlib import Path
 from labctl.documents.reader import dump, read_yaml, validate
 from labctl.documents.source import Source
 from labctl.errors import InputError, LabError
+from labctl.host.locks import claim
 from labctl.model.topology import Choice, TopologyDoc
 from labctl.state import paths
 
@@ -131,6 +132,21 @@ def forget(name: str) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if not any(directory.iterdir()):
         directory.rmdir()
+
+
+def put_back(name: str, before: Record | None) -> None:
+    """Restore a lab's record to what it was; None: there was none."""
+    if before is not None:
+        save(before)
+    else:
+        _path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def choosing_subnet() -> Iterator[None]:
+    """Be the only labctl of this state folder that chooses a subnet and records it."""
+    with claim(paths.home() / "locks" / ".subnets", wait=True):
+        yield
 
 
 @contextmanager

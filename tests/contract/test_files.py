@@ -168,7 +168,7 @@ def test_a_build_that_fails_says_so(engine: Engine, world: World) -> None:
 
 def test_images_have_names(engine: Engine, world: World) -> None:
     tag = f"{world.lab}-named:1"
-    engine.tag_image(world.image, tag)
+    list(engine.build(_context(f"FROM {world.image}\n"), tag, {}))
     found = engine.image(tag)
     assert found is not None
     assert tag in found.tags

@@ -6,7 +6,8 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from labctl.engine.port import (
@@ -22,14 +23,14 @@ from labctl.engine.port import (
     Network,
     Stream,
 )
-from labctl.engine.refusals import refusal
+from labctl.engine.refusals import refusal, refused
 from labctl.engine.streams import LineStream
 from labctl.errors import EngineError
 from tests.fakes import programs
 
 INFO = EngineInfo(
     kind="docker",
-    version="0",
+    version="28.0",
     api_version="1.41",
     cpus=2,
     memory=24 << 30,
@@ -71,10 +72,11 @@ class FakeEngine:
         self._boxes: dict[str, _Box] = {}
         self._networks: dict[str, Network] = {}
         self._volumes: dict[str, tuple[dict[str, str], dict[str, FileEntry]]] = {}
+        self._in_memory: set[str] = set()
         self._images: dict[str, Image] = {}
         self._ids = (f"{number:064x}" for number in itertools.count(1))
         self._lock = threading.RLock()
-        self.url = "fake:"
+        self.url = "unix:fake"
         self.links: dict[str, str] = {}
         self.registry: set[str] = set()
         self.failures: dict[tuple[str, str], EngineError] = {}
@@ -96,6 +98,36 @@ class FakeEngine:
         with self._lock:
             box = self._boxes[name]
             box.status, box.code, box.log = "exited", code, box.log + log
+            self._empty_memory()
+
+    def restart(self) -> None:
+        """The engine, or its machine, starts anew: nothing runs any more."""
+        with self._lock:
+            for name, box in self._boxes.items():
+                if box.status in ("running", "paused"):
+                    self.end(name, KILLED)
+
+    def prune(self, *, volumes: bool = False) -> None:
+        """What ``docker system prune`` does; with ``volumes`` as engines before 23 did."""
+        with self._lock:
+            ended = [n for n, box in self._boxes.items() if box.status not in ("running", "paused")]
+            for name in ended:
+                del self._boxes[name]
+            used = {
+                box.spec.attachment.network for box in self._boxes.values() if box.spec.attachment
+            }
+            self._networks = {n: net for n, net in self._networks.items() if n in used}
+            mounted = {m.volume for box in self._boxes.values() for m in box.spec.volumes}
+            if volumes:
+                self._volumes = {n: v for n, v in self._volumes.items() if n in mounted}
+
+    def _empty_memory(self) -> None:
+        """Volumes in memory lose what they hold when nothing that runs has them mounted."""
+        boxes = self._boxes.values()
+        alive = [box.spec for box in boxes if box.status in ("running", "paused")]
+        mounted = {mount.volume for spec in alive for mount in spec.volumes}
+        for name in self._in_memory - mounted:
+            self._volumes.get(name, ({}, {}))[1].clear()
 
     @contextmanager
     def _doing(self, method: str, name: str) -> Iterator[None]:
@@ -104,6 +136,7 @@ class FakeEngine:
             if error := self.failures.get((method, name)):
                 raise error
             yield
+            self._empty_memory()
 
     def _box(self, doing: str, name: str) -> _Box:
         if name not in self._boxes:
@@ -144,14 +177,10 @@ class FakeEngine:
                 raise EngineError(f"cannot make image {tag}: there is no file {tarball}")
             self.add_image(tag)
 
-    def tag_image(self, source: str, tag: str) -> None:
-        with self._doing("tag_image", tag):
-            if source not in self._images:
-                raise EngineError(refusal(f"cannot name image {source} {tag}", "no such image"))
-            self._images[tag] = replace(self._images[source], tags=(tag,))
-
-    def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
-        with self._doing("build", tag):
+    def build(
+        self, context: bytes, tag: str, labels: Mapping[str, str], *, fresh: bool = False
+    ) -> Iterator[str]:
+        with self._doing("build afresh" if fresh else "build", tag):
             self.add_image(tag, labels)
         yield f"Successfully tagged {tag}"
 
@@ -176,9 +205,8 @@ class FakeEngine:
                 if other.name == network.name:
                     said = f"network with name {network.name} already exists"
                     raise EngineError(refusal(doing, said))
-                if other.subnet == network.subnet:
-                    said = "pool overlaps with other one on this address space"
-                    raise EngineError(refusal(doing, said))
+                if IPv4Network(other.subnet).overlaps(IPv4Network(network.subnet)):
+                    raise refused(doing, "pool overlaps with other one on this address space")
             self._networks[network.name] = network
 
     def remove_network(self, name: str) -> None:
@@ -191,6 +219,8 @@ class FakeEngine:
     def create_volume(self, name: str, labels: Mapping[str, str], size: int = 0) -> None:
         with self._doing("create_volume", name):
             self._volumes.setdefault(name, (dict(labels), {}))
+            if size:
+                self._in_memory.add(name)
 
     def remove_volume(self, name: str) -> None:
         with self._doing("remove_volume", name):

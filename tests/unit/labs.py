@@ -135,6 +135,8 @@ def running(wanted: Desired) -> Observed:
         containers=containers,
         members=frozenset(f"{n}/store" for n in ("c1", "c2", "c3")),
         ready=frozenset(wanted.probes),
+        volumes=frozenset(mount.volume for u in units for mount in u.spec.volumes),
+        done={name: unit.hash for name, unit in wanted.jobs.items()},
     )
 
 

@@ -25,6 +25,21 @@ def config(spec: ContainerSpec, kind: str = "docker", api: tuple[int, int] = (1,
     return container_config(spec, kind=kind, api=api, ulimits={"nofile": 7})
 
 
+@pytest.mark.parametrize("said", [1764253801, "2025-11-27T14:30:01.123456789Z"])
+def test_when_an_image_was_made(said: int | str) -> None:
+    item = {"Id": "sha256:0", "RepoTags": ["a:1"], "Size": 1, "Created": said}
+    assert f"{answers.image(item).created:%Y-%m-%d %H:%M:%S}" == "2025-11-27 14:30:01"
+
+
+def test_user_namespaces_are_seen() -> None:
+    """As Docker 20.10 and 28 say it."""
+    info = {"NCPU": 1, "MemTotal": 1, "Driver": "overlay2", "DockerRootDir": "/d"}
+    version = {"Version": "20.10.24", "ApiVersion": "1.41"}
+    options = ["name=seccomp,profile=default", "name=userns"]
+    assert answers.engine_info(info | {"SecurityOptions": options}, version).remapped
+    assert not answers.engine_info(info | {"SecurityOptions": options[:1]}, version).remapped
+
+
 def test_rights_are_none_but_the_named() -> None:
     host = config(NODE)["HostConfig"]
     assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], ["NET_ADMIN"])

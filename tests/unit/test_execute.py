@@ -114,7 +114,8 @@ def test_from_nothing_to_a_lab(fake: LabEngine, wanted: Desired) -> None:
     states = {c.name: c.status for c in fake.containers("small")}
     assert set(states.values()) == {"running", "exited"}
     assert all("-schema" in n or "-databases" in n for n, s in states.items() if s == "exited")
-    assert sorted(fake.volumes("small")) == [f"small-c{n}-store-data" for n in (1, 2, 3)]
+    stores = [f"small-c{n}-store-data" for n in (1, 2, 3)]
+    assert sorted(fake.volumes("small")) == [*stores, "small-records"]
 
 
 def test_the_token_goes_to_the_founder_only(fake: LabEngine, wanted: Desired) -> None:

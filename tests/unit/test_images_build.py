@@ -7,6 +7,8 @@ import json
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,13 +28,20 @@ class Builder(FakeEngine):
     def __init__(self) -> None:
         super().__init__()
         self.dockerfiles: dict[str, str] = {}
+        self.pulled: list[str] = []
 
-    def build(self, context: bytes, tag: str, labels: Mapping[str, str]) -> Iterator[str]:
+    def pull(self, tag: str) -> bool:
+        self.pulled.append(tag)
+        return super().pull(tag)
+
+    def build(
+        self, context: bytes, tag: str, labels: Mapping[str, str], *, fresh: bool = False
+    ) -> Iterator[str]:
         with tarfile.open(fileobj=io.BytesIO(context)) as archive:
             file = archive.extractfile("Dockerfile")
             assert file is not None
             self.dockerfiles[tag] = file.read().decode()
-        yield from super().build(context, tag, labels)
+        yield from super().build(context, tag, labels, fresh=fresh)
 
     def read_file(self, name: str, path: str) -> bytes | None:
         return VERSIONS.encode() if path == "/usr/share/labctl/versions" else None
@@ -85,6 +94,46 @@ def test_what_is_there_is_not_built_again(builder: Builder) -> None:
     before = list(builder.calls)
     assert build.build_all(builder, "zed") == []
     assert builder.calls == before
+
+
+def test_a_refresh_builds_again_what_is_there_and_all_beneath_it(builder: Builder) -> None:
+    build.build_all(builder, "zed")
+    builder.calls.clear()
+    assert build.refresh(builder, "zed", ["controller"]) == ["openstack", "controller"]
+    tags = build.image_tags("zed")
+    made = [name for method, name in builder.calls if method == "build afresh"]
+    assert made == [
+        base.base_definition("zed").tag,
+        f"{tags['openstack']}-unlabelled",
+        f"{tags['controller']}-unlabelled",
+    ]
+    assert builder.pulled == ["debian:bookworm-slim"] * 2
+    assert build.missing(builder, "zed") == []
+
+
+def test_a_refresh_of_all_builds_each_once_after_what_it_is_built_on(builder: Builder) -> None:
+    order = build.refresh(builder, "zed")
+    assert sorted(order) == build.roles()
+    known = build.definitions("zed")
+    for role in order:
+        beneath = known[role].base
+        assert beneath == "base" or order.index(beneath) < order.index(role)
+
+
+def test_packages_are_as_old_as_the_oldest_image_beneath(builder: Builder) -> None:
+    assert build.since(builder, "zed") == {}
+    build.build(builder, "zed", "controller")
+    build.build(builder, "zed", "node")
+    day = {"base": 9, "openstack": 3, "controller": 12, "node": 12}
+    for tag, image in list(builder._images.items()):
+        role = image.labels.get("labctl.image", "base")
+        created = datetime(2026, 1, day[role], tzinfo=UTC)
+        builder._images[tag] = replace(image, created=created)
+    assert {role: at.day for role, at in build.since(builder, "zed").items()} == {
+        "openstack": 3,
+        "controller": 3,
+        "node": 9,
+    }
 
 
 def test_the_base_is_built_once_for_all(builder: Builder) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labctl.engine.port import LABEL, Network
-from labctl.errors import EngineError, InputError, LabError
+from labctl.errors import EngineError, InputError, LabError, SubnetTakenError
 from labctl.planning import fit
 from labctl.planning.steps import Plan, Step
 from labctl.resolve import request
@@ -40,12 +40,13 @@ def record(topology: str = "single", **asked: object) -> store.Record:
 
 def test_the_first_free_subnet() -> None:
     taken = ["198.18.0.0/24", "198.18.1.0/30", "172.17.0.0/16"]
-    assert request.free_subnet(taken) == IPv4Network("198.18.2.0/24")
+    assert request.free_subnet(taken, "mine") == IPv4Network("198.18.2.0/24")
 
 
 def test_recorded_labs_keep_their_subnet() -> None:
     store.save(record())
-    assert request.free_subnet([]) == IPv4Network("198.18.1.0/24")
+    assert request.free_subnet([], "mine") == IPv4Network("198.18.1.0/24")
+    assert request.free_subnet([], "single") == IPv4Network("198.18.0.0/24")
     again = request.request_record(request.Request("single"), lambda: ["198.18.0.0/24"])
     assert again.subnet == IPv4Network("198.18.0.0/24")
 
@@ -68,14 +69,29 @@ def test_a_record_comes_back_as_it_was() -> None:
     assert (back.name, back.subnet, back.topology) == (made.name, made.subnet, made.topology)
 
 
-def refused(engine: FakeEngine, kind: type[Exception], home: Path) -> str:
+def refused(
+    engine: FakeEngine, kind: type[Exception], home: Path, subnet: IPv4Network | None = None
+) -> str:
     """What ``up`` says, and that it has touched nothing."""
-    prepared = lifecycle.prepare(record())
+    prepared = lifecycle.prepare(record(subnet=subnet))
     with pytest.raises(kind) as raised:
         lifecycle.up(engine, prepared, Quiet())
     assert not engine.calls
     assert not (home / "labs").exists()
     return str(raised.value)
+
+
+REMAPS = (
+    "Docker 28.2 remaps users (userns-remap), so no container can make labs' links: "
+    "run labs on an engine without userns-remap (see /etc/docker/daemon.json)"
+)
+
+
+def test_an_engine_on_which_no_lab_can_run(home: Path) -> None:
+    engine = FakeEngine(info=replace(INFO, version="28.2", remapped=True))
+    assert refused(engine, EngineError, home) == REMAPS
+    old = FakeEngine(info=replace(INFO, version="19.03"))
+    assert refused(old, EngineError, home) == "Docker 19.03 is too old: install 20.10 or later"
 
 
 def test_too_little_memory(home: Path) -> None:
@@ -94,7 +110,7 @@ def test_a_subnet_that_the_engine_uses(home: Path) -> None:
     engine = FakeEngine()
     engine.create_network(Network("other", "198.18.0.0/23", "x", {LABEL: "other"}))
     engine.calls.clear()
-    said = refused(engine, EngineError, home)
+    said = refused(engine, SubnetTakenError, home, IPv4Network("198.18.0.0/24"))
     assert said == (
         "the subnet 198.18.0.0/24 is taken on this engine (by 198.18.0.0/23): "
         "choose another with --subnet"

@@ -38,6 +38,13 @@ def test_a_machine_that_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert engine.containers() == []
 
 
+def test_an_environment_without_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_spec", lambda _: None)
+    check = found(monkeypatch, FakeEngine())["pip"]
+    assert check.ok is False
+    assert check.detail.endswith(" has no pip, which fetches what images need from wheels")
+
+
 def test_what_labs_need_and_the_kernel_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
     said = KERNEL.replace("macvlan ok", "macvlan Error: Unknown device type.")
     engine = FakeEngine(main=lambda *_: programs.Main(0, said))
@@ -55,6 +62,7 @@ def test_without_a_node_image_the_kernel_is_unknown(monkeypatch: pytest.MonkeyPa
     [
         ({"version": "19.03.1"}, "engine", False),
         ({"version": "4.2.0", "kind": "podman"}, "engine", False),
+        ({"version": "28.0", "remapped": True}, "engine", False),
         ({"version": "4.3.1", "kind": "podman"}, "engine", True),
         ({"version": "28.0", "rootless": True}, "engine", None),
         ({"memory": 1 << 30}, "memory", False),

@@ -37,6 +37,16 @@ def status(observed: Observed, name: str, value: str, code: int | None = None) -
     return replace(observed, containers={**observed.containers, name: changed})
 
 
+def labelled(wanted: Desired, observed: Observed) -> Observed:
+    """With the labels of disks, which ``status`` leaves out."""
+    disks = {unit.spec.name: unit.spec.labels for unit in wanted.disks.values()}
+    containers = {
+        name: replace(there, labels={**there.labels, **disks.get(name, {})})
+        for name, there in observed.containers.items()
+    }
+    return replace(observed, containers=containers)
+
+
 def test_a_healthy_lab_needs_nothing(wanted: Desired) -> None:
     assert make_plan(wanted, running(wanted)).steps == {}
 
@@ -229,9 +239,41 @@ def test_what_is_no_part_of_the_lab_goes(wanted: Desired) -> None:
 
 
 def test_a_job_that_failed_or_changed_runs_again(wanted: Desired) -> None:
-    observed = status(running(wanted), "small-c1-store-databases", "exited", 1)
-    plan = make_plan(wanted, observed)
-    assert set(plan.steps) == {"remove:small-c1-store-databases", "job:store/databases"}
+    again = {"remove:small-c1-store-databases", "job:store/databases"}
+    well = running(wanted)
+    failed = {name: digest for name, digest in well.done.items() if name != "store/databases"}
+    assert set(make_plan(wanted, replace(well, done=failed)).steps) == again
+    changed = {**well.done, "store/databases": "before"}
+    assert set(make_plan(wanted, replace(well, done=changed)).steps) == again
+
+
+def test_a_finished_job_needs_no_container(wanted: Desired) -> None:
+    observed = without(running(wanted), *(job.spec.name for job in wanted.jobs.values()))
+    assert make_plan(wanted, observed).steps == {}
+
+
+def test_jobs_run_again_when_their_store_is_empty_and_are_forgotten_first(tmp_path: Path) -> None:
+    """Also those of other services that worked on it."""
+    wanted = desired(tmp_path, disk="256M")
+    observed = replace(running(wanted), members=frozenset(), ready=frozenset())
+    for name in observed.containers:
+        observed = status(observed, name, "exited", 137)
+    plan = make_plan(wanted, labelled(wanted, observed))
+    assert plan.steps["forget"].title == "forget that api/schema, store/databases were done"
+    assert before(plan, "forget", "disk:c1/store")
+    assert before(plan, "forget", "start:c1/store")
+    assert before(plan, "job:store/databases", "job:api/schema")
+    assert before(plan, "job:api/schema", "start:c2/api")
+
+
+def test_jobs_are_done_as_long_as_one_member_has_its_data(tmp_path: Path) -> None:
+    wanted = desired(tmp_path, disk="256M")
+    observed = replace(running(wanted), members=frozenset({"c2/store"}))
+    for node in ("c1", "c3"):
+        observed = status(observed, f"small-{node}-store", "exited", 137)
+        observed = status(observed, f"small-{node}-store-disk", "exited", 137)
+    plan = make_plan(wanted, labelled(wanted, observed))
+    assert not any(name.startswith(("job:", "forget")) for name in plan.steps)
 
 
 def test_what_does_not_answer_is_awaited(wanted: Desired) -> None:

@@ -1,0 +1,32 @@
+"""What keeps labs from running on an engine at all, whatever its machine has; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labctl.engine.port import EngineInfo
+
+OLDEST = {"docker": (20, 10), "podman": (4, 3)}
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why no lab can run on an engine, and what to do about it."""
+
+    why: str
+    remedy: str
+
+
+def objection(info: EngineInfo) -> Objection | None:
+    """The first that there is; None when the engine will do."""
+    name = f"{info.kind.capitalize()} {info.version}"
+    oldest = OLDEST[info.kind]
+    numbers = tuple(int(part) for part in info.version.split(".")[:2] if part.isdigit())
+    if numbers < oldest:
+        return Objection(f"{name} is too old", f"install {'.'.join(map(str, oldest))} or later")
+    if info.remapped:
+        return Objection(
+            f"{name} remaps users (userns-remap), so no container can make labs' links",
+            "run labs on an engine without userns-remap (see /etc/docker/daemon.json)",
+        )
+    return None

@@ -1,0 +1,58 @@
+"""The lab's record of the one-shot jobs that are done, kept in the lab itself.
+
+A file on a volume that the client node's holder has mounted: it outlives the jobs' containers
+(``docker system prune`` removes those that have ended) and goes with the lab.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from threading import Lock
+
+from labctl.engine.port import Container, Engine, FileEntry
+from labctl.planning.desired import RECORDS, Desired
+from labctl.running.volumes import read_file
+
+FILE = f"{RECORDS}/jobs.json"
+
+_writing = Lock()
+"""Jobs end in several threads; between processes, the lab's lock keeps writers apart."""
+
+
+def read(
+    engine: Engine, desired: Desired, containers: Mapping[str, Container], volumes: Iterable[str]
+) -> dict[str, str]:
+    """``service/job`` → hash of what was run; empty where there is no record."""
+    if desired.lab.records_volume not in volumes:
+        return {}
+    spec = desired.holders[desired.lab.client.name].spec
+    return _parsed(read_file(engine, spec, FILE, containers, desired.images))
+
+
+def add(engine: Engine, desired: Desired, job: str) -> None:
+    """Record that a job, as it is now, is done."""
+    _change(engine, desired, {job: desired.jobs[job].hash})
+
+
+def remove(engine: Engine, desired: Desired, jobs: Iterable[str]) -> None:
+    """Take jobs off the record."""
+    _change(engine, desired, dict.fromkeys(jobs))
+
+
+def _change(engine: Engine, desired: Desired, changes: Mapping[str, str | None]) -> None:
+    holder = desired.lab.holder(desired.lab.client)
+    with _writing:
+        changed = {**_parsed(engine.read_file(holder, FILE)), **changes}
+        kept = {name: digest for name, digest in changed.items() if digest is not None}
+        data = json.dumps(kept, indent=1, sort_keys=True).encode()
+        engine.put_files(holder, [FileEntry(FILE, data, 0o600)])
+
+
+def _parsed(data: bytes | None) -> dict[str, str]:
+    """The record; one that was cut short says nothing, and every job runs again."""
+    try:
+        found = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
