@@ -23,7 +23,9 @@ HOSTILE = (
     "a b\ntouch pwned\n",
     "--help -j $HOME *",
 )
-RECORDER = '#!/bin/sh\nfor each in "$(basename "$0")" "$@"; do printf "%s\\0" "$each"; done >>calls\n'
+RECORDER = (
+    '#!/bin/sh\nfor each in "$(basename "$0")" "$@"; do printf "%s\\0" "$each"; done >>calls\n'
+)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
