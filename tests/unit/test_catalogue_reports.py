@@ -102,6 +102,14 @@ def test_compose_starts_them_and_asks_nothing(full: Rendered) -> None:
     assert waits["c1-nova-conductor"] == {"condition": "service_started"}
 
 
+@pytest.mark.parametrize(
+    "name", ["nova-scheduler", "nova-conductor", "nova-compute", "sahara-engine"]
+)
+def test_who_logs_in_to_keystone_at_its_start_comes_after_it(name: str) -> None:
+    """Each of them ends when Keystone answers 502 or does not know its account."""
+    assert {"keystone", "keystone/bootstrap"} <= set(CATALOGUE[name].needs)
+
+
 SERVICE = """\
 description: an agent
 image: controller
