@@ -38,21 +38,14 @@ def webhook(ctx: Any) -> Iterator[tuple[str, Calls]]:
 
 def make_alarm(ctx: Any, url: str, kind: str, rule: dict[str, Any]) -> str:
     """An alarm that calls the URL."""
-    alarm = ctx.request(
-        "alarming",
-        "POST",
-        "/v2/alarms",
-        json={
-            "name": ctx.name(kind),
-            "type": kind,
-            f"{kind}_rule": rule,
-            "alarm_actions": [url],
-            "repeat_actions": kind == "event",
-        },
-        expect=(201,),
-    ).json()["alarm_id"]
-    ctx.defer(ctx.request, "alarming", "DELETE", f"/v2/alarms/{alarm}")
-    return str(alarm)
+    alarm = {
+        "name": ctx.name(kind),
+        "type": kind,
+        f"{kind}_rule": rule,
+        "alarm_actions": [url],
+        "repeat_actions": kind == "event",
+    }
+    return str(ctx.make("alarming", "/v2/alarms", alarm, key="alarm_id")["alarm_id"])
 
 
 def told(calls: Calls, alarm: str) -> dict[str, Any] | None:
@@ -66,14 +59,8 @@ def told(calls: Calls, alarm: str) -> dict[str, Any] | None:
 
 def threshold(ctx: Any) -> None:
     """A metric rises over a limit: evaluated, written down, called back."""
-    metric = ctx.request(
-        "metric",
-        "POST",
-        "/v1/metric",
-        json={"name": ctx.name("alarm"), "archive_policy_name": "polled"},
-        expect=(201,),
-    ).json()["id"]
-    ctx.defer(ctx.request, "metric", "DELETE", f"/v1/metric/{metric}")
+    body = {"name": ctx.name("alarm"), "archive_policy_name": "polled"}
+    metric = ctx.make("metric", "/v1/metric", body)["id"]
     kind = "gnocchi_aggregation_by_metrics_threshold"
     rule = {
         "metrics": [metric],

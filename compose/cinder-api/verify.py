@@ -71,8 +71,7 @@ def run(ctx):
 def make_image(ctx, data):
     """An image with these bytes."""
     body = {"name": ctx.name("content"), "disk_format": "raw", "container_format": "bare"}
-    image = ctx.request("image", "POST", "/v2/images", json=body).json()["id"]
-    ctx.defer(ctx.request, "image", "DELETE", f"/v2/images/{image}")
+    image = ctx.make("image", "/v2/images", body)["id"]
     kind = {"Content-Type": "application/octet-stream"}
     ctx.request("image", "PUT", f"/v2/images/{image}/file", data=data, headers=kind)
     return image

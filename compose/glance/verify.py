@@ -16,19 +16,13 @@ def pieces(path):
 
 def upload(ctx, name, disk_format, container_format, **properties):
     """An image made of a file of the guest; the image as Glance describes it when it is active."""
-    image = ctx.request(
-        "image",
-        "POST",
-        "/v2/images",
-        json={
-            "name": ctx.name(name),
-            "disk_format": disk_format,
-            "container_format": container_format,
-            **properties,
-        },
-    ).json()
-    path = f"/v2/images/{image['id']}"
-    ctx.defer(ctx.request, "image", "DELETE", path)
+    body = {
+        "name": ctx.name(name),
+        "disk_format": disk_format,
+        "container_format": container_format,
+        **properties,
+    }
+    path = f"/v2/images/{ctx.make('image', '/v2/images', body)['id']}"
     ctx.request(
         "image",
         "PUT",

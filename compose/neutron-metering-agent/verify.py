@@ -13,8 +13,7 @@ def run(ctx: Any) -> None:
     """A label and its rule; with Ceilometer in the lab, the bytes of a ping through the router."""
     base = "/v2.0/metering/metering-label"
     body = {"metering_label": {"name": ctx.name("label")}}
-    label = ctx.request("network", "POST", f"{base}s", json=body).json()["metering_label"]["id"]
-    ctx.defer(ctx.request, "network", "DELETE", f"{base}s/{label}")
+    label = ctx.make("network", f"{base}s", body)["id"]
     rule = {
         "metering_label_id": label,
         "direction": "ingress",

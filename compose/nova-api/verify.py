@@ -30,14 +30,8 @@ COMPUTE_UP = ("nova-compute", "up")
 
 def make_flavor(ctx):
     """A flavor for the guest, which needs next to nothing."""
-    flavor = ctx.request(
-        "compute",
-        "POST",
-        "/flavors",
-        json={"flavor": {"name": ctx.name("flavor"), "vcpus": 1, "ram": 96, "disk": 0}},
-    ).json()["flavor"]["id"]
-    ctx.defer(ctx.request, "compute", "DELETE", f"/flavors/{flavor}")
-    return flavor
+    body = {"flavor": {"name": ctx.name("flavor"), "vcpus": 1, "ram": 96, "disk": 0}}
+    return ctx.make("compute", "/flavors", body)["id"]
 
 
 def describe(ctx, server):
@@ -103,14 +97,18 @@ def run(ctx):
                 "flavorRef": flavor,
                 "networks": [{"uuid": ctx.state["network"]}],
                 "user_data": base64.b64encode(b"labctl verify").decode(),
+                # Its metadata come on a disk as well, which the compute node makes.
+                "config_drive": True,
             }
         },
     ).json()["server"]["id"]
     ctx.defer(remove, ctx, server)
     found = ctx.until("the server is ACTIVE", lambda: active(ctx, server), seconds=150)
     host = found["OS-EXT-SRV-ATTR:host"]
+    assert found["config_drive"], f"server {server} has no config drive"
     assert host in up, f"server {server} was given to {host}, which is not up"
-    ctx.say(f"server {server} ACTIVE on {host} after {time.monotonic() - started:.1f} s")
+    seconds = time.monotonic() - started
+    ctx.say(f"server {server} ACTIVE on {host} after {seconds:.1f} s, with a config drive")
     port = ctx.request("network", "GET", f"/v2.0/ports?device_id={server}").json()["ports"][0]
     address = port["fixed_ips"][0]["ip_address"]
     text = ctx.until("the guest is ready", lambda: ready(ctx, server), seconds=150, every=2.0)

@@ -4,9 +4,7 @@ oslo.privsep would start a second Python under sudo for it, as large as the firs
 their files are libvirt's work here, under the same user as this process: nothing of it is needed.
 """
 
-import socket
 import sys
-import time
 
 import nova.cmd.compute
 import nova.privsep
@@ -33,23 +31,8 @@ def console_output(driver, _context, instance):
 
 nova.virt.libvirt.driver.LibvirtDriver.get_console_output = console_output
 
-LIBVIRT = "/run/libvirt/libvirt-sock"
-PATIENCE = 60
-"""Seconds for which libvirt is waited for: without it nova-compute would give up at once."""
-
-
-def wait_for_libvirt() -> None:
-    """Return when libvirt answers or patience is over."""
-    give_up = time.monotonic() + PATIENCE
-    while time.monotonic() < give_up:
-        with socket.socket(socket.AF_UNIX) as connection:
-            if connection.connect_ex(LIBVIRT) == 0:
-                return
-        time.sleep(0.5)
-
 
 if __name__ == "__main__":
-    wait_for_libvirt()
     # Nova takes the service's name from the program's.
     sys.argv[0] = "nova-compute"
     sys.exit(nova.cmd.compute.main())

@@ -14,21 +14,15 @@ def plugins(ctx: Any) -> None:
     path = f"/plugins/{plugin}/{version}"
     groups = ctx.request(SERVICE, "GET", path).json()["plugin"]["node_processes"]
     processes = [process for group in groups.values() for process in group][:1]
-    template = ctx.request(
-        SERVICE,
-        "POST",
-        "/node-group-templates",
-        json={
-            "name": ctx.name("workers"),
-            "plugin_name": plugin,
-            "plugin_version": version,
-            "flavor_id": _flavor(ctx),
-            "node_processes": processes,
-        },
-        expect=(202,),
-    ).json()["node_group_template"]
+    body = {
+        "name": ctx.name("workers"),
+        "plugin_name": plugin,
+        "plugin_version": version,
+        "flavor_id": _flavor(ctx),
+        "node_processes": processes,
+    }
+    template = ctx.make(SERVICE, "/node-group-templates", body)
     path = f"/node-group-templates/{template['id']}"
-    ctx.defer(ctx.request, SERVICE, "DELETE", path)
     kept = ctx.request(SERVICE, "GET", path).json()["node_group_template"]
     if kept["node_processes"] != processes:
         ctx.fail(f"asked for {processes}, the template has {kept['node_processes']}")

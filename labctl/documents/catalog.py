@@ -65,6 +65,7 @@ class _Checks:
             self._check_disk(name, doc)
             self._check_files(name, doc)
             self._check_probe(name, doc)
+            self._check_heartbeats(name, doc)
             self._check_port(name, doc)
             self._check_verify(name, doc)
         self._check_verify_order()
@@ -160,6 +161,23 @@ class _Checks:
                 has = " and ".join(kinds) or "none"
                 problem = f"has {has}, should have exactly one of: {', '.join(_PROBES)}"
                 raise self._sources[name].error((place,), problem)
+
+            if probe is not None and probe.reports is not None:
+                self._check_reports(name, (place, "reports", "to"), probe.reports.to)
+
+    def _check_reports(self, name: str, place: Place, to: str) -> None:
+        if to not in self._catalog:
+            problem = f"no service '{to}'; {suggestion(to, self._catalog)}"
+            raise self._sources[name].error(place, problem)
+        if self._catalog[to].heartbeats is None:
+            having = [each for each, doc in self._catalog.items() if doc.heartbeats is not None]
+            problem = f"'{to}' keeps no heartbeats; {suggestion(to, having)}"
+            raise self._sources[name].error(place, problem)
+
+    def _check_heartbeats(self, name: str, doc: ServiceDoc) -> None:
+        if doc.heartbeats is not None and doc.database is None:
+            problem = "are read from the service's own database, and it has none (database:)"
+            raise self._sources[name].error(("heartbeats",), problem)
 
     def _check_port(self, name: str, doc: ServiceDoc) -> None:
         if doc.endpoint is None:

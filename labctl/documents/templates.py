@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,9 @@ def render_text(
 ) -> str:
     """Render one template; InputError with the template's name and line when it is wrong.
 
-    ``parts`` is the directory in which what the template imports or includes is looked up.
+    ``parts`` is the directory in which what the template imports or includes is looked up. In a
+    shell script (its first line says so) every expression becomes one word of the shell, whatever
+    a topology put into it, so expressions stand there outside of quotes.
     """
     if not any(mark in source for mark in _MARKS):
         return source  # most of a catalogue's words are: compiling them would take longer
@@ -37,11 +40,11 @@ def render_text(
 @lru_cache(maxsize=1024)
 def _template(source: str, parts: Path | None) -> jinja2.Template:
     """Compiled once: the same file is rendered for every node."""
-    return _environment(parts).from_string(source)
+    return _environment(parts, shell=source.startswith("#!/bin/sh")).from_string(source)
 
 
 @lru_cache(maxsize=8)
-def _environment(parts: Path | None) -> jinja2.Environment:
+def _environment(parts: Path | None, *, shell: bool) -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(parts) if parts else None,
         undefined=jinja2.StrictUndefined,
@@ -49,7 +52,13 @@ def _environment(parts: Path | None) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - configuration files, not HTML
+        finalize=_word if shell else None,
     )
+
+
+def _word(value: object) -> str:
+    """A value as one word of the shell."""
+    return shlex.quote(str(value))
 
 
 def _line(error: Exception) -> int:

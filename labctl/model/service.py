@@ -112,6 +112,7 @@ class ProbeDoc(Document):
     mysql: MysqlProbe | None = None
     redis: RedisProbe | None = None
     mongodb: MongodbProbe | None = None
+    reports: ReportsProbe | None = None
     timeout: Seconds = 300
     """How long ``up`` waits before it gives up on the instance."""
 
@@ -160,6 +161,19 @@ class MongodbProbe(Document):
     port: Port
     user: str | None = None
     password: str | None = None
+
+
+class ReportsProbe(Document):
+    """Its control plane counts it as up: it has reported itself lately.
+
+    For agents and workers, which listen on no port: that their process runs says little.
+    """
+
+    to: Name
+    """The service whose ``heartbeats`` it is among."""
+    process: str = "{{ service.name }}"
+    host: str = "{{ node.name }}"
+    """The two names under which it reports itself."""
 
 
 class ClusterDoc(Document):
@@ -217,6 +231,22 @@ class MongodbDoc(Document):
 
     user: SqlName
     databases: tuple[SqlName, ...]
+
+
+class HeartbeatsDoc(Document):
+    """Where a control plane writes down when each of its processes last reported itself.
+
+    It is read from the service's own database, once for all who report: as its API would, and
+    without a login for each look.
+    """
+
+    port: Port
+    """Of the database on the virtual IP; the account is the service's ``database``."""
+    query: str
+    """SQL for rows of process, host and the seconds since its last report (Jinja2 expands it)."""
+    within: str
+    """Seconds (a number, or Jinja2 for one) after which the control plane itself counts a process
+    that is silent as down."""
 
 
 class CatalogDoc(Document):
@@ -375,6 +405,8 @@ class ServiceDoc(Document):
     mongodb: MongodbDoc | None = None
     identity: IdentityDoc | None = None
     catalog: tuple[CatalogDoc, ...] = ()
+    heartbeats: HeartbeatsDoc | None = None
+    """Who of its processes is up; asked for each whose ``ready`` says ``reports``."""
     secrets: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], SecretDoc] = {}
     jobs: tuple[JobDoc, ...] = ()
     verify: tuple[VerifyDoc, ...] = ()

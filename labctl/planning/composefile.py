@@ -140,9 +140,8 @@ class _Writer:
             waits |= {name: _ENDED_WELL for name in self._jobs()}
         files = [*unit.files, *(unit.founding_files if first else ())]
         document = self._tenant(unit, instance.node.name, waits, files)
-        probe = self._desired.probes.get(instance.name)
-        if probe is not None:
-            document["healthcheck"] = _health(probe)
+        if self._listens(instance):
+            document["healthcheck"] = _health(self._desired.probes[instance.name])
         return document
 
     def job(self, service: Service, job: JobDoc) -> Document:
@@ -171,9 +170,15 @@ class _Writer:
                     waits[_job(service, job)] = _ENDED_WELL
             for node in () if only else service.nodes:
                 instance = Instance(node, service)
-                asked = instance.name in self._desired.probes
-                waits[_service(instance)] = "service_healthy" if asked else "service_started"
+                listens = self._listens(instance)
+                waits[_service(instance)] = "service_healthy" if listens else "service_started"
         return waits
+
+    def _listens(self, instance: Instance) -> bool:
+        """Whether Compose can ask it: its health checks are connections to the instance."""
+        return instance.service.doc.ready.reports is None and (
+            instance.name in self._desired.probes
+        )
 
     def _needed(self) -> set[str]:
         """Services that others, or jobs, wait for."""

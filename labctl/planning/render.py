@@ -11,7 +11,7 @@ from labctl.documents.templates import render_text
 from labctl.engine.port import FileEntry
 from labctl.errors import InputError
 from labctl.model.lab import Instance, Lab, Node, Service
-from labctl.model.service import FileDoc, JobDoc, ProbeDoc
+from labctl.model.service import FileDoc, JobDoc, ProbeDoc, ReportsProbe
 
 Users = Mapping[str, int]
 
@@ -55,12 +55,42 @@ class Renderer:
         """A network probe as the prober reads it: its kind and fields; empty for ``running``."""
         context = self._context(node, service)
         name = f"compose/{service.name}/service.yml"
+        if doc.reports is not None:
+            return {**self._reports(doc.reports, name, context), "timeout": doc.timeout}
         for kind in PROBE_KINDS:
             fields = getattr(doc, kind)
             if fields is not None:
                 plain = {} if fields is True else fields.model_dump(exclude_none=True)
                 return {kind: _expand(plain, name, context), "timeout": doc.timeout}
         return {}
+
+    def _reports(
+        self, doc: ReportsProbe, name: str, context: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """The question to the database in which a control plane keeps who is up.
+
+        Empty (as ``running``) in a lab without that control plane.
+        """
+        if doc.to not in self.lab.services:
+            return {}
+        to = self.lab.services[doc.to]
+        heartbeats, database = to.doc.heartbeats, to.doc.database
+        assert heartbeats is not None  # noqa: S101 - the catalogue was checked for both
+        assert database is not None  # noqa: S101
+        theirs = self._context(to.nodes[0], to)
+        asked = _expand(heartbeats.model_dump(), f"compose/{to.name}/service.yml", theirs)
+        own = _expand({"process": doc.process, "host": doc.host}, name, context)
+        return {
+            "host": self.lab.vip,
+            "reports": {
+                "port": heartbeats.port,
+                "user": database.user,
+                "password": self._secrets[f"{to.name}.database"],
+                "query": asked["query"].strip(),
+                "within": float(asked["within"]),
+                **own,
+            },
+        }
 
     def _file(
         self, doc: FileDoc, service: Service, context: Mapping[str, object], user: str | None = None

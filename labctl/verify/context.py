@@ -168,6 +168,27 @@ class Context:
         )
         return _checked(answer, expect)
 
+    def make(
+        self,
+        service: str,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        key: str = "id",
+        expect: Sequence[int] = OK,
+    ) -> dict[str, Any]:
+        """POST a thing to a service of the catalog, and delete it when all is over.
+
+        Returns it as the API shows it; ``key`` is the name of its id. Some APIs put a thing into
+        a mapping of one: then that is opened.
+        """
+        made = self.request(service, "POST", path, json=body, expect=expect).json()
+        if key not in made:
+            (made,) = made.values()
+        self.defer(self.request, service, "DELETE", f"{path}/{made[key]}")
+        thing: dict[str, Any] = made
+        return thing
+
     def fetch(
         self,
         url: str,

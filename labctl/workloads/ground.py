@@ -107,15 +107,35 @@ def _upload(cloud: Cloud, run: str, name: str, disk: str, container: str, **more
 def _volume(cloud: Cloud, run: str, _: Found) -> Mapping[str, Any]:
     wanted = {"name": f"{run}.volume", "size": 1}
     volume = post(cloud, "volumev3", "/volumes", volume=wanted)["volume"]["id"]
-    end = time.monotonic() + _VOLUME
+    settle(cloud, "volumev3", f"/volumes/{volume}", "volume", wanted="available", seconds=_VOLUME)
+    return {"volume": volume}
+
+
+def settle(
+    cloud: Cloud,
+    service: str,
+    path: str,
+    one: str,
+    *,
+    wanted: str = "ACTIVE",
+    key: str = "status",
+    seconds: float,
+) -> None:
+    """Wait until a thing has the wanted status. RuntimeError when it is in error.
+
+    ``one`` is what the API puts the thing into, ``key`` the name of its status. TimeoutError when
+    it takes longer than ``seconds``.
+    """
+    end = time.monotonic() + seconds
     while True:
-        answer = cloud.request("volumev3", "GET", f"/volumes/{volume}", expect=_OK)
-        status = answer.json()["volume"]["status"]
-        if status == "available":
-            return {"volume": volume}
-        if status == "error" or time.monotonic() > end:
-            raise RuntimeError(f"the volume to work on is {status}")
-        time.sleep(1)
+        status = str(cloud.request(service, "GET", path, expect=_OK).json()[one][key])
+        if status == wanted:
+            return
+        if status.lower().startswith("error"):
+            raise RuntimeError(f"the {one} to work on is in {status}")
+        if time.monotonic() > end:
+            raise TimeoutError(f"the {one} to work on is still {status}")
+        time.sleep(_PAUSE)
 
 
 def _plugin(cloud: Cloud, _: str, __: Found) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from labctl.workloads.cloud import Cloud
 from labctl.workloads.ground import PIECES as GROUND
-from labctl.workloads.ground import Found, Piece, lay, post
+from labctl.workloads.ground import Found, Piece, lay, post, settle
 from labctl.workloads.model import Config, Done, Operation, RefusedError
 from labctl.workloads.vip import ping
 
@@ -179,7 +179,7 @@ def _server(cloud: Cloud, run: str, found: Found) -> Found:
         "security_groups": [{"name": found["rules"]}],
     }
     server = post(cloud, "compute", "/servers", server=wanted)["server"]["id"]
-    _active(cloud, "compute", f"/servers/{server}", "server", "status")
+    settle(cloud, "compute", f"/servers/{server}", "server", seconds=_MADE)
     path = f"/v2.0/ports?device_id={server}"
     (port,) = cloud.request("network", "GET", path, expect=_OK).json()["ports"]
     return {"port": port["id"]}
@@ -194,7 +194,8 @@ def _balancer(cloud: Cloud, run: str, found: Found) -> Found:
     made = post(cloud, "load-balancer", f"{_LBAAS}/loadbalancers", loadbalancer=wanted)
     balancer = made["loadbalancer"]
     path = f"{_LBAAS}/loadbalancers/{balancer['id']}"
-    settled = partial(_active, cloud, "load-balancer", path, "loadbalancer", "provisioning_status")
+    service, key = "load-balancer", "provisioning_status"
+    settled = partial(settle, cloud, service, path, "loadbalancer", key=key, seconds=_MADE)
 
     def part(kind: str, path: str, **wanted: Any) -> str:
         settled()
@@ -243,20 +244,6 @@ PIECES: Mapping[str, Piece] = {
     ),
 }
 """What a tenant's network is made of, beside the ground of all."""
-
-
-def _active(cloud: Cloud, service: str, path: str, one: str, key: str) -> None:
-    """Wait until a thing is made. RuntimeError when it is in error, TimeoutError in the end."""
-    end = time.monotonic() + _MADE
-    while True:
-        status = cloud.request(service, "GET", path, expect=_OK).json()[one][key]
-        if status == "ACTIVE":
-            return
-        if status == "ERROR":
-            raise RuntimeError(f"the {one} to work on is in ERROR")
-        if time.monotonic() > end:
-            raise TimeoutError(f"the {one} to work on is still {status}")
-        time.sleep(_PAUSE)
 
 
 def _until(what: str, attempt: Callable[[], Any], seconds: float) -> Any:

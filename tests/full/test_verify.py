@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.chaos.ground import Ground
+from tests.full.membership import Membership
 from tests.lab.command import Labctl
 
 MADE = ("server", "volume", "image", "network", "router", "container", "stack", "flavor")
@@ -56,6 +57,14 @@ def test_the_client_has_a_command_line_for_every_service(
         command = ["openstack", *words.split(), "-f", "json"]
         answer = labctl("exec", "--lab", lab, "client/toolbox", "--", *command).json
         assert isinstance(answer, list), words
+
+
+def test_what_status_calls_healthy_is_up_in_every_list(
+    ground: Ground, membership: Membership
+) -> None:
+    ground.until_healthy()
+    down = [i.name for i in ground.lab.instances if membership.listed(i) is False]
+    assert down == []
 
 
 def test_a_failure_names_the_service_and_its_log(labctl: Labctl, lab: str) -> None:

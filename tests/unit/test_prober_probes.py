@@ -190,3 +190,58 @@ def test_probes_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> N
     meeting = threading.Barrier(12)
     calls = {number: (lambda: meeting.wait(5) >= 0,) for number in range(12)}
     assert all(probes.together(calls).values())
+
+
+ROWS = (
+    ("agent", "c1", 3),
+    ("agent", "c2", 20),
+    ("agent", "c3", 400),
+    ("agent", "c3", 5),
+    ("worker", "c1", 400),
+)
+
+
+def reports(process: str, host: str, port: int) -> tuple[bool, str]:
+    asked = {"user": "nova", "query": "SELECT 1", "within": 20.0, "process": process, "host": host}
+    return ask(port, "reports", **asked)
+
+
+@pytest.mark.parametrize(
+    ("process", "host", "expected"),
+    [
+        ("agent", "c1", (True, "reported as up")),
+        ("agent", "c2", (False, "reported as down: silent for 20 s or more")),
+        ("agent", "c3", (True, "reported as up")),
+        ("worker", "c1", (False, "reported as down: silent for 20 s or more")),
+        ("worker", "c2", (False, "it has not reported itself yet")),
+    ],
+)
+def test_reports(
+    monkeypatch: pytest.MonkeyPatch, process: str, host: str, expected: tuple[bool, str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pymysql", fake_pymysql(lambda: ROWS))
+    assert reports(process, host, 1) == expected
+
+
+def test_one_look_asks_a_control_plane_once_for_all_its_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def rows() -> tuple[Any, ...]:
+        asked.append(1)
+        return ROWS
+
+    monkeypatch.setitem(sys.modules, "pymysql", fake_pymysql(rows))
+    calls = {n: (reports, "agent", "c1", 2) for n in range(12)}
+    assert all(ready for ready, _ in probes.together(calls).values())
+    assert len(asked) == 1
+    monkeypatch.setattr(probes.time, "monotonic", lambda: float("1e9"))
+    assert reports("agent", "c1", 2)[0]
+    assert len(asked) == 2
+
+
+def test_where_the_database_refuses_nobody_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymysql", fake_pymysql(refuses))
+    for host in ("c1", "c2"):
+        assert reports("agent", host, 3) == (False, "Access denied for user 'monitor'")

@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -204,6 +205,34 @@ def test_a_command_that_fails_is_told_by_its_last_line() -> None:
         ctx.command(["sh", "-c", "echo first >&2; echo no such thing >&2; exit 3"])
     with pytest.raises(AssertionError, match="did not end within"):
         ctx.command(["sleep", "5"], seconds=0.1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "key"),
+    [
+        ({"id": "7", "name": "x"}, "id"),
+        ({"flavor": {"id": "7", "name": "x"}}, "id"),
+        ({"alarm_id": "7", "name": "x"}, "alarm_id"),
+    ],
+)
+def test_what_a_step_makes_is_deleted_when_all_is_over(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], key: str
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def request(*words: Any, **more: Any) -> Any:
+        asked.append((*words, more.get("json")))
+        return SimpleNamespace(json=lambda: answer)
+
+    ctx = context()
+    monkeypatch.setattr(ctx, "request", request)
+    assert ctx.make("compute", "/flavors", {"name": "x"}, key=key)["name"] == "x"
+    for undo, arguments in ctx.undo:
+        undo(*arguments)
+    assert asked == [
+        ("compute", "POST", "/flavors", {"name": "x"}),
+        ("compute", "DELETE", "/flavors/7", None),
+    ]
 
 
 def graph_of(width: int, graph: Mapping[str, Collection[str]]) -> tuple[list[str], int]:

@@ -177,9 +177,19 @@ def test_what_stays_though_it_was_deleted_is_told(
         things.place.clear()
 
 
-def test_a_volume_that_is_not_there_in_time_is_no_ground(serve: Any) -> None:
-    serve(Rest()).status = "error"
-    with pytest.raises(RuntimeError, match="the volume to work on is error"):
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        ("error_creating", RuntimeError, "the volume to work on is in error_creating"),
+        ("creating", TimeoutError, "the volume to work on is still creating"),
+    ],
+)
+def test_a_volume_that_is_not_there_in_time_is_no_ground(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, status: str, error: type[Exception], said: str
+) -> None:
+    monkeypatch.setattr(ground, "_VOLUME", -1.0)
+    serve(Rest()).status = status
+    with pytest.raises(error, match=f"^{said}$"):
         api.Things(config("backup")).prepare()
 
 

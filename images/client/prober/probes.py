@@ -4,6 +4,8 @@ import base64
 import re
 import socket
 import struct
+import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +13,8 @@ TIMEOUT = 2.0
 """Seconds that one attempt may take."""
 THREADS = 24
 MOST_BYTES = 1 << 20
+SHARED = 0.5
+"""Seconds for which a list that many probes look into is not asked for again."""
 
 Answer = tuple[bool, str]
 
@@ -135,6 +139,56 @@ def query(host: str, want: Mapping, statement: str) -> tuple:
         raise ConnectionError(words[:160]) from None
 
 
+class Shared:
+    """The answer to one question, for all who ask it at about the same time."""
+
+    _all: dict = {}
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        self._asking = threading.Lock()
+        self._until = 0.0
+        self._said: object = None
+
+    @classmethod
+    def of(cls, question: tuple) -> "Shared":
+        """Who knows the answer to a question."""
+        with cls._lock:
+            return cls._all.setdefault(question, cls())
+
+    def answer(self, ask: Callable) -> object:
+        """What ``ask`` returns, or its OSError; at most SHARED seconds old."""
+        with self._asking:
+            if time.monotonic() >= self._until:
+                try:
+                    self._said = ask()
+                except OSError as error:
+                    self._said = error
+                self._until = time.monotonic() + SHARED
+            said = self._said
+        if isinstance(said, OSError):
+            raise said
+        return said
+
+
+def reports(host: str, want: Mapping) -> Answer:
+    """Whether its control plane, as that has written down, heard of a process lately."""
+
+    def ask() -> dict:
+        ages: dict = {}
+        for process, where, seconds in query(host, want, want["query"]):
+            ages[process, where] = min(abs(seconds), ages.get((process, where), float("inf")))
+        return ages
+
+    question = (host, want["port"], want["user"], want["query"])
+    seconds = Shared.of(question).answer(ask).get((want["process"], want["host"]))
+    if seconds is None:
+        return False, "it has not reported itself yet"
+    if seconds < want["within"]:
+        return True, "reported as up"
+    return False, f"reported as down: silent for {want['within']:g} s or more"
+
+
 def redis(host: str, want: Mapping) -> Answer:
     """A command's reply."""
     reply = str(command(host, want, *want.get("command", ("PING",))))
@@ -204,4 +258,5 @@ KINDS: dict[str, Callable[[str, Mapping], Answer]] = {
     "mysql": mysql,
     "redis": redis,
     "mongodb": mongodb,
+    "reports": reports,
 }
