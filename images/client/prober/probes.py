@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 TIMEOUT = 2.0
 """Seconds that one attempt may take."""
@@ -142,7 +143,7 @@ def query(host: str, want: Mapping, statement: str) -> tuple:
 class Shared:
     """The answer to one question, for all who ask it at about the same time."""
 
-    _all: dict = {}
+    _all: ClassVar[dict] = {}
     _lock = threading.Lock()
 
     def __init__(self) -> None:
