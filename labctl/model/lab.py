@@ -9,6 +9,7 @@ from typing import Any
 
 from labctl.model import clock
 from labctl.model.service import Profile, ServiceDoc
+from labctl.model.topology import HostServices
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Lab:
     nodes: tuple[Node, ...]
     services: Mapping[str, Service]
     """In the catalogue's dependency order."""
+    host_services: HostServices = "blocked"
+    """Whether the lab may open connections to its engine's host."""
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
