@@ -144,7 +144,7 @@ def test_a_link_comes_once_and_goes_wholly(world: World) -> None:
 @pytest.mark.kernel
 def test_the_host_reaches_the_lab_and_the_lab_not_the_host(world: World) -> None:
     """Whatever listens on all of the host's addresses listens on the one in the lab as well."""
-    world.node("n1", 11)
+    world.node("n1", 11, cap_add=("NET_RAW",))
     host = world.address(254)
 
     def knocks(seconds: int) -> int:

@@ -56,11 +56,11 @@ def test_an_agents_own_sysctls_are_all_that_is_writable(world: World, agent: str
 
 @pytest.mark.kernel
 def test_they_are_those_of_each_namespace(world: World, agent: str) -> None:
-    world.sh(agent, "ip netns add one && ip link add a type veth peer name b netns one")
+    world.sh(agent, "ip netns add one && ip link add here type veth peer name there netns one")
     inside = ("ip", "netns", "exec", "one")
     assert writable(world, agent, *inside) == list(OWN)
-    world.sh(agent, "ip netns exec one sysctl -qw net.ipv4.conf.b.arp_ignore=1")
+    world.sh(agent, "ip netns exec one sysctl -qw net.ipv4.conf.there.arp_ignore=1")
     world.sh(agent, "ip netns exec one sysctl -qw net.ipv4.ip_forward=0")
     world.sh(agent, "sysctl -qw net.ipv4.ip_forward=1")
     assert world.sh(agent, "ip netns exec one sysctl -n net.ipv4.ip_forward") == "0\n"
-    assert "b" not in world.sh(agent, "ls /proc/sys/net/ipv4/conf").split()
+    assert "there" not in world.sh(agent, "ls /proc/sys/net/ipv4/conf").split()
