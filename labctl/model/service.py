@@ -65,9 +65,6 @@ Capability = Literal[
     "SETGID",
     "SETPCAP",
     "SETUID",
-    "SYS_NICE",
-    "SYS_PTRACE",
-    "SYS_RESOURCE",
 ]
 """What a container may be given. None of these reaches the host by itself; SYS_ADMIN, which does,
 comes with ``network_namespaces`` only."""

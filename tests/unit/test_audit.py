@@ -186,9 +186,7 @@ def test_every_container_stands_in_the_document(
 
 def test_every_right_has_a_reason(containers: dict[str, Unit], whole: Desired) -> None:
     reasons = {
-        (who, right): why
-        for right, whose, why in table("right")
-        for who in whose.split(", ")
+        (who, right): why for right, whose, why in table("right") for who in whose.split(", ")
     }
     assert set(reasons) == exceptions(containers, whole)
     assert all(len(why.split()) > 2 for why in reasons.values())
