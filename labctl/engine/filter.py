@@ -32,18 +32,12 @@ table inet {table} {{
 }}
 """
 
-_NONE = """\
-table inet {table}
-delete table inet {table}
-"""
-
 
 def table_name(lab: str) -> str:
     """Name of the lab's table, in the family inet of the engine's host."""
     return f"labctl_{hashlib.sha256(lab.encode()).hexdigest()[:8]}"
 
 
-def rules(lab: str, host_end: str, *, reachable: bool) -> str:
-    """One transaction for ``nft -f``: the lab's whole table anew, or none if ``reachable``."""
-    text = _NONE if reachable else _RULES
-    return text.format(table=table_name(lab), lab=lab, host_end=host_end)
+def rules(lab: str, host_end: str) -> str:
+    """One transaction for ``nft -f``: the lab's whole table, in place of one that is there."""
+    return _RULES.format(table=table_name(lab), lab=lab, host_end=host_end)

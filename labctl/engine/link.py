@@ -39,11 +39,15 @@ if ! ip link show dev "$parent" >/dev/null 2>&1; then
     ip link add "$parent" type veth peer name "$host"
     trap 'test $? = 0 || { ip link delete "$parent"; nft delete table inet "$table"; }' EXIT
 fi
-printf %s "$rules" | nft -f - || {
-    echo "its kernel cannot filter what comes from the lab (nf_tables for the family inet);" \
-        "host_services: reachable, below network in the topology, does without"
-    exit 1
-}
+if [ -n "$rules" ]; then
+    printf %s "$rules" | nft -f - || {
+        echo "the kernel cannot filter what comes from the lab (nf_tables, family inet);" \
+            "with 'network: {host_services: reachable}' in the topology it need not"
+        exit 1
+    }
+elif nft list table inet "$table" >/dev/null 2>&1; then
+    nft delete table inet "$table"
+fi
 for end in "$parent" "$host"; do
     ip link set dev "$end" alias "$alias"
     ip link set dev "$end" addrgenmode none
@@ -101,10 +105,9 @@ def create_link(  # noqa: PLR0917
     A pair that is there already stays; its filter is made anew. ``image`` has iproute2 and
     nftables. EngineError when the host refuses; then nothing is left.
     """
-    rules = filtering.rules(lab, host_end, reachable=host_services == "reachable")
-    arguments = (
-        parent, host_end, address_cidr, _ALIAS + lab, filtering.table_name(lab), rules,
-    )  # fmt: skip
+    rules = filtering.rules(lab, host_end) if host_services == "blocked" else ""
+    table = filtering.table_name(lab)
+    arguments = (parent, host_end, address_cidr, _ALIAS + lab, table, rules)
     code, said = run_helper(
         engine,
         f"{lab}-link",

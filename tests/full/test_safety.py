@@ -25,7 +25,7 @@ for place; do
     if ip netns exec server timeout 8 bash -c "$knock" 2>/dev/null; then echo "$place"; fi
 done
 """
-"""A place on the provider network, as a router has that servers are behind; says what it reaches."""
+"""A place on the provider network, as a router with servers behind it; says what it reaches."""
 
 
 def test_agents_write_their_own_sysctls_and_none_of_the_hosts(
