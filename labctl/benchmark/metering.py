@@ -99,7 +99,7 @@ def metering(engine: Engine, image: str) -> Iterator[Meter]:
         command=("sleep", "infinity"),
         host_pid=True,
         cap_add=("SYS_PTRACE", "DAC_READ_SEARCH"),
-        security_opt=("apparmor=unconfined",),
+        apparmor=False,
         stop_signal="SIGKILL",
     )
     script = files("labctl.benchmark").joinpath("meter.py").read_bytes()

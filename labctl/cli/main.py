@@ -14,6 +14,7 @@ from labctl.cli.live import hush
 from labctl.cli.options import INTERRUPTED
 from labctl.errors import LabctlError
 from labctl.state import paths
+from labctl.state.private import private_file
 
 USAGE = 2
 
@@ -89,8 +90,7 @@ def _usage(error: Exception) -> int:
 def _defect(error: Exception) -> int:
     """A defect of labctl: one line for the person, the traceback in a file for us."""
     path = paths.home() / "defect.log"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    private_file(path, "".join(traceback.format_exception(error)))
     _say(f"a defect in labctl ({type(error).__name__}: {error}); please report {path}")
     return LabctlError.exit_code
 

@@ -42,11 +42,13 @@ try() {
 try veth ip link add lc0 type veth peer name lc1
 try macvlan ip link add link lc0 name lc2 type macvlan mode bridge
 nft add table netdev labctl
+nft add table inet labctl
 chain() {
     nft "add chain netdev labctl $1 { type filter hook $1 device \\"lc0\\" priority 0; }"
 }
 try ingress chain ingress
 try egress chain egress
+try inet nft "add chain inet labctl input { type filter hook input priority 0; }"
 try netem tc qdisc add dev lc0 root netem delay 1ms
 """
 
@@ -55,6 +57,7 @@ _KERNEL = {
     "macvlan": ("macvlan, which labs' networks are made of", True),
     "ingress": ("nf_tables on a device's input, by which nodes are cut off", True),
     "egress": ("nf_tables on a device's output", False),
+    "inet": ("nf_tables for the family inet, by which the host is kept from a lab", True),
     "netem": ("sch_netem, by which packets can be delayed", False),
 }
 """feature → what it is for, and whether labs need it."""

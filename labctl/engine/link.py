@@ -4,7 +4,7 @@ One end is the parent of the macvlan network, the other gives the host an addres
 (macvlan itself lets no traffic pass between a parent and its children). The pair is made by a
 short helper container in the host's network namespace, so labctl needs no rights of its own and
 the engine may be on another machine. Both ends carry the lab's name as alias: ours are found
-by that.
+by that. What comes from the lab is filtered (:mod:`labctl.engine.filter`) before the pair is up.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from typing import NamedTuple
 
+from labctl.engine import filter as filtering
 from labctl.engine.helper import NO_LAB, run_helper
 from labctl.engine.port import Engine
 from labctl.errors import EngineError
+from labctl.model.topology import HostServices
 
 _ALIAS = "labctl:"
 
-# Made complete or not at all; there already (with our alias) is well. No IPv6 on the ends: they
-# would ask the lab for routers. Turning off address generation needs no writable /proc/sys.
+# Made complete or not at all; what is there already (with our alias) is kept, and its filter made
+# anew. No IPv6 on the ends: they would ask the lab for routers. Turning off address generation
+# needs no writable /proc/sys.
 _CREATE = """
 set -eu
-parent=$1 host=$2 address=$3 alias=$4
+parent=$1 host=$2 address=$3 alias=$4 table=$5 rules=$6
 for end in "$parent" "$host"; do
     if ip link show dev "$end" >/dev/null 2>&1; then
         ip link show dev "$end" | grep -qxF "    alias $alias" && continue
@@ -33,7 +37,16 @@ for end in "$parent" "$host"; do
 done
 if ! ip link show dev "$parent" >/dev/null 2>&1; then
     ip link add "$parent" type veth peer name "$host"
-    trap 'test $? = 0 || ip link delete "$parent"' EXIT
+    trap 'test $? = 0 || { ip link delete "$parent"; nft delete table inet "$table"; }' EXIT
+fi
+if [ -n "$rules" ]; then
+    printf %s "$rules" | nft -f - || {
+        echo "the kernel cannot filter what comes from the lab (nf_tables, family inet);" \
+            "with 'network: {host_services: reachable}' in the topology it need not"
+        exit 1
+    }
+elif nft list table inet "$table" >/dev/null 2>&1; then
+    nft delete table inet "$table"
 fi
 for end in "$parent" "$host"; do
     ip link set dev "$end" alias "$alias"
@@ -55,9 +68,23 @@ for end in "$1" "$2"; do
         echo removed
     fi
 done
+if nft list table inet "$4" >/dev/null 2>&1; then nft delete table inet "$4"; fi
 """
 
-_FIND = "ip -json link show"
+# A kernel without nf_tables has no table either.
+_FIND = """
+set -eu
+ip -json link show
+nft -j list tables inet 2>/dev/null || echo '{"nftables": []}'
+"""
+
+
+class Link(NamedTuple):
+    """A lab's link: the pair's ends, and whether what comes from the lab is filtered."""
+
+    parent: str
+    host_end: str
+    filtered: bool
 
 
 def link_names(lab: str) -> tuple[str, str]:
@@ -67,14 +94,23 @@ def link_names(lab: str) -> tuple[str, str]:
 
 
 def create_link(  # noqa: PLR0917
-    engine: Engine, lab: str, parent: str, host_end: str, address_cidr: str, image: str
+    engine: Engine,
+    lab: str,
+    parent: str,
+    host_end: str,
+    address_cidr: str,
+    image: str,
+    *,
+    host_services: HostServices = "blocked",
 ) -> None:
     """Make the pair, up, with the host's address (such as 198.18.0.254/24) on its end.
 
-    There already is well. ``image`` has iproute2. EngineError when the host refuses; then
-    nothing is left.
+    A pair that is there already stays; its filter is made anew. ``image`` has iproute2 and
+    nftables. EngineError when the host refuses; then nothing is left.
     """
-    arguments = (parent, host_end, address_cidr, _ALIAS + lab)
+    rules = filtering.rules(lab, host_end) if host_services == "blocked" else ""
+    table = filtering.table_name(lab)
+    arguments = (parent, host_end, address_cidr, _ALIAS + lab, table, rules)
     code, said = run_helper(
         engine,
         f"{lab}-link",
@@ -90,13 +126,13 @@ def create_link(  # noqa: PLR0917
 
 
 def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str) -> bool:
-    """Remove the pair if it is the lab's; whether it was there."""
+    """Remove the pair if it is the lab's, and the filter; whether the pair was there."""
     code, said = run_helper(
         engine,
         f"{lab}-link",
         image,
         _REMOVE,
-        (parent, host_end, _ALIAS + lab),
+        (parent, host_end, _ALIAS + lab, filtering.table_name(lab)),
         lab=lab,
         cap_add=("NET_ADMIN",),
         host_network=True,
@@ -106,18 +142,20 @@ def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str
     return "removed" in said
 
 
-def find_links(engine: Engine, image: str) -> dict[str, tuple[str, str]]:
-    """Every lab that has a link on the engine's host: name → parent and host's end."""
+def find_links(engine: Engine, image: str) -> dict[str, Link]:
+    """Every lab that has a link on the engine's host, by name."""
     name = f"{NO_LAB}-links-{os.getpid()}"
-    code, said = run_helper(engine, name, image, _FIND, host_network=True)
+    code, said = run_helper(engine, name, image, _FIND, cap_add=("NET_ADMIN",), host_network=True)
     if code:
         raise EngineError(f"cannot list the links of labs: {_last_line(said)}")
+    links, tables = (json.loads(line) for line in said.splitlines())
     labs = {
         link["ifalias"].removeprefix(_ALIAS)
-        for link in json.loads(said)
+        for link in links
         if link.get("ifalias", "").startswith(_ALIAS)
     }
-    return {lab: link_names(lab) for lab in sorted(labs)}
+    there = {item["table"]["name"] for item in tables["nftables"] if "table" in item}
+    return {lab: Link(*link_names(lab), filtering.table_name(lab) in there) for lab in sorted(labs)}
 
 
 def _last_line(said: str) -> str:

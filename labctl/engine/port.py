@@ -60,7 +60,8 @@ class ContainerSpec:
     hosts: Mapping[str, str] = field(default_factory=dict)
     """name → address, written to /etc/hosts (containers that ``join`` share the holder's)."""
     cap_add: tuple[str, ...] = ()
-    security_opt: tuple[str, ...] = ()
+    apparmor: bool = True
+    """Whether AppArmor's profile for containers applies, where the machine has AppArmor."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[VolumeMount, ...] = ()
     tmpfs: Mapping[str, str] = field(default_factory=dict)

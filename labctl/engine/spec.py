@@ -10,8 +10,6 @@ from labctl.engine.port import ContainerSpec
 
 ENDPOINT_MAC = (1, 44)
 """From this API version on a MAC address belongs to the endpoint, before it to the container."""
-SYSTEM_PATHS = "systempaths=unconfined"
-"""The security option with which nothing of /proc is masked or read-only."""
 
 
 def container_config(
@@ -53,6 +51,11 @@ def volume_options(size: int) -> dict[str, str]:
     return {"type": "tmpfs", "device": "tmpfs", "o": f"size={size}"} if size else {}
 
 
+def confinement(spec: ContainerSpec) -> list[str]:
+    """The security option that lifts AppArmor's profile, in the words of the API and of Compose."""
+    return [] if spec.apparmor else ["apparmor=unconfined"]
+
+
 def _host_config(
     spec: ContainerSpec, kind: Literal["docker", "podman"], ulimits: Mapping[str, int]
 ) -> dict[str, Any]:
@@ -60,7 +63,8 @@ def _host_config(
         "NetworkMode": _network_mode(spec),
         "CapDrop": ["ALL"],
         "CapAdd": list(spec.cap_add),
-        "SecurityOpt": _security(spec, kind),
+        # No process gains privileges by a set-uid program.
+        "SecurityOpt": ["no-new-privileges", *confinement(spec)],
         "Sysctls": dict(spec.sysctls),
         "Binds": [f"{volume.volume}:{volume.target}" for volume in spec.volumes],
         "Tmpfs": podman.tmpfs(spec) if kind == "podman" else dict(spec.tmpfs),
@@ -81,9 +85,6 @@ def _host_config(
         host["UTSMode"] = f"container:{spec.join}"
     if spec.host_pid:
         host["PidMode"] = "host"
-    if kind == "docker" and SYSTEM_PATHS in spec.security_opt:
-        # Docker's command line says it so: to the engine it is no option, but two empty lists.
-        host["MaskedPaths"] = host["ReadonlyPaths"] = []
     return host
 
 
@@ -93,16 +94,6 @@ def _network_mode(spec: ContainerSpec) -> str:
     if spec.join is not None:
         return f"container:{spec.join}"
     return "host" if spec.host_network else "none"
-
-
-def _security(spec: ContainerSpec, kind: Literal["docker", "podman"]) -> list[str]:
-    """No process may gain privileges by a set-uid program, unless the spec decides otherwise."""
-    options = [option for option in spec.security_opt if option != SYSTEM_PATHS]
-    if kind == "podman" and SYSTEM_PATHS in spec.security_opt:
-        options.append("unmask=ALL")
-    if any(option.startswith("no-new-privileges") for option in options):
-        return options
-    return ["no-new-privileges", *options]
 
 
 def _device(device: str) -> dict[str, str]:

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from labctl.host.files import open_private
+
 
 @contextmanager
 def claim(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file for the block; False when another process has it and ``wait`` is not set."""
+    """Hold a lock file for the block; False when another process has it and ``wait`` is not set.
+
+    EngineError when the file is not ours to hold, or is a symbolic link.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path)
     try:
         yield _locked(descriptor, wait=wait)
     finally:

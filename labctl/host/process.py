@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labctl.errors import EngineError
+from labctl.host.files import open_private
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 """Where the programs of the machine's own upkeep are; a plain user's PATH often lacks it."""
@@ -180,10 +181,10 @@ class Companion:
 
 
 def spawn_detached(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
-    """Start a program that outlives this one, its output appended to ``log``; its pid."""
+    """Start a program that outlives this one, its output appended to ``log`` (mode 0600)."""
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with log.open("ab") as output:
+        with os.fdopen(open_private(log, os.O_APPEND), "ab") as output:
             process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
                 argv,
                 stdin=subprocess.DEVNULL,

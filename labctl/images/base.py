@@ -13,6 +13,7 @@ from labctl.errors import EngineError
 from labctl.host import process
 from labctl.images.definitions import base_definition
 from labctl.state import paths
+from labctl.state.private import private_directory
 
 ROOT = "root"
 """What the bootstrapped root file system's image is called where others have a role."""
@@ -60,7 +61,7 @@ def _root_image(engine: Engine, release: str, report: Callable[[str], None], *, 
 
 def _bootstrap(engine: Engine, suite: str, tag: str, report: Callable[[str], None]) -> None:
     cache = paths.home() / "cache"
-    cache.mkdir(parents=True, exist_ok=True)
+    private_directory(cache)
     with TemporaryDirectory(dir=cache) as directory:
         tarball = Path(directory) / "root.tar"
         for command in _commands(suite, tarball):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
-from tempfile import gettempdir
 from threading import Lock
 from typing import TypedDict
 
@@ -28,6 +25,8 @@ from labctl.images.definitions import (
     definitions,
     tar,
 )
+from labctl.state import paths
+from labctl.state.private import private_directory
 
 __all__ = [
     "build",
@@ -110,7 +109,7 @@ def _alone(role: str, report: Report) -> Iterator[None]:
 
     Several labs that are brought up at once would build the same, each as slowly as all of them.
     """
-    path = Path(gettempdir()) / f"labctl-{os.getuid()}" / f"build-{role}.lock"
+    path = private_directory(paths.home() / "locks" / "images") / f"{role}.lock"
     with claim(path, wait=False) as free:
         if free:
             yield

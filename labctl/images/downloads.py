@@ -20,6 +20,7 @@ from labctl.errors import EngineError, InputError
 from labctl.host import process
 from labctl.model.image import FetchDoc
 from labctl.state import paths
+from labctl.state.private import private_directory
 
 TIMEOUT = 900
 
@@ -77,7 +78,7 @@ def _wheel(doc: FetchDoc, report: Callable[[str], None]) -> Path:
     kept = cache / f"{doc.sha256}.whl"
     if kept.is_file() and _sha256(kept) == doc.sha256:
         return kept
-    cache.mkdir(parents=True, exist_ok=True)
+    private_directory(cache)
     report(f"downloading {doc.wheel}")
     with tempfile.TemporaryDirectory(dir=cache) as directory:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from labctl.model import clock
 from labctl.model.service import Profile, ServiceDoc
+from labctl.model.topology import HostServices
 
 CLIENT = "client"
 """The role of the node from which everything is probed, driven and measured; and the image of the
@@ -86,6 +87,8 @@ class Lab:
     nodes: tuple[Node, ...]
     services: Mapping[str, Service]
     """In the catalogue's dependency order."""
+    host_services: HostServices = "blocked"
+    """Whether the lab may open connections to its engine's host."""
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:

@@ -54,11 +54,31 @@ class RetiredDoc(Document):
     strategy: str | None = None
 
 
+Capability = Literal[
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "KILL",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+]
+"""What a container may be given. None of these reaches the host by itself; SYS_ADMIN, which does,
+comes with ``network_namespaces`` only."""
+
+
 class ContainerDoc(Document):
     """How the container runs: a subset of Compose's vocabulary, with Compose's names."""
 
-    cap_add: tuple[str, ...] = ()
-    security_opt: tuple[str, ...] = ()
+    cap_add: tuple[Capability, ...] = ()
+    """All others are dropped. Each is written down with its reason in docs/security.md."""
+    network_namespaces: bool = False
+    """It makes or enters network namespaces. That takes the capability SYS_ADMIN and mounting,
+    which AppArmor's profile for containers forbids: the container has the one and not the other.
+    /proc and /sys stay as restricted as in every other container."""
     devices: tuple[str, ...] = ()
     """Jinja2 expands them; one that comes to nothing is left out."""
     environment: dict[str, str] = {}

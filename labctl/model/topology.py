@@ -20,6 +20,10 @@ class NodeDoc(Document):
     address: IPv4Address | None = None
 
 
+HostServices = Literal["blocked", "reachable"]
+"""Whether the lab may open connections to its engine's host."""
+
+
 class NetworkDoc(Document):
     """The lab's network; what is left out labctl chooses from 198.18.0.0/15 (RFC 2544)."""
 
@@ -27,6 +31,9 @@ class NetworkDoc(Document):
     vip: IPv4Address | None = None
     host: IPv4Address | None = None
     """The address of the engine's host in the lab."""
+    host_services: HostServices = "blocked"
+    """``blocked``: people reach the lab from the engine's host, and nothing in the lab reaches what
+    that host listens on or the networks behind it. ``reachable``: nothing is filtered there."""
 
 
 class TopologyDoc(Document):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labctl.engine.port import LABEL, FileEntry, VolumeMount
-from labctl.engine.spec import volume_options
+from labctl.engine.spec import confinement, volume_options
 from labctl.model.lab import Instance, Lab, Service
 from labctl.model.service import JobDoc
 from labctl.planning.desired import KIND, NODE_IMAGE, Desired, Unit
@@ -219,7 +219,7 @@ class _Writer:
                 "labels": _labels(spec.labels),
                 "cap_drop": ["ALL"],
                 "cap_add": list(spec.cap_add),
-                "security_opt": ["no-new-privileges:true", *spec.security_opt],
+                "security_opt": ["no-new-privileges:true", *confinement(spec)],
                 "sysctls": dict(spec.sysctls),
                 "volumes": [f"{mount.volume}:{mount.target}" for mount in spec.volumes],
                 "tmpfs": [f"{path}:{options}" for path, options in spec.tmpfs.items()],

@@ -11,7 +11,7 @@ from typing import Any
 from labctl.engine.port import LABEL, Attachment, ContainerSpec, FileEntry, Network, VolumeMount
 from labctl.model import clock, disk
 from labctl.model.lab import Instance, Lab, Node, Service
-from labctl.model.service import JobDoc
+from labctl.model.service import ContainerDoc, JobDoc
 from labctl.model.sizes import size_bytes
 from labctl.planning.render import Renderer
 
@@ -157,8 +157,8 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
         command=renderer.command(doc.command, instance.node, service),
         user=f"{owner}:{owner}",
         join=lab.holder(instance.node),
-        cap_add=container.cap_add,
-        security_opt=container.security_opt,
+        cap_add=_capabilities(container),
+        apparmor=not container.network_namespaces,
         sysctls=container.sysctls,
         volumes=_volumes(lab, instance),
         tmpfs=container.tmpfs,
@@ -175,6 +175,10 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
     if faked:
         files.append(FileEntry(clock.FILE, clock.content(0)))
     return _hashed(spec, files, founding)
+
+
+def _capabilities(container: ContainerDoc) -> tuple[str, ...]:
+    return (*container.cap_add, *(("SYS_ADMIN",) if container.network_namespaces else ()))
 
 
 def _own_volumes(lab: Lab, instance: Instance) -> tuple[VolumeMount, ...]:

@@ -115,8 +115,10 @@ class _Planner:
             node: self._holder_action(node, unit, rewired=rewired)
             for node, unit in self.desired.holders.items()
         }
-        if not self.observed.link:
-            self._add(CreateLink("link", frozenset({"image:node"})))
+        filtered = self.lab.host_services == "blocked"
+        if not self.observed.link or self.observed.filtered != filtered:
+            needs = frozenset({"image:node"})
+            self._add(CreateLink("link", needs, there=self.observed.link))
         if rewired:
             removals = {f"remove:{unit.spec.name}" for unit in self.desired.holders.values()}
             self._add(CreateNetwork("network", frozenset({"link", *removals}), cost=0.1))

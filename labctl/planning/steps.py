@@ -46,9 +46,14 @@ class BuildImage(Step):
 
 @dataclass(frozen=True)
 class CreateLink(Step):
-    """Make the lab's veth pair on the engine's host."""
+    """Make the lab's veth pair on the engine's host, or only its filter."""
 
-    title = "create the lab's link"
+    there: bool = False
+
+    @property
+    def title(self) -> str:
+        """Create the link, or its filter."""
+        return "set the filter of the lab's link" if self.there else "create the lab's link"
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,8 @@ class Observed:
     images: frozenset[str] = frozenset()
     """Tags present, of the desired ones."""
     link: bool = False
+    filtered: bool = False
+    """Whether the link lets nothing from the lab to the engine's host but replies."""
     network: Network | None = None
     containers: Mapping[str, Container] = field(default_factory=dict)
     """By name, all of the lab."""

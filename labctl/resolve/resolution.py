@@ -86,6 +86,7 @@ class _Resolver:
             vip=str(addresses.vip),
             nodes=nodes,
             services=services,
+            host_services=self.topology.network.host_services,
         )
         self._check_names(lab, chosen=name is not None)
         return lab

@@ -50,7 +50,13 @@ class Actions:
         parent, host_end = self._desired.link
         address = f"{lab.host_address}/{prefix}"
         link.create_link(
-            self._engine, lab.name, parent, host_end, address, self._desired.images["node"]
+            self._engine,
+            lab.name,
+            parent,
+            host_end,
+            address,
+            self._desired.images["node"],
+            host_services=lab.host_services,
         )
 
     @do.register

@@ -44,22 +44,25 @@ def observe(engine: Engine, desired: Desired) -> Observed:
     if observed.network is None:
         return observed
     asked = _asked(engine, desired, containers)
+    there = _link(engine, desired, observed)
     return replace(
         observed,
-        link=_linked(engine, desired, observed),
+        link=there is not None,
+        filtered=there is not None and there.filtered,
         ready=frozenset(name for name, answer in asked.probes.items() if answer.ready),
         stranded=_stranded(engine, desired, containers, asked),
     )
 
 
-def _linked(engine: Engine, desired: Desired, observed: Observed) -> bool:
-    """Whether the veth pair is there: a running holder proves it; else the host is asked."""
-    for unit in desired.holders.values():
-        holder = observed.containers.get(unit.spec.name)
-        if holder is not None and holder.status in ("running", "paused"):
-            return True
+def _link(engine: Engine, desired: Desired, observed: Observed) -> link.Link | None:
+    """The veth pair as the host has it. Where it cannot be asked, a running holder proves it."""
     image = desired.images["node"]
-    return image in observed.images and desired.lab.name in link.find_links(engine, image)
+    if image in observed.images:
+        return link.find_links(engine, image).get(desired.lab.name)
+    holders = (observed.containers.get(unit.spec.name) for unit in desired.holders.values())
+    if any(holder is not None and holder.status in ("running", "paused") for holder in holders):
+        return link.Link(*desired.link, filtered=False)
+    return None
 
 
 def _asked(engine: Engine, desired: Desired, containers: Mapping[str, Container]) -> Inspection:

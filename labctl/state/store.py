@@ -18,9 +18,11 @@ from pathlib import Path
 from labctl.documents.reader import dump, read_yaml, validate
 from labctl.documents.source import Source
 from labctl.errors import InputError, LabError
+from labctl.host.files import open_private
 from labctl.host.locks import claim
 from labctl.model.topology import Choice, TopologyDoc
 from labctl.state import paths
+from labctl.state.private import private_directory
 
 REPORTS, RUNS = "reports", "runs"
 """Folders that outlive their lab: what was measured and judged in it."""
@@ -95,7 +97,7 @@ def choose(name: str | None) -> Record:
 
 def save(record: Record) -> None:
     """Write a record, atomically."""
-    record.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_directory(record.directory)
     data = {
         "name": record.name,
         "subnet": str(record.subnet),
@@ -152,9 +154,8 @@ def choosing_subnet() -> Iterator[None]:
 @contextmanager
 def lock(name: str) -> Iterator[None]:
     """Hold a lab for one labctl; LabError that names the other one when it is held."""
-    directory = paths.home() / "locks"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (directory / f"{name}.lock").open("a+") as file:
+    directory = private_directory(paths.home() / "locks")
+    with os.fdopen(open_private(directory / f"{name}.lock"), "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,7 +8,10 @@ import subprocess
 import pytest
 
 from labctl.engine import link
+from labctl.engine.filter import table_name
+from labctl.engine.helper import run_helper
 from labctl.errors import EngineError
+from labctl.model.topology import HostServices
 from tests.contract.world import World
 
 
@@ -126,12 +129,63 @@ def test_a_link_comes_once_and_goes_wholly(world: World) -> None:
         link.create_link(
             world.engine, world.lab, parent, host_end, f"{world.address(254)}/24", world.image
         )
-        assert link.find_links(world.engine, world.image)[world.lab] == (parent, host_end)
+        assert link.find_links(world.engine, world.image)[world.lab] == (
+            parent,
+            host_end,
+            True,
+        )
     for there in (True, False):
         removed = link.remove_link(world.engine, world.lab, parent, host_end, world.image)
         assert removed is there
         assert world.lab not in link.find_links(world.engine, world.image)
     assert world.engine.containers(world.lab) == []
+
+
+@pytest.mark.kernel
+def test_the_host_reaches_the_lab_and_the_lab_not_the_host(world: World) -> None:
+    """Whatever listens on all of the host's addresses listens on the one in the lab as well."""
+    world.node("n1", 11, cap_add=("NET_RAW",))
+    host = world.address(254)
+
+    def knocks(seconds: int) -> int:
+        knock = f"exec 3<>/dev/tcp/{host}/{port}"
+        command = ("timeout", str(seconds), "bash", "-c", knock)
+        return world.engine.exec(world.name("n1"), command, timeout=60).code
+
+    def filtered(host_services: HostServices) -> bool:
+        ends = link.link_names(world.lab)
+        link.create_link(
+            world.engine,
+            world.lab,
+            *ends,
+            f"{host}/24",
+            world.image,
+            host_services=host_services,
+        )
+        return link.find_links(world.engine, world.image)[world.lab].filtered
+
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert knocks(3) == 124  # no answer
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((world.address(11), 9), timeout=20)
+        world.sh("n1", f"ping -q -c 1 -W 10 {host}")
+        # The filter is what makes the difference, and it comes back.
+        assert not filtered("reachable")
+        assert knocks(30) == 0
+        assert filtered("blocked")
+        assert knocks(3) == 124
+
+
+@pytest.mark.kernel
+def test_no_table_is_left_of_a_link(world: World) -> None:
+    world.network()
+    table, listed = table_name(world.lab), "nft list tables inet"
+    look = (world.engine, world.name("look"), world.image, listed)
+    rights = {"lab": world.lab, "cap_add": ("NET_ADMIN",), "host_network": True}
+    assert table in run_helper(*look, **rights)[1]
+    world.clear()
+    assert table not in run_helper(*look, **rights)[1]
 
 
 def test_a_foreign_interface_is_left_alone(world: World) -> None:

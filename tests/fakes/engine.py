@@ -78,6 +78,7 @@ class FakeEngine:
         self._lock = threading.RLock()
         self.url = "unix:fake"
         self.links: dict[str, str] = {}
+        self.tables: set[str] = set()
         self.registry: set[str] = set()
         self.failures: dict[tuple[str, str], EngineError] = {}
         self.calls: list[tuple[str, str]] = []

@@ -27,7 +27,7 @@ class Main:
 def main(engine: FakeEngine, spec: ContainerSpec) -> Main:
     """The default main process: true, false and echo end, helpers make links, others go on."""
     if spec.labels.get("labctl.kind") == "helper" and spec.host_network:
-        return _link_helper(engine.links, spec.command[4:])
+        return _link_helper(engine, spec.command[4:])
     match spec.command:
         case ("true",):
             return Main(0)
@@ -38,20 +38,26 @@ def main(engine: FakeEngine, spec: ContainerSpec) -> Main:
     return Main()
 
 
-def _link_helper(links: dict[str, str], arguments: Sequence[str]) -> Main:
+def _link_helper(engine: FakeEngine, arguments: Sequence[str]) -> Main:
+    links = engine.links
     match arguments:
-        case (parent, host, _address, alias):
+        case (parent, host, _address, alias, table, rules):
             if any(links.get(end, alias) != alias for end in (parent, host)):
                 return Main(1, f"the interface {parent} is there already and is not the lab's\n")
             links.update({parent: alias, host: alias})
-        case (parent, host, alias):
+            engine.tables.discard(table)
+            if "hook input" in rules:
+                engine.tables.add(table)
+        case (parent, host, alias, table):
+            engine.tables.discard(table)
             mine = [end for end in (parent, host) if links.get(end) == alias]
             for end in mine:
                 del links[end]
             return Main(0, "removed\n" if mine else "")
         case _:
             found = [{"ifname": name, "ifalias": alias} for name, alias in links.items()]
-            return Main(0, json.dumps(found) + "\n")
+            tables = [{"table": {"family": "inet", "name": name}} for name in engine.tables]
+            return Main(0, f"{json.dumps(found)}\n{json.dumps({'nftables': tables})}\n")
     return Main(0)
 
 

@@ -7,7 +7,7 @@ this again, then read the difference before committing it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -30,14 +30,14 @@ from labctl.state import secrets
 HERE = Path(__file__).parent / "expected"
 
 
-def desired(name: str) -> Desired:
-    """A shipped topology with secrets that say their own names."""
+def desired(name: str, secret: Callable[[str], str] = "<{}>".format) -> Desired:
+    """A shipped topology; its secrets say their own names, or what ``secret`` makes of these."""
     catalogue = shipped.data_dir("compose")
     topology, source = load_with_source(shipped.data_dir("topologies") / f"{name}.yml", TopologyDoc)
     lab = resolve(
         topology, load_catalog(catalogue), subnet=IPv4Network("198.18.0.0/24"), source=source
     )
-    values = {name: f"<{name}>" for name in secrets.wanted(lab)}
+    values = {name: secret(name) for name in secrets.wanted(lab)}
     users = read_yaml(shipped.data_dir("images") / "users.yml")
     images = {role: f"labctl/{role}:zed" for role in roles()}
     return desire(lab, Renderer(lab, values, users, catalogue), images, ("parent", "host"))

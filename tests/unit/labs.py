@@ -131,6 +131,7 @@ def running(wanted: Desired) -> Observed:
     return Observed(
         images=frozenset(IMAGES.values()),
         link=True,
+        filtered=True,
         network=wanted.network,
         containers=containers,
         members=frozenset(f"{n}/store" for n in ("c1", "c2", "c3")),

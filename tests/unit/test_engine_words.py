@@ -48,20 +48,13 @@ def test_rights_are_none_but_the_named() -> None:
     assert host["RestartPolicy"] == {"Name": "no"}
 
 
-def test_privileges_may_be_gained_only_when_the_spec_says_so() -> None:
-    option = ("no-new-privileges:false",)
-    spec = ContainerSpec("a", "a:1", {}, security_opt=option)
-    assert config(spec)["HostConfig"]["SecurityOpt"] == list(option)
-
-
-def test_system_paths_may_be_opened() -> None:
-    """What Docker's command line and Compose call an option is none to either engine."""
-    spec = ContainerSpec("a", "a:1", {}, security_opt=("systempaths=unconfined",))
-    docker, podman = (config(spec, kind)["HostConfig"] for kind in ("docker", "podman"))
-    assert docker["SecurityOpt"] == ["no-new-privileges"]
-    assert (docker["MaskedPaths"], docker["ReadonlyPaths"]) == ([], [])
-    assert podman["SecurityOpt"] == ["no-new-privileges", "unmask=ALL"]
-    assert "MaskedPaths" not in config(NODE)["HostConfig"]
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+def test_the_engines_own_protection_is_lifted_nowhere_but_for_apparmor(kind: str) -> None:
+    """What the engine masks, its seccomp profile and the kernel's settings are nobody's to open."""
+    spec = ContainerSpec("a", "a:1", {}, apparmor=False)
+    host = config(spec, kind)["HostConfig"]
+    assert host["SecurityOpt"] == ["no-new-privileges", "apparmor=unconfined"]
+    assert not {"MaskedPaths", "ReadonlyPaths", "Privileged"} & set(host)
 
 
 @pytest.mark.parametrize(

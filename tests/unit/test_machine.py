@@ -15,7 +15,7 @@ from labctl.host import process
 from tests.fakes import programs
 from tests.fakes.engine import INFO, FakeEngine
 
-KERNEL = "veth ok\nmacvlan ok\ningress ok\negress ok\nnetem Error: Unknown qdisc.\n"
+KERNEL = "veth ok\nmacvlan ok\ningress ok\negress ok\ninet ok\nnetem Error: Unknown qdisc.\n"
 
 
 def found(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> dict[str, machine.Check]:

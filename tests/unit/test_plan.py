@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labctl.errors import InputError
+from labctl.model.topology import HostServices
 from labctl.planning.desired import Desired
 from labctl.planning.plan import make_plan
 from labctl.planning.steps import AwaitReady, Observed, Plan, StartHolder, StartInstance
@@ -178,6 +179,19 @@ def test_a_lost_link_rebuilds_network_and_nodes(wanted: Desired) -> None:
     assert before(plan, "network", "holder:c1")
     assert before(plan, "remove:small-c1-store", "holder:c1")
     assert before(plan, "holder:c1", "start:c1/store")
+
+
+@pytest.mark.parametrize("wants", ["blocked", "reachable"])
+def test_a_filter_that_is_not_as_wanted_is_set_and_nothing_else(
+    wanted: Desired, wants: HostServices
+) -> None:
+    """As in labs that were made without one, or where somebody flushed the host's rules."""
+    lab = replace(wanted.lab, host_services=wants)
+    here = replace(wanted, lab=lab)
+    right = replace(running(here), filtered=wants == "blocked")
+    assert make_plan(here, right).steps == {}
+    plan = make_plan(here, replace(right, filtered=not right.filtered))
+    assert [step.title for step in plan.steps.values()] == ["set the filter of the lab's link"]
 
 
 def test_disks_come_before_whoever_is_on_them(tmp_path: Path) -> None:
