@@ -131,8 +131,18 @@ def stream(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iter
         raise EngineError(f"{argv[0]} failed with exit code {process.returncode}: {last}")
 
 
-def spawn_detached(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
-    """Start a program that outlives this one, its output appended to ``log``; its pid."""
+def spawn_detached(
+    argv: Sequence[str],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    only: Mapping[str, str] | None = None,
+) -> int:
+    """Start a program that outlives this one, its output appended to ``log``; its pid.
+
+    It leads a session of its own, in ``/``. ``env`` is added to this process's own environment;
+    ``only`` is all that the program gets instead.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("ab") as output:
@@ -141,7 +151,8 @@ def spawn_detached(argv: Sequence[str], log: Path, env: Mapping[str, str] | None
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(env),
+                env=_environment(env) if only is None else only,
+                cwd="/",
                 start_new_session=True,
             )
     except FileNotFoundError:

@@ -76,9 +76,12 @@ def plan(engine: Engine, prepared: Prepared) -> Plan:
 
 
 def up(engine: Engine, prepared: Prepared, report: Report) -> Plan:
-    """Make the lab what it should be; the plan that was run, empty when all was well."""
+    """Make the lab what it should be; the plan that was run, empty when all was well.
+
+    Faults are healed first. One that cannot be is said, and tried again when all runs.
+    """
     record, desired = prepared.record, prepared.desired
-    verbs.heal_all(engine, desired.lab)
+    left = _heal(engine, desired.lab, report)
     _check_machine(engine, prepared)
     observed = recover(engine, desired, observe(engine, desired), report.note)
     made = make_plan(desired, observed)
@@ -86,9 +89,20 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> Plan:
         store.save(record)
         secrets.keep(record.directory, prepared.secrets)
         Executor(engine, desired, made, observed.ready, report).run()
+    if left:
+        _heal(engine, desired.lab, report)
     store.hand_out(record, prepared.handouts)
     (record.directory / store.REPORTS).mkdir(exist_ok=True)
     return made
+
+
+def _heal(engine: Engine, lab: Lab, report: Report) -> bool:
+    """Heal what is in force, and say what is worth a line; whether something is left."""
+    healing = verbs.heal_all(engine, lab)
+    overtaken = [evidence.said for evidence in healing.done if evidence.overtaken]
+    for said in (*healing.files, *overtaken, *healing.left.values()):
+        report.note(said)
+    return bool(healing.left)
 
 
 def fitting(engine: Engine, record: store.Record) -> store.Record:
