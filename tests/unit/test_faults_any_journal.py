@@ -31,7 +31,7 @@ from labctl.documents.source import Source
 from labctl.engine import choose
 from labctl.engine.link import link_names
 from labctl.engine.port import ContainerSpec, ExecResult
-from labctl.errors import LabctlError
+from labctl.errors import EngineError, LabctlError
 from labctl.faults import Target, disk, journal, outage
 from labctl.model.topology import TopologyDoc
 from labctl.planning.desired import Desired
@@ -313,3 +313,52 @@ def test_every_command_works_with_any_journal(
     wanted: Desired, check: Callable[[Place], None], acts: list[str]
 ) -> None:
     at_work(wanted, acts, check)
+
+
+def test_what_is_overdue_is_said_apart_from_what_was_asked_for(wanted: Desired) -> None:
+    said = "labctl: kill c1/store is overdue: `labctl heal` undoes it\n"
+
+    def check(place: Place) -> None:
+        for words in (("logs", "c3/api"), ("exec", "c3", "--", "nft", "-f", "-"), ("plan",)):
+            assert place.say(*words).stderr == said, words
+        assert place.say("status").stderr == ""
+        seen = json.loads(place.say("status", "--json").stdout)["faults"]
+        assert seen == [
+            {"fault": "kill c1/store", "due": "2023-11-14T22:18:20+00:00", "overdue": True}
+        ]
+        lines = place.say("status").stdout.splitlines()
+        since = "overdue since 2023-11-14T22:18:20+00:00; `labctl heal` undoes it"
+        assert f"fault: kill c1/store, {since}" in lines
+
+    at_work(wanted, ["kill instance", "lease over"], check)
+
+
+def test_who_makes_a_fault_has_what_is_overdue_undone(wanted: Desired) -> None:
+    def check(place: Place) -> None:
+        result = place.say("pause", "c3/store", "--for", "60s")
+        assert result.exit_code == 0
+        assert result.stderr == "labctl: kill c1/store: healed, nothing is left\n"
+        assert [f.title for f in faults.active(place.lab)] == ["pause c3/store"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labctl.faults.lease.spawn_detached", lambda *_, **__: None)
+        at_work(wanted, ["kill instance", "lease over"], check)
+
+
+def test_heal_says_what_is_left_and_undoes_the_rest(wanted: Desired) -> None:
+    def check(place: Place) -> None:
+        place.failures["start", "small-c1-store"] = EngineError("cannot start it")
+        result = place.say("heal")
+        assert result.exit_code == 1
+        assert result.stdout == "cut c1 | c2 c3 client: healed, nothing is left\n"
+        assert result.stderr == "labctl: kill c1/store is not undone: cannot start it\n"
+
+    at_work(wanted, ["kill instance", "cut"], check)
+
+
+def test_up_says_what_was_overtaken(wanted: Desired) -> None:
+    def check(place: Place) -> None:
+        said = "kill c1/store: healed, nothing is left (overtaken: c1/store: c1 is off)"
+        assert said in place.say("up").output
+
+    at_work(wanted, ["kill instance", "engine restarted"], check)
