@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from labctl import faults
@@ -217,7 +218,10 @@ ACTS: dict[str, Act] = {
 @pytest.fixture(scope="module")
 def wanted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desired]:
     """What the lab should be, with nobody patient about it."""
+    command = get_command(app)
     with pytest.MonkeyPatch.context() as patch:
+        # Made anew for each invocation, the whole tree of commands takes longer than all the rest.
+        patch.setattr("typer.testing._get_command", lambda _: command)
         patch.setattr(outage, "_NOTICE", 0.05)
         patch.setattr(disk, "_FULL", 0.05)
         patch.setattr(disk, "_PACE", 1 << 40)
