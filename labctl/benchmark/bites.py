@@ -102,7 +102,7 @@ def trial(engine: Engine, desired: Desired, case: Case) -> Trial:
         heal(engine, fault)
         healed = time.monotonic() - asked
     finally:
-        heal_all(engine, desired.lab)
+        heal_all(engine, desired.lab).check()
     await_healthy(engine, desired)
     return Trial(evidence.took, bites, skew(evidence.seen.get("moments", {})), healed)
 

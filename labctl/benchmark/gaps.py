@@ -66,7 +66,7 @@ def trial(engine: Engine, desired: Desired, kind: Kind) -> Trial:
     try:
         seen = _watch(engine, desired, target, SECONDS[kind])
     finally:
-        heal_all(engine, lab)
+        heal_all(engine, lab).check()
     await_healthy(engine, desired)
     gap = samples.gap(seen)
     if gap is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labctl.cli.options import INTERRUPTED, EngineOption, JsonOption, LabOption, reach
+from labctl.cli.options import INTERRUPTED, EngineOption, JsonOption, LabOption, attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,7 @@ def campaign(
 
     chosen = secrets.randbelow(1 << 31) if seed is None else seed
     campaigns.choose(words or (), lifecycle.current(lab).lab)
-    driver, prepared = reach(engine, lab)
+    driver, prepared = attach(engine, lab)
     choice = campaigns.choose(words or (), prepared.lab, partial(require, driver, prepared.lab))
     results: list[Result] = []
     try:
@@ -277,7 +277,7 @@ def _mend(lab: str | None, engine: str | None) -> None:
     from labctl.running import lifecycle
     from labctl.state import store
 
-    driver, prepared = reach(engine, lab)
+    driver, prepared = attach(engine, lab)
     with store.lock(prepared.lab.name), display() as shown:
         lifecycle.up(driver, prepared, shown)
 
@@ -296,7 +296,7 @@ def _perform(
 
     # Before an engine is needed: a mistake in the document needs none.
     make(lifecycle.current(lab).lab)
-    driver, prepared = reach(engine, lab)
+    driver, prepared = attach(engine, lab)
     plan = make(prepared.lab)
     try:
         with store.lock(prepared.lab.name), Progress(to_stderr=to_stderr) as progress:

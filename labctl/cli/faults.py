@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from labctl.cli.options import EngineOption, JsonOption, LabOption, reach
+from labctl.cli.options import EngineOption, JsonOption, LabOption, attach, change
+from labctl.errors import LabError
 
 if TYPE_CHECKING:
     from labctl.engine.port import Engine
@@ -81,7 +82,7 @@ def unpause(targets: TargetsArgument, lab: LabOption = None, engine: EngineOptio
     """Thaw what is frozen."""
     from labctl.faults import verbs
 
-    driver, prepared = reach(engine, lab)
+    driver, prepared = change(engine, lab)
     found = _resolve(driver, prepared, targets)
     verbs.unpause(driver, prepared.lab, found)
     _said([f"{target.name} runs again" for target in found])
@@ -91,7 +92,7 @@ def start(targets: TargetsArgument, lab: LabOption = None, engine: EngineOption 
     """Start what does not run, a node's holder first; whatever ended it."""
     from labctl.faults import verbs
 
-    driver, prepared = reach(engine, lab)
+    driver, prepared = change(engine, lab)
     found = _resolve(driver, prepared, targets)
     verbs.start(driver, prepared.lab, found)
     _said([f"{target.name} is started" for target in found])
@@ -128,7 +129,7 @@ def cut(
     direction: Literal["both", "in", "out"] = (
         "in" if one_way == "in" else "out" if one_way == "out" else "both"
     )
-    driver, prepared = reach(engine, lab)
+    driver, prepared = change(engine, lab)
     sides = [
         [target.node for target in _resolve(driver, prepared, group.split(","))] for group in groups
     ]
@@ -137,16 +138,23 @@ def cut(
 
 
 def heal(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOption = None) -> None:
-    """Undo every fault, and prove that nothing of them is left."""
+    """Undo every fault, and prove that nothing of them is left.
+
+    Exit code 1 when something is left: one sentence for each fault on standard error.
+    """
     from labctl.cli import show
     from labctl.faults import verbs
 
-    driver, prepared = reach(engine, lab)
-    done = verbs.heal_all(driver, prepared.lab, sweep=True)
+    driver, prepared = attach(engine, lab)
+    healing = verbs.heal_all(driver, prepared.lab, sweep=True)
     if as_json:
-        show.as_json([evidence.to_json() for evidence in done])
-    else:
-        _said([evidence.said for evidence in done] or ["there was nothing to heal"])
+        show.as_json([evidence.to_json() for evidence in healing.done])
+    elif healing.done or not healing.left:
+        _said([evidence.said for evidence in healing.done] or ["there was nothing to heal"])
+    for line in (*healing.files, *healing.left.values()):
+        typer.echo(f"labctl: {line}", err=True)
+    if healing.left:
+        raise typer.Exit(LabError.exit_code)
 
 
 def _halt(
@@ -162,7 +170,7 @@ def _halt(
     from labctl.faults.model import parse_duration
 
     seconds = parse_duration(lease)
-    driver, prepared = reach(engine, lab)
+    driver, prepared = change(engine, lab)
     found = _resolve(driver, prepared, names)
     fault = build.halt(driver, prepared.lab, kind, found, lease=seconds)
     _inject(driver, fault, as_json=as_json)

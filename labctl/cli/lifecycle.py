@@ -22,9 +22,11 @@ from labctl.cli.options import (
     SubnetOption,
     WithOption,
     WithoutOption,
+    attach,
     chosen,
     connect,
     reach,
+    say_overdue,
 )
 
 if TYPE_CHECKING:
@@ -181,7 +183,7 @@ def status(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOpt
     from labctl.cli import show
     from labctl.running import status as looks
 
-    driver, prepared = reach(engine, lab)
+    driver, prepared = attach(engine, lab)
     document = looks.status(driver, prepared.desired)
     show.as_json(document) if as_json else show.status(document)
     if document["state"] != "healthy":
@@ -233,6 +235,7 @@ def plan(
         record = lifecycle.fitting(driver(), record)
     prepared = lifecycle.prepare(record)
     made = lifecycle.plan(driver(), prepared)
+    say_overdue(prepared)
     if as_json:
         show.as_json(show.plan_document(made))
     elif made.steps:

@@ -96,15 +96,42 @@ def connect(choice: str | None) -> Engine:
     return choose(choice)
 
 
-def reach(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
-    """The engine and the lab a command is about: the lab first, for a wrong name needs no engine.
-
-    What faults have outlived their lease is undone on the way.
-    """
-    from labctl.faults import verbs
+def attach(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
+    """The engine and the lab a command is about: the lab first, as a wrong name needs no engine."""
     from labctl.running import lifecycle
 
     prepared = lifecycle.current(name)
-    driver = connect(engine)
-    verbs.expire(driver, prepared.lab)
+    return connect(engine), prepared
+
+
+def reach(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
+    """The same for commands that look at a lab or use it: what is overdue is said, not undone."""
+    driver, prepared = attach(engine, name)
+    say_overdue(prepared)
+    return driver, prepared
+
+
+def say_overdue(prepared: Prepared) -> None:
+    """Say which faults outlive their leases: on standard error, apart from what was asked for."""
+    from labctl.faults import verbs
+
+    for fault in verbs.overdue(prepared.lab):
+        typer.echo(f"labctl: {fault.title} is overdue: `labctl heal` undoes it", err=True)
+
+
+def change(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
+    """The same for commands that make faults or undo some: first, what is overdue is undone.
+
+    What cannot be undone is said, and keeps nobody from the command. Of faults that are left a
+    guardian takes care, were it that theirs has been killed.
+    """
+    from labctl.faults import lease, verbs
+
+    driver, prepared = attach(engine, name)
+    healing = verbs.expire(driver, prepared.lab)
+    said = [*healing.files, *(evidence.said for evidence in healing.done), *healing.left.values()]
+    for line in said:
+        typer.echo(f"labctl: {line}", err=True)
+    if verbs.active(prepared.lab):
+        lease.summon(prepared.lab.name, driver.url)
     return driver, prepared

@@ -63,7 +63,12 @@ def status(document: Status) -> None:
         if not ended_well:
             console.print(Text(f"job {job}: has not ended well", style="yellow"))
     for fault in document["faults"]:
-        console.print(Text(f"fault: {fault}", style="yellow"))
+        until = f"until {fault['due']}"
+        if fault["overdue"]:
+            until = f"overdue since {fault['due']}; `labctl heal` undoes it"
+        console.print(Text(f"fault: {fault['fault']}, {until}", style="yellow"))
+    for sentence in document["journal"]:
+        console.print(Text(f"journal: {sentence}", style="yellow"))
     for node in document["nodes"]:
         for instance in node["instances"]:
             if not instance["ready"]:

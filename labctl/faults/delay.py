@@ -69,6 +69,11 @@ def settle(engine: Engine, station: Station, faults: Sequence[Fault]) -> None:
         _tc(engine, station, "del", "dev", "eth0", "root")
 
 
+def is_there(engine: Engine, station: Station, _: Fault) -> bool:
+    """Whether a running node still has its netem: a new namespace has none."""
+    return _delayed(engine, station)
+
+
 def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
     """Prove it by pings: the quickest answer of each node is as late as the delay makes it."""
     seen = _round_trips(engine, fault, others)

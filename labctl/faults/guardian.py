@@ -2,8 +2,8 @@
 
 It also keeps up what must be done again and again while a fault lasts: crash loops.
 
-``python -m labctl.faults.guardian LAB ENGINE-URL``: one for each lab (a lock file sees to that),
-asleep nearly always, gone when the journal is empty. It imports an engine only when there is
+``python -P -m labctl.faults.guardian LAB ENGINE-URL``: one for each lab (a lock file sees to that),
+asleep nearly always, gone when no fault is journalled. It imports an engine only when there is
 something to undo.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from threading import Event
 
 from labctl.errors import LabctlError
@@ -21,14 +23,24 @@ from labctl.host.locks import claim
 
 NAP = 2.0
 """Seconds between looks at the journal: a new fault may be due before the ones known."""
+SHORTEST = 0.2
 SLOWEST = 60.0
-"""Seconds between attempts when healing keeps failing."""
+"""Seconds between attempts at a fault that cannot be undone."""
 PATIENCE = 86400.0
-"""Seconds of failing after which the guardian leaves the rest to the next labctl command."""
+"""Seconds of failing after which the guardian leaves a fault to the next labctl command."""
+
+
+@dataclass(frozen=True)
+class _Failing:
+    """A fault that could not be undone: since when, and when it is tried again."""
+
+    since: float
+    pause: float
+    again: float
 
 
 def watch(lab: str, url: str) -> int:
-    """Undo what becomes due until the journal is empty; the exit code."""
+    """Undo what becomes due until no fault is journalled; the exit code."""
     lock = journal.directory(lab) / LOCK
     while journal.entries(lab):
         with claim(lock, wait=False) as mine:
@@ -40,35 +52,57 @@ def watch(lab: str, url: str) -> int:
 
 
 def _serve(lab: str, url: str) -> bool:
-    """Serve until the journal is empty; False when patience has ended."""
-    pause, failing_since = NAP, 0.0
+    """Serve until no fault is journalled; False when only such are left as patience has ended for.
+
+    A fault that cannot be undone is tried ever more slowly, and delays no other.
+    """
+    failing: dict[str, _Failing] = {}
     while entries := journal.entries(lab):
         now = time.time()
-        soonest = min(entry.fault.due for entry in entries)
-        if soonest <= now or any(entry.state == "injecting" for entry in entries):
-            try:
-                _heal(lab, url)
-                pause, failing_since = NAP, 0.0
-            except LabctlError as error:
-                failing_since = failing_since or now
-                if now - failing_since > PATIENCE:
-                    return False
-                pause = min(2 * pause, SLOWEST)
-                _say(f"{lab}: {error}")
+        waiting = {name for name, each in failing.items() if each.again > now}
+        if any(e.lapsed(now) and e.fault.id not in waiting for e in entries):
+            left = _heal(lab, url, waiting, [e.fault.id for e in entries if e.lapsed(now)])
+            for name, said in left.items():
+                failing[name] = _next(failing.get(name), now)
+                _say(f"{lab}: {said}")
+            known = {entry.fault.id for entry in journal.entries(lab)}
+            failing = {name: each for name, each in failing.items() if name in known}
+            if known and all(_given_up(failing.get(name), now) for name in known):
+                return False
         elif any(entry.fault.kind == LOOP for entry in entries):
             _crash(lab, url)
+        moments = [
+            failing[e.fault.id].again if e.fault.id in failing else e.fault.due for e in entries
+        ]
         # Nothing tells of a new file in the journal: look again after a nap.
-        Event().wait(max(0.2, min(soonest - time.time(), NAP)) if pause == NAP else pause)
+        Event().wait(max(SHORTEST, min(min(moments) - time.time(), NAP)))
     return True
 
 
-def _heal(lab: str, url: str) -> None:
+def _next(failed: _Failing | None, now: float) -> _Failing:
+    if failed is None:
+        return _Failing(now, NAP, now + NAP)
+    pause = min(2 * failed.pause, SLOWEST)
+    return _Failing(failed.since, pause, now + pause)
+
+
+def _given_up(failed: _Failing | None, now: float) -> bool:
+    return failed is not None and now - failed.since > PATIENCE
+
+
+def _heal(lab: str, url: str, spare: Collection[str], due: Collection[str]) -> Mapping[str, str]:
+    """Undo what is due; id of each fault that could not be undone → why."""
     # Imported here: an idle guardian holds neither an SDK nor a connection.
     from labctl.engine.choose import connect
     from labctl.faults.verbs import expire_lab
 
-    for evidence in expire_lab(connect(url), lab):
-        _say(f"{lab}: {evidence.said}")
+    try:
+        healing = expire_lab(connect(url), lab, spare)
+    except LabctlError as error:
+        return {name: str(error) for name in due if name not in spare}
+    for said in (*healing.files, *(evidence.said for evidence in healing.done)):
+        _say(f"{lab}: {said}")
+    return healing.left
 
 
 def _crash(lab: str, url: str) -> None:

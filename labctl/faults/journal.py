@@ -1,33 +1,63 @@
 """The write-ahead journal of a lab's faults: what is written here is undone, whoever dies.
 
 One file for each fault, ``<lab's directory>/faults/<id>.json``, on disk before the fault is
-made and removed when it is healed and proved gone.
+made and removed when it is healed and proved gone. A file carries its version and a checksum, so
+that one that is damaged is told from one that another labctl wrote: neither keeps anybody from
+the other faults.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast, get_args
 
-from labctl.errors import EngineError, LabError
+from labctl.errors import EngineError
+from labctl.faults import kinds
 from labctl.faults.model import Fault
 from labctl.host.locks import claim
 from labctl.state import paths
 
-State = Literal["injecting", "active"]
+VERSION = 1
+"""Of the files. One without a version is of the time before there were any, and is read."""
+State = Literal["injecting", "active", "healing"]
+"""Under the lock of :func:`exclusive`, all but ``active`` was left by a labctl that was killed."""
+
+_NO_FAULT = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A fault and how far it has come."""
+    """A fault, how far it has come, and what it acted on."""
 
     fault: Fault
     state: State
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Container → its id when the fault was made: by it a container made anew is told apart."""
+
+    def lapsed(self, now: float) -> bool:
+        """Whether it is to be undone: its lease is over, or it was left half made or half undone.
+
+        ``now`` is in seconds since the epoch.
+        """
+        return self.state != "active" or self.fault.due <= now
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file in the journal that is no fault this labctl can undo."""
+
+    path: Path
+    said: str
+    """One sentence: what is the matter, and what to do."""
+    damaged: bool
+    """False: another labctl may understand it, so it is left alone."""
 
 
 def directory(lab: str) -> Path:
@@ -35,15 +65,16 @@ def directory(lab: str) -> Path:
     return paths.lab_dir(lab) / "faults"
 
 
-def write(fault: Fault, state: State) -> None:
+def write(entry: Entry) -> None:
     """Record a fault durably: the file and its name are on disk when this returns."""
-    folder = directory(fault.lab)
-    target = folder / f"{fault.id}.json"
+    folder = directory(entry.fault.lab)
+    target = folder / f"{entry.fault.id}.json"
     fresh = target.with_suffix(".new")
+    content = {"state": entry.state, "ids": dict(entry.ids), "fault": entry.fault.to_json()}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with fresh.open("w", encoding="utf-8") as file:
-            json.dump({"state": state, "fault": fault.to_json()}, file)
+            json.dump({"version": VERSION, "sum": _sum(content), **content}, file)
             file.flush()
             os.fsync(file.fileno())
         fresh.rename(target)
@@ -54,31 +85,56 @@ def write(fault: Fault, state: State) -> None:
         ) from None
 
 
-def entries(lab: str) -> list[Entry]:
-    """Everything journalled, oldest first. LabError when a file cannot be understood."""
-    found = []
+def read(lab: str) -> tuple[list[Entry], list[Unread]]:
+    """Every fault that is journalled, oldest first, and the files that are none. Never fails."""
+    found: list[Entry] = []
+    unread: list[Unread] = []
     for path in sorted(directory(lab).glob("*.json")):
+        with suppress(FileNotFoundError):  # healed by another process since the listing
+            each = _read(lab, path)
+            found.append(each) if isinstance(each, Entry) else unread.append(each)
+    return sorted(found, key=lambda entry: entry.fault.begun), unread
+
+
+def entries(lab: str) -> list[Entry]:
+    """Every fault that is journalled, oldest first."""
+    return read(lab)[0]
+
+
+def set_aside(lab: str) -> list[str]:
+    """Rename damaged files to ``*.damaged``; a sentence for each. Files left alone are said, too.
+
+    To be called under :func:`exclusive`.
+    """
+    said = []
+    for unread in read(lab)[1]:
+        kept = unread.path.with_name(f"{unread.path.name}.damaged")
+        if not unread.damaged:
+            said.append(unread.said)
+            continue
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            found.append(Entry(Fault.from_json(data["fault"]), data["state"]))
-        except FileNotFoundError:
-            continue  # healed by another process since the directory was listed
-        except (KeyError, TypeError, ValueError):
-            raise LabError(
-                f"{path} is no journalled fault; remove it, then `labctl up` repairs the lab"
-            ) from None
-    return sorted(found, key=lambda entry: entry.fault.begun)
+            unread.path.rename(kept)
+        except OSError as error:
+            said.append(f"{unread.path} is damaged and cannot be renamed: {error.strerror}")
+            continue
+        said.append(
+            f"{unread.path} was damaged and is kept as {kept.name}: nobody knows which fault it "
+            "was; `labctl heal` removes cuts and delays, `labctl up` starts what does not run, "
+            "and `labctl down` removes all"
+        )
+    return said
 
 
 def remove(fault: Fault) -> None:
-    """Forget a fault that is healed; absent is well."""
+    """Forget a fault that is healed; no-op if absent."""
     (directory(fault.lab) / f"{fault.id}.json").unlink(missing_ok=True)
 
 
 def forget(lab: str) -> None:
-    """Forget all of a lab's faults: for ``down``, when nothing is left to heal."""
+    """Forget all of a lab's faults, readable or not: for ``down``, when nothing is left to heal."""
     for path in directory(lab).glob("*.json"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be removed here is removed with the lab's folder
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager
@@ -90,6 +146,45 @@ def exclusive(lab: str, *, wait: bool = True) -> Iterator[bool]:
     """
     with claim(directory(lab) / "lock", wait=wait) as held:
         yield held
+
+
+def _read(lab: str, path: Path) -> Entry | Unread:
+    """FileNotFoundError when it is gone."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+        version = data.get("version", 0)
+        if isinstance(version, int) and version > VERSION:
+            return _other(path, f"is of a newer labctl (version {version})")
+        content = {key: data[key] for key in ("state", "ids", "fault") if key in data}
+        whole = version == 0 or (version == VERSION and data["sum"] == _sum(content))
+        if whole and not kinds.known(data["fault"]["kind"]):
+            return _other(path, f"is a fault of a kind unknown here ({data['fault']['kind']})")
+        fault = Fault.from_json(data["fault"])
+        whole = whole and data["state"] in get_args(State)
+        if whole and (fault.lab, f"{fault.id}.json") == (lab, path.name):
+            return Entry(fault, cast(State, data["state"]), data.get("ids", {}))
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError:
+        pass
+    except OSError as error:
+        said = f"{path} cannot be read ({error.strerror}): make it readable, or remove it"
+        return Unread(path, said, damaged=False)
+    except _NO_FAULT:
+        pass
+    return Unread(path, f"{path} is damaged: `labctl heal` sets it aside", damaged=True)
+
+
+def _other(path: Path, what: str) -> Unread:
+    said = f"{path} {what} and is left alone: heal it with that labctl, or run `labctl down`"
+    return Unread(path, said, damaged=False)
+
+
+def _sum(content: Mapping[str, Any]) -> str:
+    """The checksum of what a file says, as it is when it is read back."""
+    text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sync(folder: Path) -> None:

@@ -28,6 +28,11 @@ class Craft:
     """Prove that nothing of it is left. LabError when something is."""
 
 
+def known(kind: object) -> bool:
+    """Whether there is such a kind."""
+    return isinstance(kind, str) and kind in _CRAFTS
+
+
 def of(fault: Fault) -> Craft:
     """The craft of a fault's kind."""
     return _CRAFTS[fault.kind]

@@ -161,6 +161,10 @@ class Evidence:
     """Seconds that making (or undoing) it took."""
     seen: Mapping[str, Any] = field(default_factory=dict)
     """What was measured, fit for JSON."""
+    overtaken: Mapping[str, str] = field(default_factory=dict)
+    """Of a healing: target → why the fault had ended there before (``c1 is off``)."""
+    healed_by: str = ""
+    """Of a healing: who had healed it before, if somebody had."""
 
     def to_json(self) -> dict[str, Any]:
         """For reports."""

@@ -10,7 +10,7 @@ from threading import Event
 from labctl.engine.port import Container, Engine
 from labctl.errors import LabError
 from labctl.faults import delay, partition, reach
-from labctl.faults.model import OFF, Fault, Member, Station, names
+from labctl.faults.model import OFF, Fault, Member, Station
 from labctl.faults.partition import severed
 from labctl.host.parallel import moments, together
 
@@ -66,8 +66,9 @@ def _bring_back(
 ) -> None:
     """Start a node's holder if it is among the members, then those instances that do not run.
 
-    A holder that is started has a new namespace: instances that still run in the old one, where
-    there is no network any more, are killed and started anew.
+    Instances of a node that is off and is not among the members stay as they are. A holder that
+    is started has a new namespace: instances that still run in the old one, where there is no
+    network any more, are killed and started anew.
     """
     there = _statuses(engine, fault)
     station = fault.station(node)
@@ -77,7 +78,7 @@ def _bring_back(
     fresh = holder.status not in ("running", "paused")
     own_holder = any(not member.service for member in members)
     if fresh and not own_holder:
-        raise LabError(f"{names([m.name for m in members])} cannot run while {node} is off")
+        return  # they come back with their node
     if fresh:
         engine.start(station.holder)
         for cut in (each for each in cuts if each.kind != "delay"):
@@ -119,14 +120,20 @@ def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, ob
 
 
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
-    """Prove that what a fault took runs again and that its nodes answer."""
+    """Prove that what a fault took runs again and that its nodes answer.
+
+    What is on a node that is off is not expected to run.
+    """
     there = _statuses(engine, fault)
+    own_holders = {member.node for member in fault.members if not member.service}
     seen: dict[str, object] = {}
     for member in fault.members:
         container = there.get(member.container)
         taken = {name for other in others for name in containers(other)}
         if container is None or member.container in taken:
             continue  # no longer part of the lab, or missing because of another fault
+        if member.node not in own_holders and off(there, fault.station(member.node)):
+            continue
         if container.status != "running":
             code = "" if container.exit_code is None else f" with exit code {container.exit_code}"
             raise LabError(
@@ -152,6 +159,12 @@ def containers(fault: Fault) -> set[str]:
     if fault.kind not in (*OFF, "pause"):
         return set()
     return {member.container for member in fault.members}
+
+
+def off(there: Statuses, station: Station) -> bool:
+    """Whether a node is off: its holder is not there, or does not run."""
+    holder = there.get(station.holder)
+    return holder is None or holder.status not in ("running", "paused")
 
 
 def own(fault: Fault, others: Sequence[Fault]) -> Fault:

@@ -114,6 +114,11 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, obj
     return {"answered": {node: sorted(those) for node, those in answered.items()}}
 
 
+def is_there(engine: Engine, station: Station, fault: Fault) -> bool:
+    """Whether a running node still has a fault's table: a new namespace has none."""
+    return table(fault) in tables_of(engine, station.holder)
+
+
 def sweep(engine: Engine, stations: Sequence[Station]) -> list[str]:
     """Remove every cut's table from running nodes, journalled or not; the names removed."""
 

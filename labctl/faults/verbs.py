@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from labctl.engine.port import Engine
 from labctl.errors import LabctlError, LabError
-from labctl.faults import again, build, journal, kinds, lease, outage, partition, present
-from labctl.faults.model import LOOP, OFF, WIRES, Evidence, Fault
+from labctl.faults import (
+    again,
+    build,
+    delay,
+    journal,
+    kinds,
+    lease,
+    outage,
+    overtaken,
+    partition,
+    present,
+)
+from labctl.faults.journal import Entry
+from labctl.faults.model import LOOP, OFF, WIRES, Evidence, Fault, names
 from labctl.faults.targets import Target
+from labctl.host.parallel import together
 
 if TYPE_CHECKING:
     from labctl.model.lab import Lab
 
 Guard = Callable[[str, str], None]
 """Sees to it that somebody undoes a lab's faults when their leases end: (lab, engine's URL)."""
+
+
+@dataclass(frozen=True)
+class Healing:
+    """What healing came to."""
+
+    done: list[Evidence] = field(default_factory=list)
+    """Of each fault that is over."""
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Id of each fault that could not be undone → one sentence why."""
+    files: Sequence[str] = ()
+    """A sentence for each file in the journal that was set aside, or is left alone."""
+
+    def check(self) -> None:
+        """LabError when a fault is left."""
+        if self.left:
+            raise LabError("; ".join(self.left.values()))
 
 
 def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evidence:
@@ -29,68 +59,81 @@ def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evid
     """
     with journal.exclusive(fault.lab):
         others = [entry.fault for entry in journal.entries(fault.lab)]
-        fault = replace(fault, begun=time.time())
-        journal.write(fault, "injecting")
+        ids = overtaken.identities(engine, fault)
+        entry = Entry(replace(fault, begun=time.time()), "injecting", ids)
+        journal.write(entry)
         guard(fault.lab, engine.url)
         try:
-            evidence = _make(engine, fault, others)
+            evidence = _make(engine, entry.fault, others)
         except LabctlError:
             # What cannot be undone here stays journalled as half made: the guardian goes on.
             with suppress(LabctlError):
-                _heal(engine, fault, others)
+                _heal(engine, entry, others)
             raise
-        journal.write(fault, "active")
+        journal.write(replace(entry, state="active"))
     return evidence
 
 
 def heal(engine: Engine, fault: Fault) -> Evidence:
-    """Undo a fault and prove that nothing of it is left. Done already is well.
+    """Undo a fault and prove that nothing of it is left; no-op if somebody has undone it already.
 
     What the journal holds under its id is undone: the fault may have changed since it was made.
+    The evidence says where it had been over before, and whether somebody else had healed it.
     """
     with journal.exclusive(fault.lab):
-        faults = {entry.fault.id: entry.fault for entry in journal.entries(fault.lab)}
-        fault = faults.pop(fault.id, fault)
-        return _heal(engine, fault, list(faults.values()))
+        known = {entry.fault.id: entry for entry in journal.entries(fault.lab)}
+        entry = known.pop(fault.id, None)
+        others = [each.fault for each in known.values()]
+        if entry is None:
+            evidence = _heal(engine, Entry(outage.own(fault, others), "healing"), others)
+            said = f"{fault.title}: another command had healed it, nothing is left"
+            return replace(evidence, said=said, healed_by="another command")
+        evidence = _heal(engine, entry, others)
+        freed = {m.name for m in fault.members} - {m.name for m in entry.fault.members}
+        started = dict.fromkeys(sorted(freed), "another command started it")
+        return replace(evidence, overtaken={**evidence.overtaken, **started})
 
 
-def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> list[Evidence]:
-    """Undo everything journalled; with ``sweep`` remove tables that no journal knows, too.
+def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> Healing:
+    """Undo everything journalled; with ``sweep`` remove cuts and delays that no journal knows, too.
 
-    All of it is tried before the first error is raised.
+    All of it is tried, whatever fails.
     """
-    if not sweep and not journal.entries(lab.name):
-        return []
+    if not sweep and not any(journal.read(lab.name)):
+        return Healing()
     with journal.exclusive(lab.name):
-        done = _heal_each(engine, lab.name, active(lab))
+        files = journal.set_aside(lab.name)
+        healing = _heal_each(engine, lab.name, journal.entries(lab.name))
         if sweep:
-            up = present.up(engine, lab.name)
-            partition.sweep(engine, [s for s in build.stations_of(lab) if s.holder in up])
-    return done
+            up, left = present.up(engine, lab.name), active(lab)
+            stations = [s for s in build.stations_of(lab) if s.holder in up]
+            partition.sweep(engine, stations)
+            together(lambda station: delay.settle(engine, station, left), stations)
+        return replace(healing, files=files)
 
 
-def expire(engine: Engine, lab: Lab) -> list[Evidence]:
+def expire(engine: Engine, lab: Lab) -> Healing:
     """Undo what is past its lease or was left half made by a killed labctl; cheap when none is."""
     return expire_lab(engine, lab.name)
 
 
-def expire_lab(engine: Engine, lab: str) -> list[Evidence]:
-    """As :func:`expire`, for one that knows the lab's name only.
+def expire_lab(engine: Engine, lab: str, spare: Collection[str] = ()) -> Healing:
+    """As :func:`expire`, for one that knows the lab's name only; not the faults to ``spare``.
 
     Does nothing while another process makes or heals faults of the lab.
     """
-    if not journal.entries(lab):
-        return []
+    if not any(journal.read(lab)):
+        return Healing()
     with journal.exclusive(lab, wait=False) as alone:
         if not alone:
-            return []
-        now = time.time()
+            return Healing()
+        files, now = journal.set_aside(lab), time.time()
         lapsed = [
-            entry.fault
+            entry
             for entry in journal.entries(lab)
-            if entry.state == "injecting" or entry.fault.due <= now
+            if entry.lapsed(now) and entry.fault.id not in spare
         ]
-        return _heal_each(engine, lab, lapsed)
+        return replace(_heal_each(engine, lab, lapsed), files=files)
 
 
 def go_on(engine: Engine, lab: str) -> None:
@@ -104,14 +147,19 @@ def go_on(engine: Engine, lab: str) -> None:
             if entry.fault.kind == LOOP and entry.state == "active":
                 others = [each.fault for each in entries if each is not entry]
                 with suppress(LabctlError):
-                    journal.write(
-                        again.turn(engine, entry.fault, partition.lasting(others)), "active"
-                    )
+                    turned = again.turn(engine, entry.fault, partition.lasting(others))
+                    journal.write(replace(entry, fault=turned))
 
 
 def active(lab: Lab) -> list[Fault]:
     """The faults that are journalled: made and not yet healed."""
     return [entry.fault for entry in journal.entries(lab.name)]
+
+
+def overdue(lab: Lab) -> list[Fault]:
+    """The faults whose lease is over and that nobody has undone."""
+    now = time.time()
+    return [fault for fault in active(lab) if fault.due <= now]
 
 
 def forget(lab: str) -> None:
@@ -123,15 +171,18 @@ def forget(lab: str) -> None:
 def start(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
     """Start what does not run of nodes or instances, whatever ended it; a node's holder first.
 
-    Faults that kept it from running are no longer in force for it.
+    Faults that kept it from running are no longer in force for it. LabError for an instance whose
+    node is off.
     """
     with journal.exclusive(lab.name):
         for target in targets:
             synthetic = build.start_of(lab, target)
-            others = active(lab)
-            outage.undo(engine, synthetic, partition.lasting(others))
+            up = present.up(engine, lab.name)
+            if target.service and synthetic.station(target.node).holder not in up:
+                raise LabError(f"{target.name} cannot run while {target.node} is off")
+            outage.undo(engine, synthetic, partition.lasting(active(lab)))
             freed = {member.container for member in synthetic.members}
-            _narrow([f for f in others if f.kind in OFF], freed)
+            _narrow(lab.name, OFF, freed)
 
 
 def unpause(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
@@ -141,19 +192,22 @@ def unpause(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
             synthetic = replace(build.start_of(lab, target), kind="pause")
             outage.undo(engine, synthetic, ())
             freed = {member.container for member in synthetic.members}
-            _narrow([f for f in active(lab) if f.kind == "pause"], freed)
+            _narrow(lab.name, ("pause",), freed)
 
 
-def _narrow(faults: Sequence[Fault], freed: set[str]) -> None:
+def _narrow(lab: str, kinds_: Collection[str], freed: set[str]) -> None:
     """Take containers out of journalled faults; a fault of which nothing is left is forgotten."""
-    for fault in faults:
+    for entry in journal.entries(lab):
+        fault = entry.fault
         left = tuple(member for member in fault.members if member.container not in freed)
+        if fault.kind not in kinds_ or left == fault.members:
+            continue
         if not left:
             journal.remove(fault)
-        elif left != fault.members:
-            kept = {m.node for m in left} | {m.name for m in left}
-            targets = tuple(name for name in fault.targets if name in kept)
-            journal.write(replace(fault, members=left, targets=targets), "active")
+            continue
+        kept = {m.node for m in left} | {m.name for m in left}
+        targets = tuple(name for name in fault.targets if name in kept)
+        journal.write(replace(entry, fault=replace(fault, members=left, targets=targets)))
 
 
 def _make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
@@ -164,16 +218,30 @@ def _make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
     return Evidence(fault.id, f"{fault.title}: it bites", round(took, 3), seen)
 
 
-def _heal(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
+def _heal(engine: Engine, entry: Entry, others: Sequence[Fault]) -> Evidence:
     """Undo, prove, forget: in this order, so that a failure stays in the journal."""
-    craft, asked = kinds.of(fault), time.monotonic()
+    craft, asked = kinds.of(entry.fault), time.monotonic()
+    fault, why = overtaken.look(engine, entry, others)
+    if entry.state == "active":
+        # Who comes after a killed labctl must not take its half-done work for somebody else's.
+        journal.write(replace(entry, state="healing"))
     if fault.kind in (*OFF, "restart", "reboot"):
         fault = _hand_over(fault)
     craft.undo(engine, fault, others)
     took = time.monotonic() - asked
     seen = craft.gone(engine, fault, others)
     journal.remove(fault)
-    return Evidence(fault.id, f"{fault.title}: healed, nothing is left", round(took, 3), seen)
+    said = f"{fault.title}: healed, nothing is left{_because(why)}"
+    return Evidence(fault.id, said, round(took, 3), seen, why)
+
+
+def _because(why: Mapping[str, str]) -> str:
+    """What had overtaken a fault, for people: targets of the same reason together."""
+    targets: dict[str, list[str]] = {}
+    for target, reason in why.items():
+        targets.setdefault(reason, []).append(target)
+    told = [f"{names(those)}: {reason}" for reason, those in targets.items()]
+    return f" (overtaken: {'; '.join(told)})" if told else ""
 
 
 def _hand_over(fault: Fault) -> Fault:
@@ -181,26 +249,33 @@ def _hand_over(fault: Fault) -> Fault:
     if fault.scope == "node":
         return fault
     kept = fault.members
-    for state, other in [(e.state, e.fault) for e in journal.entries(fault.lab)]:
-        off = {m.node for m in other.members if not m.service}
+    for entry in journal.entries(fault.lab):
+        off = {m.node for m in entry.fault.members if not m.service}
         theirs = tuple(member for member in kept if member.node in off)
         if theirs:
-            journal.write(replace(other, members=(*theirs, *other.members)), state)
+            more = replace(entry.fault, members=(*theirs, *entry.fault.members))
+            journal.write(replace(entry, fault=more))
             kept = tuple(member for member in kept if member not in theirs)
     return replace(fault, members=kept)
 
 
-def _heal_each(engine: Engine, lab: str, faults: Sequence[Fault]) -> list[Evidence]:
-    """The wire first, then nodes, then instances: each stands on the ones before."""
+def _heal_each(engine: Engine, lab: str, entries: Sequence[Entry]) -> Healing:
+    """The wire first, then nodes, then instances: each stands on the ones before.
+
+    What cannot be undone keeps no other fault in force, be it a defect of labctl's own.
+    """
     rank = {"node": 1, "instance": 2}
     done: list[Evidence] = []
-    failed: list[LabctlError] = []
-    for fault in sorted(faults, key=lambda f: 0 if f.kind in WIRES else rank[f.scope]):
+    left: dict[str, str] = {}
+    for entry in sorted(entries, key=lambda e: 0 if e.fault.kind in WIRES else rank[e.fault.scope]):
+        fault = entry.fault
         others = [e.fault for e in journal.entries(lab) if e.fault.id != fault.id]
         try:
-            done.append(_heal(engine, fault, others))
+            done.append(_heal(engine, entry, others))
         except LabctlError as error:
-            failed.append(error)
-    if failed:
-        raise LabError(str(failed[0])) from None
-    return done
+            own = fault.title in str(error)
+            left[fault.id] = str(error) if own else f"{fault.title} is not undone: {error}"
+        except Exception as error:
+            said = f"a defect in labctl ({type(error).__name__}: {error})"
+            left[fault.id] = f"{fault.title} is not undone: {said}"
+    return Healing(done, left)

@@ -180,8 +180,18 @@ class Companion:
         return next((line for line in reversed(lines) if line), "")
 
 
-def spawn_detached(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
-    """Start a program that outlives this one, its output appended to ``log`` (mode 0600)."""
+def spawn_detached(
+    argv: Sequence[str],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    only: Mapping[str, str] | None = None,
+) -> int:
+    """Start a program that outlives this one, its output appended to ``log`` (mode 0600).
+
+    Returns its process id. It leads a session of its own, in ``/``. ``env`` is added to this process's own environment;
+    ``only`` is all that the program gets instead.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with os.fdopen(open_private(log, os.O_APPEND), "ab") as output:
@@ -190,7 +200,8 @@ def spawn_detached(argv: Sequence[str], log: Path, env: Mapping[str, str] | None
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(env),
+                env=_environment(env) if only is None else only,
+                cwd="/",
                 start_new_session=True,
             )
     except FileNotFoundError:

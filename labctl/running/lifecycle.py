@@ -85,8 +85,10 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Pl
     Returns the lab as it was made, for its subnet may be another than the one prepared for: where
     that was not asked for and somebody else was quicker, another is chosen. And the plan that was
     run, empty when there was nothing to do.
+
+    Faults are healed first. One that cannot be is said, and tried again when all runs.
     """
-    verbs.heal_all(engine, prepared.lab)
+    left = _heal(engine, prepared.lab, report)
     _check_machine(engine, prepared)
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(
@@ -96,6 +98,8 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Pl
         reraise=True,
     )
     prepared, made = attempts(_up, engine, prepared, report)
+    if left:
+        _heal(engine, prepared.lab, report)
     store.hand_out(prepared.record, prepared.handouts)
     (prepared.record.directory / store.REPORTS).mkdir(exist_ok=True)
     return prepared, made
@@ -128,6 +132,15 @@ def _with_subnet(engine: Engine, prepared: Prepared, before: store.Record | None
         record = with_subnet(prepared.record, engine.subnets())
         store.save(replace(before or record, subnet=record.subnet))
     return prepared if record.subnet == prepared.record.subnet else prepare(record)
+
+
+def _heal(engine: Engine, lab: Lab, report: Report) -> bool:
+    """Heal what is in force, and say what is worth a line; whether something is left."""
+    healing = verbs.heal_all(engine, lab)
+    overtaken = [evidence.said for evidence in healing.done if evidence.overtaken]
+    for said in (*healing.files, *overtaken, *healing.left.values()):
+        report.note(said)
+    return bool(healing.left)
 
 
 def fitting(engine: Engine, record: store.Record) -> store.Record:

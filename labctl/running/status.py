@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 from labctl.engine.port import Container, Engine
 from labctl.errors import EngineError, LabError
-from labctl.faults import targets, verbs
+from labctl.faults import Fault, journal, targets
 from labctl.model.lab import Instance, Node
 from labctl.planning.desired import Desired
 from labctl.running import records
@@ -37,6 +39,14 @@ class NodeStatus(TypedDict):
     instances: list[InstanceStatus]
 
 
+class FaultStatus(TypedDict):
+    """A fault in force: ``due`` is when its lease ends, or has ended (ISO 8601, UTC)."""
+
+    fault: str
+    due: str
+    overdue: bool
+
+
 class Status(TypedDict):
     """The document of ``labctl status --json``."""
 
@@ -49,12 +59,15 @@ class Status(TypedDict):
     jobs: dict[str, bool]
     """``service/job`` → whether it is done, as the lab has recorded it."""
     clusters: Mapping[str, Mapping[str, Any]]
-    faults: list[str]
+    faults: list[FaultStatus]
+    journal: list[str]
+    """A sentence for each file in the journal of faults that is no fault."""
 
 
 def status(engine: Engine, desired: Desired) -> Status:
     """Look at everything once, in parallel; what cannot be asked is said, not guessed."""
     lab = desired.lab
+    journalled, unread = journal.read(lab.name)
     there = {c.name: c for c in engine.containers(lab.name)}
     with ThreadPoolExecutor(max_workers=2) as pool:
         holding = pool.submit(_holders, engine, desired, there)
@@ -72,8 +85,14 @@ def status(engine: Engine, desired: Desired) -> Status:
         nodes=nodes,
         jobs=jobs,
         clusters=asked.clusters if asked else {},
-        faults=[fault.title for fault in verbs.active(lab)],
+        faults=[_fault(entry.fault) for entry in journalled],
+        journal=[each.said for each in unread],
     )
+
+
+def _fault(fault: Fault) -> FaultStatus:
+    due = datetime.fromtimestamp(fault.due, UTC).isoformat(timespec="seconds")
+    return FaultStatus(fault=fault.title, due=due, overdue=fault.due <= time.time())
 
 
 def _inspect(engine: Engine, desired: Desired, there: Mapping[str, Container]) -> Inspection | None:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from labctl.chaos.run.conduct import Ground, Plan
 from labctl.chaos.run.injector import Injector
 from labctl.chaos.run.timeline import Action, Pick
 from labctl.errors import InputError, LabError
-from labctl.faults import Fault, partition, verbs
+from labctl.faults import Evidence, Fault, partition, verbs
 from labctl.running.lifecycle import Prepared
 from labctl.running.probe import Inspection
 from tests.library import toothless
@@ -263,6 +263,36 @@ def newest() -> str:
     from labctl.state import paths
 
     return max(path.name for path in (paths.home() / "labs/small/runs").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("meddle", "healed_by", "overtaken"),
+    [
+        (lambda world: verbs.heal_all(world, world.lab), "another command", {}),
+        (
+            lambda world: world.start("small-c1-store"),
+            "",
+            {"c1/store": "it runs again"},
+        ),
+    ],
+)
+def test_a_fault_that_somebody_else_ended_is_written_down(
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    meddle: Callable[[World], object],
+    healed_by: str,
+    overtaken: dict[str, str],
+) -> None:
+    real = verbs.heal
+
+    def heal(engine: World, fault: Fault) -> Evidence:
+        meddle(engine)
+        return real(engine, fault)
+
+    monkeypatch.setattr(verbs, "heal", heal)
+    (row,) = stage.run(act(0, "kill", "c1/store"))["timeline"]
+    assert (row["healed_by"], row["overtaken"]) == (healed_by, overtaken)
+    assert row["healed"]
 
 
 def test_an_interrupted_run_is_healed_and_readable(

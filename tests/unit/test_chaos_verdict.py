@@ -96,6 +96,14 @@ def test_lost_with_settings_that_nobody_knows_is_unknown() -> None:
             {"timeline": [{**FAULT, "bites": None}]},
             "fault 0 (kill c1/mariadb) did not bite: nothing shows that it did",
         ),
+        (
+            {"timeline": [{**FAULT, "healed_by": "another command"}]},
+            "fault 0 (kill c1/mariadb) ended earlier than planned: another command healed it",
+        ),
+        (
+            {"timeline": [{**FAULT, "overtaken": {"c1/mariadb": "c1 is off"}, "healed_by": ""}]},
+            "fault 0 (kill c1/mariadb) ended earlier than planned: c1/mariadb: c1 is off",
+        ),
         ({"finals": None}, "the run was cut short: nothing was read in the end"),
         ({"finals": {}}, "the run was cut short: nothing was read in the end"),
         ({"run": {**RUN, "cut_short": "its limit"}}, "the run was cut short: its limit"),

@@ -86,8 +86,10 @@ def test_a_fault_changes_the_lab_and_healing_twice_restores_it(world: World, kin
     fault = inject(world, KINDS[kind](world))
     assert world.state() != before
     assert [entry.state for entry in journal.entries(world.lab.name)] == ["active"]
-    for _ in range(2):
-        assert faults.heal(world, fault).said.endswith("healed, nothing is left")
+    for healed_by in ("", "another command"):
+        evidence = faults.heal(world, fault)
+        assert (evidence.healed_by, evidence.overtaken) == (healed_by, {})
+        assert evidence.said.endswith("nothing is left")
         assert world.state() == before
         assert faults.active(world.lab) == []
 
@@ -331,24 +333,24 @@ def test_unpause_ends_the_freeze(world: World, lab: Lab) -> None:
 def test_only_lapsed_faults_expire(world: World, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     short = inject(world, faults.halt(world, lab, "kill", [Target("c1", "api")], lease=60))
     long = inject(world, faults.halt(world, lab, "kill", [Target("c2", "api")], lease=600))
-    assert faults.expire(world, lab) == []
+    assert faults.expire(world, lab).done == []
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 61)
-    assert [evidence.fault for evidence in faults.expire(world, lab)] == [short.id]
+    assert [evidence.fault for evidence in faults.expire(world, lab).done] == [short.id]
     assert [fault.id for fault in faults.active(lab)] == [long.id]
 
 
 def test_expire_asks_the_engine_nothing_when_there_is_no_fault(world: World, lab: Lab) -> None:
     world.calls.clear()
-    assert faults.expire(world, lab) == []
-    assert faults.heal_all(world, lab) == []
+    assert faults.expire(world, lab).done == []
+    assert faults.heal_all(world, lab).done == []
     assert world.calls == []
 
 
 def test_expire_keeps_out_of_the_way_of_another_process(world: World, lab: Lab) -> None:
     inject(world, faults.halt(world, lab, "kill", [Target("c1", "api")], lease=1))
     with journal.exclusive(lab.name):
-        assert faults.expire(world, lab) == []
+        assert faults.expire(world, lab).done == []
 
 
 def test_heal_all_sweeps_what_no_journal_knows(world: World, lab: Lab) -> None:
@@ -364,8 +366,10 @@ def test_heal_all_tries_everything_before_it_fails(world: World, lab: Lab) -> No
     inject(world, faults.halt(world, lab, "kill", [Target("c1", "api")]))
     inject(world, faults.halt(world, lab, "kill", [Target("c2", "api")]))
     world.failures["start", "small-c1-api"] = EngineError("no")
-    with pytest.raises(LabError, match="no"):
-        faults.heal_all(world, lab)
+    healing = faults.heal_all(world, lab)
+    assert [*healing.left.values()] == ["kill c1/api is not undone: no"]
+    with pytest.raises(LabError, match="kill c1/api is not undone: no"):
+        healing.check()
     assert world.status("small-c2-api") == "running"
     assert [fault.title for fault in faults.active(lab)] == ["kill c1/api"]
 
@@ -468,14 +472,3 @@ def test_nodes_and_instances_do_not_mix(world: World, lab: Lab) -> None:
 def test_a_lease_has_limits(lab: Lab) -> None:
     with pytest.raises(InputError, match=r"a fault lasts between 0\.001 s and 7 days, not 0 s"):
         faults.cut(lab, [["c1"]], lease=0)
-
-
-def test_a_damaged_journal_is_named(lab: Lab) -> None:
-    folder = journal.directory(lab.name)
-    folder.mkdir(parents=True)
-    (folder / "x.json").write_text("{}")
-    with pytest.raises(LabError) as caught:
-        faults.active(lab)
-    assert str(caught.value) == (
-        f"{folder / 'x.json'} is no journalled fault; remove it, then `labctl up` repairs the lab"
-    )

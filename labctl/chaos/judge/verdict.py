@@ -4,9 +4,10 @@ The rules, in their order:
 
 1. A lab that was not steady before the faults is not judged: UNKNOWN, with what was found.
 2. A check or a budget that is INVALID makes the run INVALID, unless the scenario allows it.
-3. A check or a budget that is UNKNOWN, a fault that did not bite, a run that was cut short or not
-   seen to be steady before, make it UNKNOWN. So does a workload that was not served before the
-   faults, asked nothing while one went on, or was not served again; and one whose end nobody read.
+3. A check or a budget that is UNKNOWN, a fault that did not bite or ended earlier than planned, a
+   run that was cut short or not seen to be steady before, make it UNKNOWN. So does a workload that
+   was not served before the faults, asked nothing while one went on, or was not served again; and
+   one whose end nobody read.
 4. A lab that is not steady after the run is INVALID, as the check ``steady`` of ``lab``.
 5. What a scenario says it shows must show. ``known`` names what becomes of some promise, ``away``
    how long a workload must go unanswered; if no check comes out so, nothing was away for as long,
@@ -226,6 +227,7 @@ def _outcome(
         return "INVALID", _first(invalid)
     unsure = [
         *_toothless(run),
+        *_overtaken(run),
         *_short(run),
         *_faultless(run),
         *(w for o, w in said if o == "UNKNOWN"),
@@ -257,6 +259,19 @@ def _toothless(run: Record) -> list[str]:
         for fault in run.timeline
         if fault.get("heal_error")
     ]
+    return said
+
+
+def _overtaken(run: Record) -> list[str]:
+    """Faults that ended earlier than the run meant: how long they lasted, nobody knows."""
+    said = []
+    for fault in run.timeline:
+        name = f"fault {fault.get('index')} ({fault.get('said')}) ended earlier than planned"
+        if fault.get("healed_by"):
+            said.append(f"{name}: {fault['healed_by']} healed it")
+        elif fault.get("overtaken"):
+            why = "; ".join(f"{target}: {what}" for target, what in fault["overtaken"].items())
+            said.append(f"{name}: {why}")
     return said
 
 

@@ -94,7 +94,8 @@ def run(ground: Ground, plan: Plan) -> Path:
     fault needs, before anything is touched; LabError when a workload cannot begin.
     """
     lab = ground.prepared.lab
-    verbs.expire(ground.engine, lab)
+    for left in verbs.expire(ground.engine, lab).left.values():
+        ground.watcher.note(left)
     require(ground.engine, lab, [action.fault for action in plan.actions])
     folder, zero = files.make(lab.name), time.monotonic()
     notes = _Notes(folder)
@@ -173,7 +174,9 @@ class _Run:
         finally:
             self._faults.end()
             with suppress(LabctlError):
-                verbs.heal_all(self._ground.engine, self._ground.prepared.lab)
+                healing = verbs.heal_all(self._ground.engine, self._ground.prepared.lab)
+                for left in healing.left.values():
+                    self._ground.watcher.note(left)
             self._finish()
             self._over.set()
             self._observer.stop()
@@ -308,7 +311,7 @@ def _unwell(ground: Ground) -> list[str]:
     said = _rivals(seen)
     if seen["state"] == "healthy" and not seen["faults"]:
         return said
-    said += [f"{fault} is in force" for fault in seen["faults"]]
+    said += [f"{fault['fault']} is in force" for fault in seen["faults"]]
     if len(seen["vip"]["holders"]) > 1:
         said.append(f"{' and '.join(seen['vip']['holders'])} hold the virtual IP")
     said += [

@@ -142,7 +142,13 @@ class Performance:
             self._watcher.note(str(error))
             return
         seen = {**evidence.seen, "took": evidence.took}
-        self._set(index, healed=self._clock(), heal_evidence=seen)
+        self._set(
+            index,
+            healed=self._clock(),
+            heal_evidence=seen,
+            overtaken=dict(evidence.overtaken),
+            healed_by=evidence.healed_by,
+        )
         self._watcher.note(evidence.said)
 
     def _until(self, moment: float) -> None:
@@ -181,6 +187,8 @@ def _row(action: Action, offset: float) -> dict[str, Any]:
         "resolved": {},
         "evidence": {},
         "heal_evidence": {},
+        "overtaken": {},
+        "healed_by": "",
         "error": None,
     }
 
