@@ -195,7 +195,8 @@ def test_a_hundred_thousand_operations_give_a_small_file(run: Path) -> None:
 
 
 def test_text_is_escaped_and_attributes_cannot_be_left() -> None:
-    assert tag("p", "<b>", title='"><x', class_=None) == '<p title="&quot;&gt;&lt;x">&lt;b&gt;</p>'
+    assert tag("p", "<b>", title='"><x', class_=None) == '<p title="&#34;&gt;&lt;x">&lt;b&gt;</p>'
+    assert tag("p", tag("b", "&")) == "<p><b>&amp;</b></p>"
     assert escape("a\x00b\ud800") == "a\ufffdb\ufffd"
 
 

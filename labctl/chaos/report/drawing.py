@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from labctl.chaos.report.axis import TimeAxis
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.markup import join, tag
 
 LABEL_GAP = 10
 _LETTER = 6.3
@@ -17,7 +19,7 @@ _LETTER = 6.3
 class Row:
     """A part of the picture that is ``height`` pixels high, drawn from 0 downwards."""
 
-    markup: Safe
+    markup: Markup
     height: float
 
 
@@ -34,17 +36,17 @@ def heading(text: str, axis: TimeAxis, remark: str = "") -> Row:
     """The title of a group of rows, with a line across."""
     line = tag("line", class_="rule", x1=8, x2=axis.right, y1=10, y2=10)
     title = tag("text", text, class_="group", x=8, y=28)
-    said = tag("text", remark, class_="remark", x=axis.left, y=28) if remark else Safe("")
+    said = tag("text", remark, class_="remark", x=axis.left, y=28) if remark else Markup("")
     return Row(join((line, title, said)), 36)
 
 
-def label(text: str, axis: TimeAxis, y: float, class_: str = "lane") -> Safe:
+def label(text: str, axis: TimeAxis, y: float, class_: str = "lane") -> Markup:
     """A row's name, left of the axis."""
     shown = text if len(text) <= 25 else text[:24] + "…"
     return tag("text", shown, class_=class_, x=axis.left - LABEL_GAP, y=y, text_anchor="end")
 
 
-def bar(axis: TimeAxis, start: float, end: float, y: float, height: float, **more: str) -> Safe:
+def bar(axis: TimeAxis, start: float, end: float, y: float, height: float, **more: str) -> Markup:
     """A span of time; ``tip`` is what it says when pointed at, ``class_`` how it looks."""
     x = axis.x(start)
     width = max(axis.x(end) - x, 1.5)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from labctl.chaos.report.lanes import family
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.operations import Operation
 from labctl.chaos.report.record import Fault, Record
 from labctl.chaos.report.verdicts import targets
@@ -16,14 +18,14 @@ _MOST_ROWS = 400
 _MOST_SCENARIO = 60_000
 
 
-def faults(record: Record) -> Safe:
+def faults(record: Record) -> Markup:
     """Every fault: when it was asked for, that it bit, that nothing of it was left."""
     if not record.faults:
         return tag("p", "No fault was made.", class_="quiet")
     return tag("ol", *map(_fault, record.faults[:_MOST_ROWS]), class_="faults")
 
 
-def operations(found: Mapping[int, Operation], record: Record) -> Safe:
+def operations(found: Mapping[int, Operation], record: Record) -> Markup:
     """The operations that checks speak of, in the order of time, with what was broken then."""
     if not found:
         return tag("p", "No check speaks of a single operation.", class_="quiet")
@@ -34,7 +36,7 @@ def operations(found: Mapping[int, Operation], record: Record) -> Safe:
     return tag("div", table, class_="wide")
 
 
-def about(record: Record) -> Safe:
+def about(record: Record) -> Markup:
     """How to do it again, with which versions, and what else is in the run's folder."""
     run, name = record.run, record.name
     versions = run.get("versions")
@@ -61,7 +63,7 @@ def about(record: Record) -> Safe:
     )
 
 
-def _fault(fault: Fault) -> Safe:
+def _fault(fault: Fault) -> Markup:
     bites = fault.bites
     proof = "did not bite"
     if bites is not None:
@@ -99,7 +101,7 @@ def _told(value: Any) -> str:
     return plain(value, 200)
 
 
-def _operation(operation: Operation, faults: Iterable[Fault]) -> Safe:
+def _operation(operation: Operation, faults: Iterable[Fault]) -> Markup:
     meanwhile = [
         f.said
         for f in faults
@@ -121,16 +123,16 @@ def _operation(operation: Operation, faults: Iterable[Fault]) -> Safe:
     return tag("tr", *cells, id=f"op-{operation.number}")
 
 
-def _settings(run: Mapping[str, Any]) -> Safe:
+def _settings(run: Mapping[str, Any]) -> Markup:
     settings = run.get("settings")
     if not isinstance(settings, dict) or not settings:
-        return Safe("")
+        return Markup("")
     return _facts({str(key): plain(value, 600) for key, value in settings.items()})
 
 
-def _folded(title: str, inside: Safe, there: bool) -> Safe:
-    return tag("details", tag("summary", title), inside) if there and inside else Safe("")
+def _folded(title: str, inside: Markup, there: bool) -> Markup:
+    return tag("details", tag("summary", title), inside) if there and inside else Markup("")
 
 
-def _facts(facts: Mapping[str, str]) -> Safe:
+def _facts(facts: Mapping[str, str]) -> Markup:
     return tag("dl", *(join((tag("dt", key), tag("dd", value))) for key, value in facts.items()))

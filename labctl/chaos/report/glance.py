@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from labctl.chaos.report.markup import Safe, tag
+from markupsafe import Markup
+
+from labctl.chaos.report.markup import tag
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.verdicts import STANDINGS, outcome_of
 from labctl.chaos.report.words import KEPT, SIGNS, moment, plain, seconds
@@ -14,7 +16,7 @@ _MOST = 5
 _KEPT, _UNKNOWN = STANDINGS[0], STANDINGS[-1]
 
 
-def glance(record: Record) -> Safe:
+def glance(record: Record) -> Markup:
     """A card for each of them; one that has nothing to say is left out, but for losses."""
     standings = {name: list(_by_workload(record, name)) for name in STANDINGS}
     lost = [
@@ -33,10 +35,10 @@ def glance(record: Record) -> Safe:
     return tag("div", *(card for card in cards if card), class_="glance")
 
 
-def _card(title: str, section: str, lines: Iterable[str | Safe], said: str = "") -> Safe:
+def _card(title: str, section: str, lines: Iterable[str | Markup], said: str = "") -> Markup:
     shown = list(lines)
     if not shown and not said:
-        return Safe("")
+        return Markup("")
     more = len(shown) - _MOST
     items = [tag("li", line) for line in shown[:_MOST]]
     if more > 0:
@@ -44,8 +46,8 @@ def _card(title: str, section: str, lines: Iterable[str | Safe], said: str = "")
     return tag(
         "div",
         tag("h2", tag("a", title, href=f"#{section}")),
-        tag("p", said) if said else Safe(""),
-        tag("ul", *items) if items else Safe(""),
+        tag("p", said) if said else Markup(""),
+        tag("ul", *items) if items else Markup(""),
     )
 
 
@@ -87,7 +89,7 @@ def _by_workload(record: Record, standing: str) -> Iterator[tuple[str, list[str]
         yield who, list(dict.fromkeys(checks))
 
 
-def _marked(lost: Sequence[tuple[str, str]]) -> Iterator[Safe]:
+def _marked(lost: Sequence[tuple[str, str]]) -> Iterator[Markup]:
     for text, standing in lost:
         yield tag("span", f"{text} ", tag("b", standing, class_=standing.replace(" ", "-")))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from markupsafe import Markup
+
 from labctl.chaos.report import spans
 from labctl.chaos.report.axis import TimeAxis
 from labctl.chaos.report.drawing import Room, Row, bar, heading, label, wide
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Fault, Observation, Record
 from labctl.chaos.report.words import count, moment, names, seconds
 
@@ -35,7 +37,7 @@ def faults(record: Record, axis: TimeAxis) -> Iterator[Row]:
         yield Row(_fault(fault, axis), _FAULT)
 
 
-def bands(record: Record, axis: TimeAxis, top: float, bottom: float) -> Safe:
+def bands(record: Record, axis: TimeAxis, top: float, bottom: float) -> Markup:
     """The times in which a fault bites, behind everything."""
     return join(
         bar(axis, f.bites, _healed(f, axis), top, bottom - top, class_="band")
@@ -100,7 +102,7 @@ def clusters(record: Record, axis: TimeAxis) -> Iterator[Row]:
                 for span in states
             ]
             yield Row(join((label(f"{cluster}  {member}", axis, 10), *bars)), _THIN)
-        yield Row(Safe(""), 6)
+        yield Row(Markup(""), 6)
 
 
 def unready(record: Record, axis: TimeAxis) -> Iterator[Row]:
@@ -137,7 +139,7 @@ def _away(instance: str) -> Callable[[Observation], bool]:
     return lambda seen: instance in seen.unready
 
 
-def _fault(fault: Fault, axis: TimeAxis) -> Safe:
+def _fault(fault: Fault, axis: TimeAxis) -> Markup:
     bites = fault.bites
     until = _healed(fault, axis)
     tip = f"{fault.said}: asked at {moment(fault.asked)}, "
@@ -160,7 +162,7 @@ def _fault(fault: Fault, axis: TimeAxis) -> Safe:
     return tag("a", join(parts), href=f"#fault-{fault.index}")
 
 
-def _wrong(span: spans.Span[int], axis: TimeAxis, room: Room) -> Safe:
+def _wrong(span: spans.Span[int], axis: TimeAxis, room: Room) -> Markup:
     what, class_ = ("nobody", "none") if span.what == 0 else (f"{span.what} at once", "double")
     text = f"{what}, {seconds(span.end - span.start)}"
     x, end = axis.x(span.start), "start"
@@ -178,7 +180,7 @@ def _twice_first(span: spans.Span[int]) -> int:
     return -span.what
 
 
-def _ground(axis: TimeAxis, y: float, height: float) -> Safe:
+def _ground(axis: TimeAxis, y: float, height: float) -> Markup:
     return tag(
         "rect", class_="ground", x=axis.left, y=y, width=axis.right - axis.left, height=height
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from markupsafe import Markup
+
 from labctl.chaos.report.axis import LogAxis, TimeAxis, decades
 from labctl.chaos.report.bins import POINTS, Bin, bins, quantile
 from labctl.chaos.report.drawing import Room, Row, bar, wide
-from labctl.chaos.report.markup import Safe, join, number, tag
+from labctl.chaos.report.markup import join, number, tag
 from labctl.chaos.report.operations import Lag, Operation, gaps
 from labctl.chaos.report.words import moment, plain, seconds
 
@@ -50,7 +52,7 @@ def workload(
     return Row(join(parts), base + _FOOT)
 
 
-def _words(name: str, found: Sequence[Operation], up: LogAxis) -> Safe:
+def _words(name: str, found: Sequence[Operation], up: LogAxis) -> Markup:
     ends = [o.end for o in found]
     y = up.top + 10
     shown = name if len(name) <= 18 else name[:17] + "…"
@@ -65,7 +67,7 @@ def _words(name: str, found: Sequence[Operation], up: LogAxis) -> Safe:
     return join(lines)
 
 
-def _grid(axis: TimeAxis, up: LogAxis) -> Safe:
+def _grid(axis: TimeAxis, up: LogAxis) -> Markup:
     lines = []
     for value in up.ticks():
         y = up.y(value)
@@ -77,17 +79,17 @@ def _grid(axis: TimeAxis, up: LogAxis) -> Safe:
     return join(lines)
 
 
-def _points(found: Sequence[Operation], axis: TimeAxis, up: LogAxis) -> Safe:
+def _points(found: Sequence[Operation], axis: TimeAxis, up: LogAxis) -> Markup:
     """Every acknowledgement a dot, as one path: a dot is a line of no length with round ends."""
     dots = "".join(
         f"M{number(axis.x(o.ended))} {number(up.y(o.took))}h0"
         for o in found
         if o.end == "ok" and o.ended is not None and o.took is not None
     )
-    return tag("path", class_="dots", d=dots) if dots else Safe("")
+    return tag("path", class_="dots", d=dots) if dots else Markup("")
 
 
-def _band(slices: Sequence[Bin], width: float, axis: TimeAxis, up: LogAxis) -> Safe:
+def _band(slices: Sequence[Bin], width: float, axis: TimeAxis, up: LogAxis) -> Markup:
     """The median as a line, the 95th percentile above it as a band; broken where nothing is."""
     runs: list[list[Bin]] = []
     for each in (s for s in slices if s.p50 is not None):
@@ -111,7 +113,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
 
 
-def _errors(slices: Sequence[Bin], width: float, axis: TimeAxis, base: float) -> Safe:
+def _errors(slices: Sequence[Bin], width: float, axis: TimeAxis, base: float) -> Markup:
     """Failed and unknown operations a slice, stacked; the highest fills the strip."""
     wrong = [s for s in slices if s.fail or s.info]
     most = max((s.fail + s.info for s in wrong), default=1)
@@ -130,7 +132,7 @@ def _errors(slices: Sequence[Bin], width: float, axis: TimeAxis, base: float) ->
     return join(parts)
 
 
-def _gaps(found: Sequence[Operation], axis: TimeAxis, up: LogAxis) -> Iterable[Safe]:
+def _gaps(found: Sequence[Operation], axis: TimeAxis, up: LogAxis) -> Iterable[Markup]:
     # The longest come first, and have their labels.
     room = Room()
     for gap in gaps(found)[:_MOST_GAPS]:
@@ -145,12 +147,12 @@ def _gaps(found: Sequence[Operation], axis: TimeAxis, up: LogAxis) -> Iterable[S
             yield tag("text", text, class_="gaplabel", x=middle, y=y, text_anchor="middle")
 
 
-def _lag(lag: Lag, axis: TimeAxis, up: LogAxis) -> Safe:
+def _lag(lag: Lag, axis: TimeAxis, up: LogAxis) -> Markup:
     tip = f"the client itself did not run for {seconds(lag.end - lag.start)}"
     return bar(axis, lag.start, lag.end, up.top, up.bottom - up.top, class_="lag", tip=tip)
 
 
-def _mark(operation: Operation, axis: TimeAxis) -> Safe:
+def _mark(operation: Operation, axis: TimeAxis) -> Markup:
     x = axis.x(operation.began)
     said = plain(operation.value, 60)
     tip = f"{operation.f} {said} at {moment(operation.began)}: a check speaks of it"

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from labctl.chaos.folder import layout as files
 from labctl.chaos.folder.runs import Row
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.page import document
 from labctl.chaos.report.plain import cell, xml
 from labctl.chaos.report.record import Data, time_of
@@ -192,23 +194,23 @@ def _lost(entry: Entry) -> bool:
     return bool(entry.standings["lost as documented"] + entry.standings["not promised"])
 
 
-def _square(entry: Entry) -> Safe:
+def _square(entry: Entry) -> Markup:
     """One of many: its colour and sign, and a way to its row."""
     name = entry.row["scenario"]
     sign = tag("a", SIGNS[entry.outcome], href=f"#{name}", title=f"{name}: {entry.outcome}")
     return tag("li", sign, class_=entry.outcome.lower())
 
 
-def _table(found: Sequence[Entry]) -> Safe:
+def _table(found: Sequence[Entry]) -> Markup:
     heads = ("outcome", "scenario", "away: measured of what its timers allow", "promises", "length")
     head = tag("tr", *(tag("th", text, scope="col") for text in heads))
     return tag("table", tag("thead", head), tag("tbody", *map(_row, found)), class_="overview")
 
 
-def _row(entry: Entry) -> Safe:
+def _row(entry: Entry) -> Markup:
     row = entry.row
     link = tag("a", row["scenario"], href=f"../runs/{row['run']}/report.html")
-    why = tag("p", row["why"], class_="because") if entry.outcome != "VALID" else Safe("")
+    why = tag("p", row["why"], class_="because") if entry.outcome != "VALID" else Markup("")
     return tag(
         "tr",
         tag("td", badge(entry.outcome)),
@@ -220,10 +222,10 @@ def _row(entry: Entry) -> Safe:
     )
 
 
-def _bar(entry: Entry) -> Safe:
+def _bar(entry: Entry) -> Markup:
     budget = entry.longest
     if budget is None:
-        return Safe("")
+        return Markup("")
     filled = tag("i", class_=f"bar {outcome_of(budget).lower()}", style=share(_used(budget)))
     return join((tag("div", filled, class_="track"), tag("p", _away(entry), class_="quiet")))
 
@@ -245,7 +247,7 @@ def _timer(budget: Data) -> str:
     return plain(longest.get("timer") or budget.get("dominant", ""))
 
 
-def _promises(entry: Entry) -> list[Safe]:
+def _promises(entry: Entry) -> list[Markup]:
     standings = entry.standings
     return [
         tag("p", f"{standings[name]} {name}", class_=name.replace(" ", "-"))

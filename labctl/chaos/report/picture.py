@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from markupsafe import Markup
+
 from labctl.chaos.report import lanes, latency
 from labctl.chaos.report.axis import TimeAxis
 from labctl.chaos.report.drawing import Row, heading, stack
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.operations import Operation, by_workload
 from labctl.chaos.report.record import Record
 from labctl.chaos.report.words import seconds
@@ -16,7 +18,7 @@ WIDTH = 1200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 186, 1188, 22, 26
 
 
-def picture(record: Record, marked: Mapping[int, Operation]) -> Safe:
+def picture(record: Record, marked: Mapping[int, Operation]) -> Markup:
     """Everything that happened; ``marked`` are the operations that checks speak of."""
     axis = TimeAxis(record.length, _LEFT, _RIGHT)
     rows = stack(_rows(record, axis, list(marked.values())), _TOP)
@@ -56,7 +58,7 @@ def _rows(record: Record, axis: TimeAxis, marked: Sequence[Operation]) -> Iterat
         yield latency.workload(found, axis, up, record.lags, own)
 
 
-def _time(axis: TimeAxis, bottom: float) -> Safe:
+def _time(axis: TimeAxis, bottom: float) -> Markup:
     parts = []
     for t in axis.ticks():
         x = axis.x(t)
@@ -67,7 +69,7 @@ def _time(axis: TimeAxis, bottom: float) -> Safe:
     return join(parts)
 
 
-def _patterns() -> Safe:
+def _patterns() -> Markup:
     """Hatchings: what must be told apart without colours, too."""
     stripes = [
         tag(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from labctl.chaos.report.markup import Safe, clean, tag
+from markupsafe import Markup
+
+from labctl.chaos.report.markup import clean, tag
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.verdicts import outcome_of
 from labctl.chaos.report.words import count, moment, plain, seconds
@@ -63,7 +65,7 @@ def junit(record: Record) -> str:
 
 
 def xml(
-    name: str, inside: Sequence[Safe], outcomes: Sequence[str], length: float, began: str = ""
+    name: str, inside: Sequence[Markup], outcomes: Sequence[str], length: float, began: str = ""
 ) -> str:
     """A JUnit document with one suite; ``length`` is in seconds."""
     counts = {
@@ -166,7 +168,7 @@ def _budget(budget: Data, record: Record) -> Case:
     )
 
 
-def _result(case: Case) -> list[Safe]:
+def _result(case: Case) -> list[Markup]:
     kind = {"INVALID": "failure", "UNKNOWN": "error"}.get(case.outcome)
     if kind is None:
         return []

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from labctl.chaos.report.lanes import family
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.operations import Operation
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.words import SIGNS, moment, names, plain, seconds
@@ -24,14 +26,14 @@ def outcome_of(data: Data) -> str:
     return said if isinstance(said, str) and said in SIGNS else "UNKNOWN"
 
 
-def badge(outcome: str) -> Safe:
+def badge(outcome: str) -> Markup:
     """An outcome with its sign: it can be read without colours."""
     return tag("span", f"{SIGNS[outcome]} {outcome}", class_=f"badge {outcome.lower()}")
 
 
-def checks(record: Record, concerned: Concerned) -> Safe:
+def checks(record: Record, concerned: Concerned) -> Markup:
     """What was checked, by workload, with what shows it."""
-    groups: dict[str, list[Safe]] = {}
+    groups: dict[str, list[Markup]] = {}
     for place, check in enumerate(record.checks):
         card = _check(place, check, concerned)
         groups.setdefault(str(check.get("workload") or "lab"), []).append(card)
@@ -40,7 +42,7 @@ def checks(record: Record, concerned: Concerned) -> Safe:
     ) or tag("p", "Nothing was checked.", class_="quiet")
 
 
-def ledger(record: Record) -> Safe:
+def ledger(record: Record) -> Markup:
     """What was promised and what was kept: a row a check, a column a standing."""
     if not record.checks:
         return tag("p", "No promise was held against anything.", class_="quiet")
@@ -66,7 +68,7 @@ def ledger(record: Record) -> Safe:
     return join((tag("ul", *sums, class_="sums"), tag("div", table, class_="wide")))
 
 
-def budgets(record: Record) -> Safe:
+def budgets(record: Record) -> Markup:
     """Every budget: the bound with its timers above what was measured, on one scale."""
     known = record.budgets
     if not known:
@@ -76,7 +78,7 @@ def budgets(record: Record) -> Safe:
     return join(_budget(budget, record.faults, scale) for budget in known)
 
 
-def _check(place: int, check: Data, concerned: Concerned) -> Safe:
+def _check(place: int, check: Data, concerned: Concerned) -> Markup:
     outcome = outcome_of(check)
     counts = check.get("counts")
     told = counts.items() if isinstance(counts, dict) else ()
@@ -95,24 +97,24 @@ def _check(place: int, check: Data, concerned: Concerned) -> Safe:
             tag("span", plain(check.get("promise", "unknown")), class_="promise"),
         ),
         tag("p", plain(check.get("why", ""), 600)),
-        tag("ul", *chips, class_="counts") if chips else Safe(""),
-        tag("ol", *rows, class_="evidence") if rows else Safe(""),
+        tag("ul", *chips, class_="counts") if chips else Markup(""),
+        tag("ol", *rows, class_="evidence") if rows else Markup(""),
         class_=f"check {outcome.lower()}",
         id=f"check-{place}",
     )
 
 
-def _piece(piece: Data, operation: Operation | None) -> Safe:
+def _piece(piece: Data, operation: Operation | None) -> Markup:
     said = plain(piece.get("said", ""), 300)
     what = " ".join(filter(None, (str(piece.get("f") or ""), _value(piece.get("value")))))
     at = time_of(piece.get("t"))
     link = tag("a", what or "operation", href=f"#op-{operation.number}") if operation else None
-    shown = link or (tag("code", what) if what else Safe(""))
-    when = tag("span", moment(at), class_="when") if at is not None else Safe("")
+    shown = link or (tag("code", what) if what else Markup(""))
+    when = tag("span", moment(at), class_="when") if at is not None else Markup("")
     return tag("li", when, " ", shown, " ", tag("span", said))
 
 
-def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Safe:
+def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Markup:
     outcome = outcome_of(budget)
     bound, measured = time_of(budget.get("bound")) or 0.0, time_of(budget.get("measured"))
     parts = budget.get("parts")
@@ -122,7 +124,7 @@ def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Safe:
     cause = (
         tag("a", fault.said, href=f"#fault-{fault.index}", class_=f"cause {family(fault)}")
         if fault
-        else Safe("")
+        else Markup("")
     )
     dominant = str(budget.get("dominant") or "")
     taken = f"{seconds(measured)} measured" if measured is not None else "not measured"
@@ -146,7 +148,7 @@ def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Safe:
     )
 
 
-def _segments(timers: Sequence[Data], dominant: str, bound: float, scale: float) -> list[Safe]:
+def _segments(timers: Sequence[Data], dominant: str, bound: float, scale: float) -> list[Markup]:
     """The bound as the timers that it is made of; as one where they are not known."""
     found = [
         tag(
@@ -160,7 +162,7 @@ def _segments(timers: Sequence[Data], dominant: str, bound: float, scale: float)
     return found or [tag("i", class_="bar part", style=_width(bound, scale))]
 
 
-def _timer(timer: Data, dominant: str) -> Safe:
+def _timer(timer: Data, dominant: str) -> Markup:
     name = plain(timer.get("timer", ""))
     leads = name == dominant
     said = f" {name}" + (" — the dominant timer" if leads else "")
