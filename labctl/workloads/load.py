@@ -18,10 +18,9 @@ from labctl.errors import EngineError, LabError
 from labctl.planning.desired import Desired
 from labctl.running.probe import client_container
 from labctl.workloads.labs import Wanted, config
+from labctl.workloads.model import HISTORY_LIMIT
 
 ARCHIVE = "/run/labctl/workloads.pyz"
-LIMIT = 64 * 1024 * 1024
-"""Characters of a history at most: the client ends its run there."""
 _HERE = ("labs", "load")
 """Modules that stay with labctl."""
 _MAIN = "import sys\nfrom labctl.workloads.client import main\nsys.exit(main(sys.argv[1:]))\n"
@@ -67,7 +66,7 @@ class Loads:
         self._container = client_container(desired.lab)
         run = f"run_{randomness.token_hex(4)}"
         self._configs = [config(each, desired.lab, secrets, run, seed) for each in wanted]
-        self._document = {"seconds": seconds, "limit": LIMIT, "workloads": self._configs}
+        self._document = {"seconds": seconds, "limit": HISTORY_LIMIT, "workloads": self._configs}
         self._path = f"/run/labctl/{run}.json"
         self._uid = int(desired.instances[desired.lab.toolbox.name].spec.user.partition(":")[0])
         self._counts = {each.name: Counts() for each in wanted}

@@ -11,6 +11,9 @@ Config = Mapping[str, Any]
 """A workload's settings and where it finds its store, as the load wrote them down."""
 
 ERROR_LENGTH = 200
+HISTORY_LIMIT = 64 << 20
+"""Characters of a run's history: the client ends its workloads there, and a scenario that may reach
+it is refused."""
 
 
 class RefusedError(Exception):

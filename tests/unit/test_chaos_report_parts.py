@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labctl.chaos.report.axis import TimeAxis, decades
 from labctl.chaos.report.bins import bins, quantile
@@ -124,6 +126,23 @@ def test_latency_is_by_decades() -> None:
     axis = decades(0.004, 0.7, top=0, bottom=90)
     assert list(axis.ticks()) == pytest.approx([0.001, 0.01, 0.1, 1])
     assert [axis.y(s) for s in (0.001, 0.01, 1, 50)] == pytest.approx([90, 60, 0, 0])
+
+
+@given(st.floats(0, 1e6))
+def test_durations_are_rounded_before_they_are_split(value: float) -> None:
+    said = seconds(value)
+    minutes, _, rest = said.rpartition(" min ")
+    figure = float(rest.removesuffix(" s").removesuffix(" ms"))
+    assert figure < (1000 if rest.endswith("ms") else 60 if minutes else 120)
+    assert "10.00" not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(599.7, "10 min 00 s"), (119.96, "2 min 00 s"), (9.996, "10.0 s"), (0.9996, "1.00 s")],
+)
+def test_a_duration_just_below_the_next_unit(value: float, said: str) -> None:
+    assert seconds(value) == said
 
 
 def test_figures_are_read_by_people() -> None:

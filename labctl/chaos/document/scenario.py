@@ -23,6 +23,7 @@ from labctl.documents.source import suggestion
 from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, clock_problem, delay_problem
 from labctl.model.service import Document, Name, Profile, Size
 from labctl.model.sizes import size_bytes
+from labctl.workloads.model import HISTORY_LIMIT
 
 Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]
 Moment = Annotated[Any, AfterValidator(spans.moment), WithJsonSchema(spans.MOMENT_SCHEMA)]
@@ -57,8 +58,6 @@ Memory = Annotated[Size, AfterValidator(_memory)]
 
 LONGEST = 3600.0
 """Seconds that a run may last."""
-LARGEST = 200 << 20
-"""Bytes that a history may grow to."""
 MOST_ACTIONS = 200
 _LINE = 160
 """Bytes of a line of a history; an operation has two."""
@@ -348,11 +347,12 @@ class ScenarioDoc(Document):
             yield ("limit",), f"is {self.limit}, should be between 1s and 1h"
         rate = sum(_RATE if each.rate is None else each.rate for each in self.workloads)
         size = rate * limit * 2 * _LINE
-        if size > LARGEST:
+        if size > HISTORY_LIMIT:
             yield (
                 ("limit",),
                 f"{rate:g} operations a second for {self.limit} may make a history of "
-                f"{size / (1 << 20):.0f} MiB, more than {LARGEST >> 20}; lower a rate or the limit",
+                f"{size / (1 << 20):.0f} MiB, and a run records {HISTORY_LIMIT >> 20} MiB at most; "
+                "lower a rate or the limit",
             )
         if sum(step.count for step in self.timeline) > MOST_ACTIONS:
             yield ("timeline",), f"comes to more than {MOST_ACTIONS} faults; make it shorter"

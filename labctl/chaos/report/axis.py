@@ -31,7 +31,8 @@ class TimeAxis:
     @staticmethod
     def label(t: float, length: float) -> str:
         """``40 s``, or ``1:20`` in a run of minutes."""
-        return f"{int(t // 60)}:{t % 60:02.0f}" if length >= 120 else f"{t:g} s"
+        minutes, seconds = divmod(round(t), 60)
+        return f"{minutes}:{seconds:02}" if length >= 120 else f"{t:g} s"
 
 
 @dataclass(frozen=True)

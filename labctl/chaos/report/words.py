@@ -44,11 +44,13 @@ def seconds(value: float | None) -> str:
         return "-"
     if value < 0.9995:
         return f"{value * 1000:.0f} ms"
-    if value < 10:
+    if value < 9.995:
         return f"{value:.2f} s"
-    if value < 120:
+    if value < 119.95:
         return f"{value:.1f} s"
-    return f"{value // 60:.0f} min {value % 60:02.0f} s"
+    # Rounded first, or 599.7 s were 9 min 60 s.
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02} s"
 
 
 def moment(value: float | None) -> str:

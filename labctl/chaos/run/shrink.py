@@ -66,13 +66,13 @@ def shrink(timeline: Sequence[Entry], judge: Judge, *, most: int = MOST_RUNS) ->
 def smallest(
     scenario: Mapping[str, Any], timeline: Sequence[Entry], began: float = 0.0
 ) -> dict[str, Any]:
-    """The scenario document with these faults in place of its timeline; the shortest limit.
+    """The scenario document with these faults as its timeline, and the shortest limit for them.
 
-    ``began`` is when the run's workloads had begun, from which a scenario counts; seconds. Who was
-    chosen by chance is named as the run chose; parts stay parts.
+    ``began`` is when the run's workloads had started, from which a scenario counts; seconds. What
+    the seed chose is written as the run chose it; parts stay parts.
     """
-    steps = [step(entry, began) for entry in timeline]
-    end = max((_end(each) for each in steps), default=0.0)
+    lines = [line for entry in timeline for line in steps(entry, began)]
+    end = max((_end(each) for each in lines), default=0.0)
     tail = seconds(scenario.get("tail", "10s"))
     steady = seconds(scenario.get("steady", {}).get("within", "180s"))
     limit = min(seconds(scenario.get("limit", "5m")), end + tail + steady + _TAIL)
@@ -80,37 +80,72 @@ def smallest(
     return {
         **scenario,
         "name": f"{name[:22].rstrip('-')}-shrunk",
-        "timeline": steps,
+        "timeline": lines,
         "limit": written(max(limit, end + tail)),
     }
 
 
-def step(entry: Entry, began: float = 0.0) -> dict[str, Any]:
-    """A recorded fault as a line of a scenario's timeline."""
+def steps(entry: Entry, began: float = 0.0) -> list[dict[str, Any]]:
+    """A recorded fault as lines of a scenario's timeline: one, but for a ring (see ``_apart``)."""
     spec = {key: value for key, value in entry["spec"].items() if key not in _WHEN}
     target = spec.get("target")
     if target is not None and not isinstance(target, str):
         targets = list(entry["targets"])
         spec["target"] = targets[0] if len(targets) == 1 else targets
-    if "shape" in spec:
-        spec = {key: value for key, value in spec.items() if key not in ("shape", "of")}
-        spec["groups"] = [list(group) for group in entry["resolved"]["groups"]]
-    lasts = entry.get("healed")
-    begun = float(entry["asked"])
-    at = written(max(begun - began, 0.0))
-    made: dict[str, Any] = {"at": at, "fault": entry["fault"], **spec}
-    if lasts is not None and entry["fault"] not in _OVER:
-        made["for"] = written(max(float(lasts) - begun, 0.001))
-    return made
+    asked, lasts = float(entry["asked"]), _lasts(entry)
+    base: dict[str, Any] = {"at": written(max(asked - began, 0.0)), "fault": entry["fault"]}
+    end = {} if lasts is None else {"for": written(max(lasts, 0.001))}
+    chosen = _chosen_groups(entry)
+    if not chosen:
+        return [{**base, **spec, **end}]
+    kept = {key: value for key, value in spec.items() if key not in _WHOSE}
+    return [{**base, **kept, "groups": groups, **end} for groups in chosen]
 
 
 _WHEN = ("at", "for", "every", "times", "one_of", "fault")
+_WHOSE = ("shape", "of", "groups", "isolate")
+"""Keys of a cut that say who is parted from whom."""
 _OVER = ("restart", "reboot")
 """Faults that end by themselves."""
 
 
-def _end(step: Mapping[str, Any]) -> float:
-    return seconds(step["at"]) + seconds(step.get("for", "0s"))
+def _lasts(entry: Entry) -> float | None:
+    """Seconds, as the scenario said; as it was healed where that was the end of the run."""
+    planned, healed = entry.get("lasts"), entry.get("healed")
+    if entry["fault"] in _OVER:
+        return None
+    if planned is not None:
+        return float(planned)
+    return None if healed is None else float(healed) - float(entry["asked"])
+
+
+def _chosen_groups(entry: Entry) -> list[list[list[str]]]:
+    """The groups of each cut that parts the nodes as the run did; none if nothing was chosen."""
+    spec, resolved = entry["spec"], entry["resolved"]
+    named = [spec.get("isolate", []), *spec.get("groups", [])]
+    by_chance = "shape" in spec or any(_is_choice(target) for target in named)
+    if entry["fault"] != "cut" or not by_chance or not resolved:
+        return []
+    if resolved["groups"]:
+        return [[list(group) for group in resolved["groups"]]]
+    return _apart(resolved["pairs"])
+
+
+def _is_choice(target: Any) -> bool:
+    each = target if isinstance(target, list) else [target]
+    return any(isinstance(one, dict) for one in each)
+
+
+def _apart(pairs: Sequence[Sequence[str]]) -> list[list[list[str]]]:
+    """A ring as cuts of groups: each node is cut from those it does not hear, every pair once."""
+    others: dict[str, list[str]] = {}
+    for one, other in pairs:
+        others.setdefault(one, []).append(other)
+    return [[[one], apart] for one, apart in others.items()]
+
+
+def _end(line: Mapping[str, Any]) -> float:
+    return seconds(line["at"]) + seconds(line.get("for", "0s"))
 
 
 def _smaller(left: Timeline, pieces: int, trials: _Trials) -> tuple[Timeline, int] | None:
