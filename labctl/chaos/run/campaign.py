@@ -9,7 +9,7 @@ from typing import Any
 
 from labctl.chaos.document import library
 from labctl.chaos.model.findings import Outcome
-from labctl.chaos.run import prepare
+from labctl.chaos.run import plan as plans
 from labctl.errors import EngineError, InputError
 from labctl.model.lab import Lab
 
@@ -59,7 +59,7 @@ def choose(words: Sequence[str], lab: Lab, able: Able | None = None) -> Choice:
     fitting, left_out = [], {}
     for name in dict.fromkeys(names):
         try:
-            plan = prepare.plan(name, lab, 0)
+            plan = plans.from_scenario(name, lab, 0)
             if able is not None:
                 able({action.fault for action in plan.actions})
         except (InputError, EngineError) as error:
