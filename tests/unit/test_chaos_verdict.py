@@ -307,7 +307,7 @@ def test_a_killed_run_is_readable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("run.json", None, "run.json: no such file: is this a run's folder?"),
+        ("run.json", None, "run.json: is missing: the run did not get that far"),
         ("run.json", "[]", "run.json: should be a mapping"),
         ("scenario.yml", None, "scenario.yml: cannot be read: is this a run's folder?"),
         (
@@ -316,10 +316,10 @@ def test_a_killed_run_is_readable(tmp_path: Path) -> None:
             "scenario.yml:1: is a list, should be a mapping with the keys name, description, row,"
             " source, needs, steady, workloads, timeline, expect, tail, limit",
         ),
-        ("timeline.json", None, "timeline.json: no such file: nobody knows what was broken"),
-        ("timeline.json", "{}", "timeline.json: is no timeline of a run"),
+        ("timeline.json", None, "timeline.json: is missing: the run did not get that far"),
+        ("timeline.json", "{}", "timeline.json: should be a list"),
         ("finals.json", "[1]", "finals.json: should be a mapping"),
-        ("observations.jsonl", "what\n", "observations.jsonl:1: is no observation: what"),
+        ("observations.jsonl", "what\n", "observations.jsonl:1: is not an observation: what"),
     ],
 )
 def test_a_damaged_folder_is_one_sentence(

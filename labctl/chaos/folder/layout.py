@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from labctl.documents.reader import shown
 from labctl.errors import EngineError, InputError
 from labctl.state import paths
 from labctl.state.store import RUNS
@@ -64,14 +65,15 @@ def write_json(folder: Path, name: str, data: Any) -> None:
 
 def read_json(folder: Path, name: str) -> Any:
     """A JSON file of a run. InputError when it is missing or damaged."""
+    path = folder / name
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{folder / name}: is missing: the run did not get so far") from None
+        raise InputError(f"{shown(path)}: is missing: the run did not get that far") from None
     except OSError as error:
-        raise InputError(f"{folder / name}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{shown(path)}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise InputError(f"{folder / name}: is no JSON ({error})") from None
+        raise InputError(f"{shown(path)}: is not JSON ({error})") from None
 
 
 class Lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labctl.chaos.report.operations import Operation
+from labctl.chaos.folder.history import Operation
 
 POINTS = 600
 """So many operations are shown each by itself; more as a band."""
@@ -43,7 +43,7 @@ def quantile(values: Sequence[float], part: float) -> float:
 
 
 def _bin(start: float, inside: Sequence[Operation]) -> Bin:
-    took = sorted(o.took for o in inside if o.end == "ok" and o.took is not None)
+    took = sorted(o.seconds for o in inside if o.end == "ok" and o.seconds is not None)
     ends = [o.end for o in inside]
     return Bin(
         start=start,

@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.report.lanes import family
 from labctl.chaos.report.markup import join, tag
-from labctl.chaos.report.operations import Operation
 from labctl.chaos.report.record import Fault, Record
 from labctl.chaos.report.verdicts import targets
 from labctl.chaos.report.words import moment, plain, seconds
@@ -109,10 +109,12 @@ def _operation(operation: Operation, faults: Iterable[Fault]) -> Markup:
         and f.bites <= (operation.began if operation.ended is None else operation.ended)
         and (f.healed is None or f.healed >= operation.began)
     ]
-    end = operation.end + (f": {plain(operation.error, 200)}" if operation.error else "")
+    cut_short = "the run was cut short before its end" if operation.ended is None else ""
+    error = operation.error or cut_short
+    end = operation.end + (f": {plain(error, 200)}" if error else "")
     cells = (
         tag("th", moment(operation.began), scope="row"),
-        tag("td", seconds(operation.took)),
+        tag("td", seconds(operation.seconds)),
         tag("td", operation.workload),
         tag("td", str(operation.process)),
         tag("td", tag("code", f"{operation.f} {plain(operation.value, 120)}")),

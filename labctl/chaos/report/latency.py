@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
+from labctl.chaos.folder.history import End, Operation
 from labctl.chaos.report.axis import LogAxis, TimeAxis, decades
 from labctl.chaos.report.bins import POINTS, Bin, bins, quantile
 from labctl.chaos.report.drawing import Room, Row, bar, wide
 from labctl.chaos.report.markup import join, number, tag
-from labctl.chaos.report.operations import Lag, Operation, gaps
+from labctl.chaos.report.operations import gaps
 from labctl.chaos.report.words import moment, plain, seconds
 
 _MOST_BINS, _LEAST_BINS, _EACH = 330, 100, 6
@@ -23,7 +24,7 @@ _LOW = 0.02
 
 def scale(found: Iterable[Operation]) -> LogAxis:
     """One scale for all workloads, so that they can be compared."""
-    took = sorted(o.took for o in found if o.end == "ok" and o.took)
+    took = sorted(o.seconds for o in found if o.end == "ok" and o.seconds)
     low, high = (quantile(took, _LOW), took[-1]) if took else (0.001, 0.1)
     return decades(low, high, _TOP, _TOP + _HIGH)
 
@@ -32,7 +33,7 @@ def workload(
     found: Sequence[Operation],
     axis: TimeAxis,
     up: LogAxis,
-    lags: Sequence[Lag],
+    lags: Sequence[tuple[float, float]],
     marked: Iterable[Operation],
 ) -> Row:
     """One workload's row; ``marked`` are operations that a check speaks of, linked to."""
@@ -58,7 +59,8 @@ def _words(name: str, found: Sequence[Operation], up: LogAxis) -> Markup:
     shown = name if len(name) <= 18 else name[:17] + "…"
     # Above the scale's uppermost figure, which it would run into.
     lines = [tag("text", tag("title", name), shown, class_="workload", x=8, y=up.top - 2)]
-    for place, (end, what) in enumerate((("ok", "ok"), ("fail", "fail"), ("info", "unknown"))):
+    kinds: tuple[tuple[End, str], ...] = (("ok", "ok"), ("fail", "fail"), ("info", "unknown"))
+    for place, (end, what) in enumerate(kinds):
         many = ends.count(end)
         words = f"{many} {what}"
         at = y + 15 + 15 * place
@@ -82,9 +84,9 @@ def _grid(axis: TimeAxis, up: LogAxis) -> Markup:
 def _points(found: Sequence[Operation], axis: TimeAxis, up: LogAxis) -> Markup:
     """Every acknowledgement a dot, as one path: a dot is a line of no length with round ends."""
     dots = "".join(
-        f"M{number(axis.x(o.ended))} {number(up.y(o.took))}h0"
+        f"M{number(axis.x(o.ended))} {number(up.y(o.seconds))}h0"
         for o in found
-        if o.end == "ok" and o.ended is not None and o.took is not None
+        if o.end == "ok" and o.ended is not None and o.seconds is not None
     )
     return tag("path", class_="dots", d=dots) if dots else Markup("")
 
@@ -147,9 +149,10 @@ def _gaps(found: Sequence[Operation], axis: TimeAxis, up: LogAxis) -> Iterable[M
             yield tag("text", text, class_="gaplabel", x=middle, y=y, text_anchor="middle")
 
 
-def _lag(lag: Lag, axis: TimeAxis, up: LogAxis) -> Markup:
-    tip = f"the client itself did not run for {seconds(lag.end - lag.start)}"
-    return bar(axis, lag.start, lag.end, up.top, up.bottom - up.top, class_="lag", tip=tip)
+def _lag(lag: tuple[float, float], axis: TimeAxis, up: LogAxis) -> Markup:
+    begin, end = lag
+    tip = f"the client itself did not run for {seconds(end - begin)}"
+    return bar(axis, begin, end, up.top, up.bottom - up.top, class_="lag", tip=tip)
 
 
 def _mark(operation: Operation, axis: TimeAxis) -> Markup:

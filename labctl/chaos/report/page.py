@@ -7,10 +7,11 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.report import facts, lanes, verdicts
 from labctl.chaos.report.glance import glance
 from labctl.chaos.report.markup import tag
-from labctl.chaos.report.operations import Operation, concerned
+from labctl.chaos.report.operations import concerned
 from labctl.chaos.report.picture import picture
 from labctl.chaos.report.record import Record
 from labctl.chaos.report.words import SIGNS, count, plain, seconds

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
+from labctl.chaos.folder.history import Operation, by_workload
 from labctl.chaos.report import lanes, latency
 from labctl.chaos.report.axis import TimeAxis
 from labctl.chaos.report.drawing import Row, heading, stack
 from labctl.chaos.report.markup import join, tag
-from labctl.chaos.report.operations import Operation, by_workload
 from labctl.chaos.report.record import Record
 from labctl.chaos.report.words import seconds
 
@@ -53,7 +53,7 @@ def _rows(record: Record, axis: TimeAxis, marked: Sequence[Operation]) -> Iterat
             "grey: nothing acknowledged",
         )
     up = latency.scale(record.operations)
-    for name, found in groups.items():
+    for name, found in sorted(groups.items()):
         own = [operation for operation in marked if operation.workload == name]
         yield latency.workload(found, axis, up, record.lags, own)
 

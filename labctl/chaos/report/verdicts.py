@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.report.lanes import family
 from labctl.chaos.report.markup import join, tag
-from labctl.chaos.report.operations import Operation
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.words import SIGNS, moment, names, plain, seconds
 
