@@ -152,7 +152,7 @@ def campaign(
             show.as_json({"seed": chosen, "results": rows, "left_out": choice.left_out})
         else:
             chaos_lists.results(results, choice.left_out)
-            _say([campaigns.counted(results, choice.left_out)])
+            _say([campaigns.tally(results, choice.left_out)])
         if any(result.run for result in results):
             page = _overview(prepared.lab.name)
             typer.echo(f"see {page}", err=as_json)

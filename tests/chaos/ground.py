@@ -165,7 +165,7 @@ class Clients:
             assert check is not None
             promise = ledger.promise(wanted.kind, wanted.way, effective, own)
             for finding in check(operations[kind], finals[kind], own):
-                checked = ledger.weigh(kind, finding, promise)
+                checked = ledger.judged(kind, finding, promise)
                 LOG.info("%s: %s: %s, %s", kind, checked.check, checked.outcome, checked.why)
                 assert checked.outcome == "VALID", f"{kind}: {checked}"
 

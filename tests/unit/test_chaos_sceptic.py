@@ -11,7 +11,7 @@ from labctl.chaos.folder.history import Event, Operation
 from labctl.chaos.judge import verdict
 from labctl.chaos.judge.budgets import of_run
 from labctl.chaos.judge.checks import api, append, bank, dead, members, reads, register, windows
-from labctl.chaos.judge.ledger import promise, weigh
+from labctl.chaos.judge.ledger import judged, promise
 from labctl.chaos.judge.record import Record
 from labctl.chaos.model.findings import Finding
 from tests.unit.chaos_histories import broken, named, op
@@ -120,7 +120,7 @@ def test_reads_of_what_nobody_wrote_prove_nothing() -> None:
 def lost_of_a_counter(*times: float) -> str:
     bounded = {"redis": {"min_replicas_to_write": 1, "min_replicas_max_lag": 10}}
     found = Finding("lost", True, "the counter is 3", "durable", times=times)
-    return weigh("w", found, promise("redis", "counter", bounded, {})).outcome
+    return judged("w", found, promise("redis", "counter", bounded, {})).outcome
 
 
 def test_a_loss_without_times_is_not_within_a_window() -> None:

@@ -111,7 +111,7 @@ def test_a_history_is_timed_from_the_run_and_counted(tmp_path: Path) -> None:
     ("lines", "dies", "why"),
     [
         ((), True, "its time was over, or it was killed"),
-        ((line("full", 5, "client"),), True, "its history is as long as it may be"),
+        ((line("full", 5, "client"),), True, "its history reached its limit"),
         ((), EngineError("the engine has gone"), "the engine has gone"),
     ],
 )
@@ -146,7 +146,7 @@ def test_what_cannot_start_is_said() -> None:
     assert str(failed.value) == "the workloads did not start: bank: OSError: no"
     with pytest.raises(LabError) as silent:
         loads(Client(), lambda _: None).start()
-    assert str(silent.value) == "the workloads did not start: the client said nothing of them"
+    assert str(silent.value) == "the workloads did not start: the client reported nothing"
     with pytest.raises(LabError) as gone:
         loads(Client(dies=EngineError("c is not running")), lambda _: None).start()
     assert str(gone.value) == "the workloads did not start: c is not running"

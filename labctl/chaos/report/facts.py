@@ -1,4 +1,4 @@
-"""Sections of the page that tell: faults with their proof, operations, and the run itself."""
+"""Sections of the page with facts: faults with their proof, operations, and the run itself."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _MOST_SCENARIO = 60_000
 
 
 def faults(record: Record) -> Markup:
-    """Every fault: when it was asked for, that it bit, that nothing of it was left."""
+    """Every fault: when it was asked for, that it bit, and that nothing of it was left."""
     if not record.faults:
         return tag("p", "No fault was made.", class_="quiet")
     return tag("ol", *map(_fault, record.faults[:_MOST_ROWS]), class_="faults")
 
 
 def operations(found: Mapping[int, Operation], record: Record) -> Markup:
-    """The operations that checks speak of, in the order of time, with what was broken then."""
+    """The operations that checks refer to, by time, with the faults in force then."""
     if not found:
-        return tag("p", "No check speaks of a single operation.", class_="quiet")
+        return tag("p", "No check refers to a single operation.", class_="quiet")
     titles = ("began", "took", "workload", "process", "operation", "asked at", "end", "meanwhile")
     head = tag("tr", *(tag("th", title, scope="col") for title in titles))
     rows = [_operation(found[number], record.faults) for number in sorted(found)]
@@ -37,12 +37,12 @@ def operations(found: Mapping[int, Operation], record: Record) -> Markup:
 
 
 def about(record: Record) -> Markup:
-    """How to do it again, with which versions, and what else is in the run's folder."""
+    """How to repeat the run, its versions and settings, and what else is in its folder."""
     run, name = record.run, record.name
     versions = run.get("versions")
     known = versions if isinstance(versions, dict) else {}
     facts = {
-        "again": tag("code", f"labctl chaos replay {name}"),
+        "repeat": tag("code", f"labctl chaos replay {name}"),
         "judge again": tag("code", f"labctl chaos check {name}"),
         "seed": plain(run.get("seed", "-")),
         "began": plain(run.get("began", "-")),
@@ -55,7 +55,7 @@ def about(record: Record) -> Markup:
         (
             _facts(facts),
             _folded("Versions", _facts({str(k): plain(v) for k, v in known.items()}), bool(known)),
-            _folded("Settings that promises and budgets follow from", _settings(run), True),
+            _folded("Settings that promises and budgets depend on", _settings(run), True),
             _folded(
                 "Scenario", tag("pre", record.scenario[:_MOST_SCENARIO]), bool(record.scenario)
             ),
@@ -90,12 +90,12 @@ def _evidence(data: Any) -> str:
     if not data:
         return "none recorded"
     if isinstance(data, dict):
-        return "; ".join(f"{plain(key, 60)}: {_told(value)}" for key, value in data.items())
+        return "; ".join(f"{plain(key, 60)}: {_value(value)}" for key, value in data.items())
     return plain(data, 400)
 
 
-def _told(value: Any) -> str:
-    """A value of the evidence; figures of several targets without brackets."""
+def _value(value: Any) -> str:
+    """A value of the evidence; those of several targets without brackets."""
     if isinstance(value, dict):
         return plain(", ".join(f"{key} {plain(each, 40)}" for key, each in value.items()), 200)
     return plain(value, 200)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from labctl.chaos.report import spans
 from labctl.chaos.report.axis import TimeAxis
-from labctl.chaos.report.drawing import Room, Row, bar, heading, label, wide
+from labctl.chaos.report.drawing import Room, Row, bar, heading, label, width_of
 from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Fault, Observation, Record
 from labctl.chaos.report.words import count, moment, names, seconds
@@ -22,7 +22,7 @@ _FAMILIES = {
 
 
 def family(fault: Fault) -> str:
-    """What a fault is about, for its colour: process, node or network."""
+    """The kind of thing that a fault hits, for its colour: process, node or network."""
     return next((name for name, kinds in _FAMILIES.items() if fault.kind in kinds), "process")
 
 
@@ -47,12 +47,12 @@ def bands(record: Record, axis: TimeAxis, top: float, bottom: float) -> Markup:
 
 
 def virtual_ip(record: Record, axis: TimeAxis) -> Iterator[Row]:
-    """A lane for every node that held the virtual IP, and one for when it was not just one."""
+    """A lane for each node that held the virtual IP, and one for times of no or several holders."""
     seen = record.observations
     nodes = spans.holders(seen)
     if not seen:
         return
-    yield heading("Virtual IP", axis, "who holds it, as labctl saw it")
+    yield heading("Virtual IP", axis, "who holds it, as labctl observed it")
     for node in nodes:
         held = spans.spans(seen, _holding(node), axis.length)
         bars = [
@@ -73,7 +73,7 @@ def virtual_ip(record: Record, axis: TimeAxis) -> Iterator[Row]:
     if wrong:
         room = Room()
         marks = (_wrong(span, axis, room) for span in sorted(wrong, key=_twice_first))
-        yield Row(join((label("not just one", axis, 13), *marks)), 24)
+        yield Row(join((label("not exactly one", axis, 13), *marks)), 24)
 
 
 def clusters(record: Record, axis: TimeAxis) -> Iterator[Row]:
@@ -82,7 +82,7 @@ def clusters(record: Record, axis: TimeAxis) -> Iterator[Row]:
     known = spans.clusters(seen)
     if not known:
         return
-    yield heading("Clusters", axis, "as their members say it")
+    yield heading("Clusters", axis, "as their members report")
     for cluster, members in known.items():
         for member in members:
             states = spans.spans(seen, _as_member(cluster, member), axis.length)
@@ -106,7 +106,7 @@ def clusters(record: Record, axis: TimeAxis) -> Iterator[Row]:
 
 
 def unready(record: Record, axis: TimeAxis) -> Iterator[Row]:
-    """A lane for every instance that did not answer, those that were away longest first."""
+    """A lane for each instance that did not answer, those away longest first."""
     seen = record.observations
     away = {
         name: [s for s in spans.spans(seen, _away(name), axis.length) if s.what]
@@ -116,7 +116,7 @@ def unready(record: Record, axis: TimeAxis) -> Iterator[Row]:
         return
     ordered = sorted(away, key=lambda n: (-sum(s.end - s.start for s in away[n]), n))
     more = len(ordered) - _MOST_UNREADY
-    also = f", and {more} more for less long" if more > 0 else ""
+    also = f", and {more} more for a shorter time" if more > 0 else ""
     yield heading("Not ready", axis, count(len(ordered), "instance") + also)
     for name in ordered[:_MOST_UNREADY]:
         bars = [
@@ -127,7 +127,7 @@ def unready(record: Record, axis: TimeAxis) -> Iterator[Row]:
 
 
 def _holding(node: str) -> Callable[[Observation], tuple[bool, bool]]:
-    """Whether a node holds the virtual IP, and whether another does, too."""
+    """Whether a node holds the virtual IP, and whether another one does too."""
     return lambda seen: (node in seen.vip, len(seen.vip) > 1)
 
 
@@ -153,9 +153,9 @@ def _fault(fault: Fault, axis: TimeAxis) -> Markup:
         parts.append(bar(axis, bites, until, 3, 17, class_=family(fault), rx="3", tip=tip))
     text = fault.said if bites is not None else f"{fault.said} — did not bite"
     left, right = axis.x(fault.asked), axis.x(until)
-    if bites is not None and wide(text) + 12 < right - axis.x(bites):
+    if bites is not None and width_of(text) + 12 < right - axis.x(bites):
         parts.append(tag("text", text, class_="on", x=axis.x(bites) + 7, y=15.5))
-    elif right + 8 + wide(text) < axis.right:
+    elif right + 8 + width_of(text) < axis.right:
         parts.append(tag("text", text, class_="beside", x=right + 7, y=15.5))
     else:
         parts.append(tag("text", text, class_="beside", x=left - 7, y=15.5, text_anchor="end"))
@@ -163,20 +163,20 @@ def _fault(fault: Fault, axis: TimeAxis) -> Markup:
 
 
 def _wrong(span: spans.Span[int], axis: TimeAxis, room: Room) -> Markup:
-    what, class_ = ("nobody", "none") if span.what == 0 else (f"{span.what} at once", "double")
+    what, class_ = ("no holder", "none") if span.what == 0 else (f"{span.what} at once", "double")
     text = f"{what}, {seconds(span.end - span.start)}"
     x, end = axis.x(span.start), "start"
-    if x + wide(text) > axis.right:
+    if x + width_of(text) > axis.right:
         x, end = axis.x(span.end), "end"
     mark = bar(axis, span.start, span.end, 2, 6, class_=class_, tip=_tip(what, span))
-    left = x if end == "start" else x - wide(text)
-    if not room.take(left, left + wide(text)):
+    left = x if end == "start" else x - width_of(text)
+    if not room.take(left, left + width_of(text)):
         return mark
     return join((mark, tag("text", text, class_="small", x=x, y=19, text_anchor=end)))
 
 
 def _twice_first(span: spans.Span[int]) -> int:
-    """Who finds room for words: two holders at once before nobody."""
+    """Order in which spells get their texts: two holders at once before none."""
     return -span.what
 
 
@@ -198,5 +198,5 @@ def _tip(what: str, span: spans.Span[object]) -> str:
 
 
 def legend(found: Sequence[Fault]) -> list[tuple[str, str]]:
-    """Class and word of the kinds of fault that there are."""
+    """CSS class and name of each kind of fault in the run."""
     return [(name, name) for name in sorted({family(fault) for fault in found})]

@@ -1,4 +1,4 @@
-"""The report for people: one HTML file that needs nothing else."""
+"""The report for people: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from labctl.chaos.report.record import Record
 from labctl.chaos.report.words import SIGNS, count, plain, seconds
 
 Keys = tuple[tuple[str, str], ...]
-"""Class and words of what the picture is made of."""
+"""CSS class and meaning of each element of the picture."""
 
 _BITTEN: Keys = (("key bites", "a fault bites"),)
 _SEEN: Keys = (
-    ("key held", "holds the virtual IP, takes part"),
+    ("key held", "holds the virtual IP, or is a member"),
     ("key leads", "leads"),
-    ("key odd", "joins, or out of quorum"),
-    ("key hatched", "away, or held twice"),
+    ("key odd", "joining, or out of quorum"),
+    ("key hatched", "away, or two holders"),
 )
 _ASKED: Keys = (
     ("key ok", "acknowledged"),
     ("key fail", "failed"),
-    ("key info", "nobody knows"),
+    ("key info", "unknown"),
     ("key silent", "nothing acknowledged"),
     ("key diamond", "operation in question"),
 )
@@ -37,7 +37,7 @@ _SLEPT: Keys = (("key asleep", "the client itself did not run"),)
 
 
 def html(record: Record) -> str:
-    """The whole page, a few hundred kB at most however long the run was."""
+    """The whole page: at most a few hundred kB, however long the run."""
     meant = _concerned(record)
     marked = {operation.number: operation for operation in meant.values()}
     body = tag(
@@ -46,17 +46,17 @@ def html(record: Record) -> str:
         glance(record),
         _section("What happened", _figure(record, marked), "picture"),
         _section("Failover budgets", verdicts.budgets(record), "budgets"),
-        _section("Promised and kept", verdicts.ledger(record), "ledger"),
+        _section("Promises", verdicts.ledger(record), "ledger"),
         _section("Verdicts", verdicts.checks(record, meant), "verdicts"),
         _section("Faults, and the proof of them", facts.faults(record), "faults"),
-        _section("Operations concerned", facts.operations(marked, record), "operations"),
+        _section("Operations in question", facts.operations(marked, record), "operations"),
         _section("This run", facts.about(record), "run"),
     )
     return document(f"{record.outcome}: {record.title}", body)
 
 
 def document(title: str, body: Markup) -> str:
-    """A page of its own that needs nothing else."""
+    """A self-contained HTML page."""
     style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     head = tag(
         "head",
@@ -105,7 +105,7 @@ def _remarks(record: Record) -> Iterator[Markup]:
         if isinstance(state, dict) and state.get("held") is not True:
             said = state.get("said")
             reasons = "; ".join(map(str, said)) if isinstance(said, list) else ""
-            held = "was not steady" if state.get("held") is False else "was not asked"
+            held = "was not steady" if state.get("held") is False else "was not observed"
             told = f": {plain(reasons, 400)}" if reasons else ""
             yield tag("li", f"The lab {held} {when} the faults{told}")
     expected = record.verdict.get("expected")

@@ -19,7 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 186, 1188, 22, 26
 
 
 def picture(record: Record, marked: Mapping[int, Operation]) -> Markup:
-    """Everything that happened; ``marked`` are the operations that checks speak of."""
+    """Everything that happened; ``marked`` are the operations that checks refer to."""
     axis = TimeAxis(record.length, _LEFT, _RIGHT)
     rows = stack(_rows(record, axis, list(marked.values())), _TOP)
     height = rows.height + _BOTTOM
@@ -70,7 +70,7 @@ def _time(axis: TimeAxis, bottom: float) -> Markup:
 
 
 def _patterns() -> Markup:
-    """Hatchings: what must be told apart without colours, too."""
+    """Hatchings, to tell states apart without colours."""
     stripes = [
         tag(
             "pattern",

@@ -1,4 +1,4 @@
-"""Sections of the page that judge: checks with their evidence, the ledger, the budgets."""
+"""Sections of the page with judgements: checks with their evidence, the ledger, the budgets."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.words import SIGNS, moment, names, plain, seconds
 
 STANDINGS = ("kept", "lost though promised", "lost as documented", "not promised", "unknown")
-"""What can have become of a promise, in the order in which it is told."""
+"""The standings of promises, in the order of the page."""
 
 Concerned = Mapping[tuple[int, int], Operation]
-"""Check's and its evidence's place → the operation that is meant."""
+"""(Index of a check, index of its evidence) → the operation it is about."""
 
 
 def outcome_of(data: Data) -> str:
-    """A check's or budget's outcome; UNKNOWN for what is none."""
+    """The outcome of a check or budget; UNKNOWN if it is none."""
     said = data.get("outcome")
     return said if isinstance(said, str) and said in SIGNS else "UNKNOWN"
 
 
 def badge(outcome: str) -> Markup:
-    """An outcome with its sign: it can be read without colours."""
+    """An outcome with its sign, readable without colours."""
     return tag("span", f"{SIGNS[outcome]} {outcome}", class_=f"badge {outcome.lower()}")
 
 
 def checks(record: Record, concerned: Concerned) -> Markup:
-    """What was checked, by workload, with what shows it."""
+    """The checks by workload, with their evidence."""
     groups: dict[str, list[Markup]] = {}
     for place, check in enumerate(record.checks):
         card = _check(place, check, concerned)
@@ -43,9 +43,9 @@ def checks(record: Record, concerned: Concerned) -> Markup:
 
 
 def ledger(record: Record) -> Markup:
-    """What was promised and what was kept: a row a check, a column a standing."""
+    """The promises: a row for each check, a column for each standing."""
     if not record.checks:
-        return tag("p", "No promise was held against anything.", class_="quiet")
+        return tag("p", "No promise was checked.", class_="quiet")
     kept = [str(check.get("promise")) for check in record.checks]
     sums = [
         tag("li", tag("b", str(kept.count(name))), f" {name}", class_=_slug(name))
@@ -69,7 +69,7 @@ def ledger(record: Record) -> Markup:
 
 
 def budgets(record: Record) -> Markup:
-    """Every budget: the bound with its timers above what was measured, on one scale."""
+    """Every budget: the bound with its timers above the measurement, on one scale."""
     known = record.budgets
     if not known:
         return tag("p", "No budget applied to this run.", class_="quiet")
@@ -149,7 +149,7 @@ def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Markup:
 
 
 def _segments(timers: Sequence[Data], dominant: str, bound: float, scale: float) -> list[Markup]:
-    """The bound as the timers that it is made of; as one where they are not known."""
+    """The bound as a bar of its timers; as one piece if they are unknown."""
     found = [
         tag(
             "i",
@@ -175,7 +175,7 @@ def _width(value: float, scale: float) -> str:
 
 
 def share(part: float) -> str:
-    """The style of a bar as long as a part of its track; 1 is all of it."""
+    """The style of a bar that fills this part of its track; 1 is all of it."""
     return f"width:{min(100.0, max(0.0, 100 * part)):.2f}%"
 
 
@@ -194,5 +194,5 @@ def _slug(name: str) -> str:
 
 
 def targets(fault: Fault) -> str:
-    """Whom a fault was aimed at, at most a dozen of them."""
-    return names(fault.targets, 12) or "nobody"
+    """The targets of a fault, at most a dozen."""
+    return names(fault.targets, 12) or "none"

@@ -1,7 +1,7 @@
 """The smallest part of a recorded timeline that is still INVALID, by delta debugging. Pure.
 
 Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002:
-ddmin, with a bounded number of runs, for each is minutes long.
+ddmin, with a bounded number of runs, because each takes minutes.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Entry = Mapping[str, Any]
 """A fault of timeline.json."""
 Timeline = tuple[Entry, ...]
 Judge = Callable[[Timeline], Outcome]
-"""Runs a timeline and says what came out."""
+"""Runs a timeline; returns the outcome."""
 
 MOST_RUNS = 30
 _TAIL = 30.0
-"""Seconds that a run needs beside its faults and its tail."""
+"""Seconds that a run needs besides its faults and its tail."""
 
 
 @dataclass(frozen=True)
 class Shrunk:
-    """What is left: the faults, how many runs that took, and whether none can be left out."""
+    """The faults that are left, the number of runs, and whether none of them can be left out."""
 
     timeline: Timeline
     runs: int
@@ -36,23 +36,23 @@ class Shrunk:
 
 
 def shrink(timeline: Sequence[Entry], judge: Judge, *, most: int = MOST_RUNS) -> Shrunk:
-    """Faults without which the verdict is no longer INVALID, in at most ``most`` runs.
+    """Find the faults without which the verdict is no longer INVALID, in at most ``most`` runs.
 
-    UNKNOWN is not INVALID: such a part proves nothing and is not gone on with. InputError when
-    the whole timeline, run again, is not INVALID: what cannot be repeated cannot be shrunk.
+    A part whose outcome is UNKNOWN proves nothing and is not pursued. InputError when the whole
+    timeline, run again, is not INVALID: what cannot be reproduced cannot be shrunk.
     """
     trials = _Trials(judge, most)
     left = tuple(timeline)
     if not trials.fails(left):
         raise InputError(
-            "the whole timeline, run again, is not INVALID: there is nothing to shrink; "
-            "repeat it with `labctl chaos replay`, it may depend on chance"
+            "the whole timeline, run again, is not INVALID: there is nothing to shrink; repeat it "
+            "with `labctl chaos replay`, as the outcome may depend on chance"
         )
     if trials.fails(()):
-        # It needs no fault at all.
+        # It fails without any fault.
         return Shrunk((), trials.runs, minimal=True)
     pieces = 2
-    while len(left) >= 2 and not trials.refused:
+    while len(left) >= 2 and not trials.exhausted:
         smaller = _smaller(left, pieces, trials)
         if smaller is not None:
             left, pieces = smaller
@@ -60,7 +60,7 @@ def shrink(timeline: Sequence[Entry], judge: Judge, *, most: int = MOST_RUNS) ->
             pieces = min(len(left), 2 * pieces)
         else:
             break
-    return Shrunk(left, trials.runs, minimal=not trials.refused)
+    return Shrunk(left, trials.runs, minimal=not trials.exhausted)
 
 
 def smallest(
@@ -149,7 +149,7 @@ def _end(line: Mapping[str, Any]) -> float:
 
 
 def _smaller(left: Timeline, pieces: int, trials: _Trials) -> tuple[Timeline, int] | None:
-    """A part that fails alone, or what fails without a part, and into how many to cut it next."""
+    """A part that fails alone, or the rest without a part; and how many pieces to try next."""
     parts = _cut(left, pieces)
     for part in parts:
         if trials.fails(part):
@@ -170,26 +170,26 @@ def _cut(whole: Timeline, pieces: int) -> list[Timeline]:
 
 
 class _Trials:
-    """Runs that were made; the same timeline is not run twice."""
+    """The runs so far; no timeline is run twice."""
 
     def __init__(self, judge: Judge, most: int) -> None:
         self._judge, self._most = judge, most
         self._known: dict[tuple[int, ...], bool] = {}
         self.runs = 0
-        self.refused = False
-        """Whether a run was left out because there were enough."""
+        self.exhausted = False
+        """Whether a run was needed when none was left."""
 
     @property
     def spent(self) -> bool:
-        """Whether no run is left."""
+        """Whether all runs have been used up."""
         return self.runs >= self._most
 
     def fails(self, timeline: Timeline) -> bool:
-        """Whether a timeline is INVALID; False, too, when no run is left to ask."""
+        """Whether a timeline is INVALID; False, too, when no run is left to find out."""
         key = tuple(entry["index"] for entry in timeline)
         if key not in self._known:
             if self.spent:
-                self.refused = True
+                self.exhausted = True
                 return False
             self.runs += 1
             self._known[key] = self._judge(timeline) == "INVALID"
