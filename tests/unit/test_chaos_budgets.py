@@ -136,5 +136,5 @@ def test_a_budget_is_kept_broken_or_unknown() -> None:
 def test_a_scenario_may_allow_less_than_the_timers_never_more() -> None:
     bound = Bound((Part("a", 10000.0),))
     capped = compare("vip", 0, bound, 6.0, cap=5.0)
-    assert (capped.outcome, capped.dominant) == ("INVALID", "said by the scenario")
+    assert (capped.outcome, capped.dominant) == ("INVALID", "limit of the scenario")
     assert compare("vip", 0, Bound((Part("a", 1.0),)), 2.0, cap=5.0).outcome == "INVALID"

@@ -226,7 +226,7 @@ def test_every_check_has_a_word_for_what_it_found_well() -> None:
 
 def test_who_looked_at_nothing_says_no_loss_was_seen_by_nobody(run: Path) -> None:
     change(run, "verdict.json", lambda data: data.update(checks=[]))
-    assert "nobody looked: nothing was checked" in page(run).text
+    assert "unknown: nothing was checked" in page(run).text
     kept = {"workload": "w", "check": "lost", "promise": "kept", "outcome": "VALID", "why": ""}
     change(run, "verdict.json", lambda data: data.update(checks=[kept]))
     assert "nothing that was checked" in page(run).text

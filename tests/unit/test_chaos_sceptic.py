@@ -208,7 +208,7 @@ def test_a_cluster_that_a_workload_uses_is_looked_at_to_the_end() -> None:
     seen = [{"t": float(t), **row} for t in range(5)]
     assert members.check(seen, [], ["redis"])["redis"][0].broken is False
     assert members.check(seen, [(2.0, 9.0)], ["redis"])["redis"][0].broken is None
-    assert members.check([], [], ["redis", "api"])["redis"][0].why == "nobody looked at redis"
+    assert members.check([], [], ["redis", "api"])["redis"][0].why == "redis was not observed"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_what_no_timer_bounds_is_bounded_by_what_the_scenario_says() -> None:
     (budget,) = of_run(recorded(events, [frozen], scenario=scenario))
     assert (budget.outcome, budget.dominant, budget.bound) == (
         "INVALID",
-        "said by the scenario",
+        "limit of the scenario",
         5.0,
     )
     assert of_run(recorded(events, [frozen], scenario={"workloads": [workload]})) == []

@@ -17,7 +17,7 @@ _TIMEOUT, _RATE = 5.0, 1.0
 """Seconds, and operations a second, of a workload that sets neither."""
 _ALTERNATING = {"vip": 2, "tenant": 2}
 """Kind → number of operations that its clients alternate between; each is measured by itself."""
-_SCENARIO = "said by the scenario"
+_SCENARIO = "limit of the scenario"
 
 
 def of_run(run: Record) -> list[Budget]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
@@ -54,20 +55,16 @@ def virtual_ip(record: Record, axis: TimeAxis) -> Iterator[Row]:
         return
     yield heading("Virtual IP", axis, "who holds it, as labctl observed it")
     for node in nodes:
-        held = spans.spans(seen, _holding(node), axis.length)
-        bars = [
-            bar(
-                axis,
-                span.start,
-                span.end,
-                2,
-                12,
-                class_="double" if span.what[1] else "held",
-                tip=_tip(f"{node} holds it{' beside another' if span.what[1] else ''}", span),
+        held = (s for s in spans.spans(seen, _holding(node), axis.length) if s.what[0])
+        held_marks = (
+            (
+                span,
+                "double" if span.what[1] else "held",
+                f"{node} holds it{' and so does another' if span.what[1] else ''}",
             )
             for span in held
-            if span.what[0]
-        ]
+        )
+        bars = _bars(axis, held_marks, 2, 12)
         yield Row(join((label(node, axis, 12), _ground(axis, 2, 12), *bars)), _LANE)
     wrong = [s for s in spans.spans(seen, lambda o: len(o.vip), axis.length) if s.what != 1]
     if wrong:
@@ -86,21 +83,15 @@ def clusters(record: Record, axis: TimeAxis) -> Iterator[Row]:
     for cluster, members in known.items():
         for member in members:
             states = spans.spans(seen, _as_member(cluster, member), axis.length)
-            bars = [
-                bar(
-                    axis,
-                    span.start,
-                    span.end,
-                    1,
-                    10,
-                    class_="leads" if span.what[1] and span.what[0] == "part" else span.what[0],
-                    tip=_tip(
-                        f"{cluster} on {member}: {span.what[2]}{', leads' if span.what[1] else ''}",
-                        span,
-                    ),
+            marks = (
+                (
+                    span,
+                    "leads" if span.what[1] and span.what[0] == "part" else span.what[0],
+                    f"{cluster} on {member}: {span.what[2]}{', leads' if span.what[1] else ''}",
                 )
                 for span in states
-            ]
+            )
+            bars = _bars(axis, marks, 1, 10)
             yield Row(join((label(f"{cluster}  {member}", axis, 10), *bars)), _THIN)
         yield Row(Markup(""), 6)
 
@@ -119,11 +110,17 @@ def unready(record: Record, axis: TimeAxis) -> Iterator[Row]:
     also = f", and {more} more for a shorter time" if more > 0 else ""
     yield heading("Not ready", axis, count(len(ordered), "instance") + also)
     for name in ordered[:_MOST_UNREADY]:
-        bars = [
-            bar(axis, s.start, s.end, 1, 10, class_="away", tip=_tip(f"{name} is not ready", s))
-            for s in away[name]
-        ]
+        bars = _bars(axis, ((s, "away", f"{name} is not ready") for s in away[name]), 1, 10)
         yield Row(join((label(name, axis, 10), *bars)), _THIN)
+
+
+def _bars(
+    axis: TimeAxis, marks: Iterable[tuple[spans.Span[Any], str, str]], y: float, height: float
+) -> Iterator[Markup]:
+    """Spans as bars, each with its CSS class and what its tooltip says."""
+    for span, class_, said in marks:
+        tip = _tip(said, span)
+        yield bar(axis, span.start, span.end, y, height, class_=class_, tip=tip)
 
 
 def _holding(node: str) -> Callable[[Observation], tuple[bool, bool]]:
