@@ -1,1 +1,6 @@
-"""What a lab costs and how long its service is away: measured, with the bounds beside it."""
+"""What a lab costs, and how long its services are away: measured, with the bounds next to them.
+
+What may enter: measuring (``run``, ``phases``, ``metering``, ``gaps``, ``chaos_run``, ...) and
+presenting the figures (``report``, ``chaos``). ``meter`` and ``asker`` are shipped into containers
+and use the standard library only.
+"""

@@ -1,8 +1,8 @@
-"""Asks one HTTP address all the time, as a client of the lab does, and says when it was answered.
+"""Requests one HTTP address at a fixed rate, as a client of the lab, and prints when it answered.
 
-Runs by itself, in the client node: standard library only. Arguments: host, port, path, seconds in
-all, interval and time-out in seconds. A new connection for each question, a question every
-interval whatever became of those before. Each answer is a line ``began ended ok`` (monotonic
+Runs by itself, in the client node: standard library only. Arguments: host, port, path, total
+seconds, interval and timeout in seconds. Each request has a new connection, and they start at each
+interval whether or not earlier ones have ended. Each answer is a line ``began ended ok`` (monotonic
 seconds, 1 or 0) on standard output, as it comes.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Question:
-    """Whom to ask for what; seconds to wait for the answer."""
+    """Where to send which request; ``timeout`` in seconds."""
 
     host: str
     port: int
@@ -25,7 +25,7 @@ class Question:
 
 
 async def ask(question: Question) -> bool:
-    """Whether a GET is answered with success in time."""
+    """Whether a GET succeeds in time."""
     writer = None
     try:
         async with asyncio.timeout(question.timeout):
@@ -42,7 +42,7 @@ async def ask(question: Question) -> bool:
 
 
 async def run(question: Question, seconds: float, interval: float) -> None:
-    """Ask until the time is over."""
+    """Send requests until the time is over."""
 
     async def once() -> None:
         began = time.monotonic()

@@ -24,18 +24,18 @@ _WAIT_SECONDS = "600"
 
 @dataclass(frozen=True)
 class Beside:
-    """What Compose took: to its own end, until the lab was healthy, and to take it down."""
+    """What Compose took: to return, until the lab was healthy, and to take it down."""
 
     up: Phase
     services: Mapping[str, str]
-    """The lab's containers (id → service), which ``up.after`` knows."""
+    """The lab's containers (id → service), which ``up.after`` measured."""
     healthy: float
-    """Seconds from the beginning until labctl found all of it well."""
+    """Seconds from the start until labctl found the lab healthy."""
     down: Phase
 
 
 def program() -> list[str] | None:
-    """How Compose is called here: the one from PyPI, the one on the path, or Docker's plugin."""
+    """The command for Compose here: from PyPI, from the path, or Docker's plugin; None if none."""
     own = Path(sys.executable).with_name("docker-compose")
     if own.exists():
         return [str(own)]
@@ -48,9 +48,9 @@ def program() -> list[str] | None:
 
 
 def run(engine: Engine, desired: Desired, commands: Commands, argv: list[str]) -> Beside:
-    """Bring the lab up with Compose, see that all of it answers, take it down.
+    """Bring the lab up with Compose, wait until it is healthy, and take it down.
 
-    The lab must not exist, its images must. LabError when Compose fails.
+    The lab must not exist; its images must. LabError when Compose fails.
     """
     with tempfile.TemporaryDirectory(prefix="labctl-") as directory, _link(engine, desired):
         path = Path(directory) / "compose.yml"
@@ -70,7 +70,7 @@ def run(engine: Engine, desired: Desired, commands: Commands, argv: list[str]) -
 
 @contextmanager
 def _link(engine: Engine, desired: Desired) -> Iterator[None]:
-    """The lab's link, which Compose cannot make."""
+    """Create the lab's link, which Compose cannot do."""
     lab, image = desired.lab, desired.images["node"]
     parent, host_end = desired.link
     address = f"{lab.host_address}/{lab.subnet.partition('/')[2]}"

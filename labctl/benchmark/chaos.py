@@ -1,4 +1,4 @@
-"""What chaos costs and how exact it is, as a document for machines and as rows. Pure."""
+"""The figures of chaos, cost and accuracy, as a document for machines and as rows. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = tuple[str, str, str]
 
 
 def fault(trials: Sequence[bites.Trial]) -> Document:
-    """Spreads over trials, in seconds; ``skew`` is None for a fault with one target."""
+    """Minimum, median and maximum over trials, seconds; ``skew`` is None for a single target."""
     apart = [trial.skew for trial in trials if trial.skew is not None]
     return {
         "made": _spread([trial.made for trial in trials]),
@@ -28,7 +28,7 @@ def fault(trials: Sequence[bites.Trial]) -> Document:
 
 
 def client(workload: str, found: Sequence[pace.Pace]) -> Document:
-    """The rates that were tried, and the highest (operations a second) that distorts nothing."""
+    """The rates tried, and the highest (operations a second) at which the client kept up."""
     return {
         "workload": workload,
         "highest": pace.highest(found),
@@ -40,7 +40,7 @@ def client(workload: str, found: Sequence[pace.Pace]) -> Document:
 
 
 def checkers(found: Mapping[str, checking.Checked]) -> Document:
-    """CPU-seconds of each checker."""
+    """CPU-seconds of each checker, and what it found wrong."""
     return {
         name: {"operations": each.operations, "cpu": round(each.cpu, 2), "broken": [*each.broken]}
         for name, each in found.items()
@@ -48,7 +48,7 @@ def checkers(found: Mapping[str, checking.Checked]) -> Document:
 
 
 def lengths(scenarios: Sequence[str], took: Mapping[str, runs.Length]) -> Document:
-    """How long the library takes by the runs that were recorded: those of its scenarios only."""
+    """How long the library takes, by the recorded runs of its scenarios."""
     known = {name: took[name] for name in scenarios if name in took}
     return {
         "scenarios": len(scenarios),
@@ -60,11 +60,11 @@ def lengths(scenarios: Sequence[str], took: Mapping[str, runs.Length]) -> Docume
 def rows(document: Document) -> Iterator[Row]:
     """The figures as rows of the benchmark's table."""
     for name, figures in document.get("faults", {}).items():
-        remark = f"to its proof; made in {figures['made']['median']:.2f}"
+        remark = f"until proved; made in {figures['made']['median']:.2f}"
         if figures["skew"] is not None:
-            remark += f", targets {1000 * figures['skew']['max']:.0f} ms apart at most"
+            remark += f", targets at most {1000 * figures['skew']['max']:.0f} ms apart"
         yield f"fault: {name}", _said(figures["bites"]), remark
-        yield "  healed", _said(figures["healed"]), "with the proof that nothing is left"
+        yield "  healed", _said(figures["healed"]), "including the proof that nothing is left"
     if document.get("client"):
         yield from _client_rows(document["client"])
     for name, figures in document["checkers"].items():
@@ -76,7 +76,11 @@ def rows(document: Document) -> Iterator[Row]:
 def _client_rows(figures: Document) -> Iterator[Row]:
     highest = figures["highest"]
     said = "none" if highest is None else f"{highest:.0f} operations/s"
-    yield "client measures the lab up to", said, f"{figures['workload']}; faster, it is late itself"
+    yield (
+        "client measures the lab up to",
+        said,
+        f"{figures['workload']}; at higher rates the client itself is late",
+    )
     for each in figures["rates"]:
         late = f"late {each['late']} times, {each['most']:.2f} s at most"
         took = f"median {1000 * each['took']:.1f} ms"

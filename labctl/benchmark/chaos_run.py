@@ -1,4 +1,4 @@
-"""The figures of chaos taken: faults, the client, the checkers, the library's length."""
+"""Measures chaos: faults, the client, the checkers, and the length of the library's runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def measure(
     repeat: int,
     say: Callable[[str], None],
 ) -> chaos.Document:
-    """Every figure, on a healthy lab that is healthy again afterwards; LabError when it is not."""
+    """Take every figure on a healthy lab. LabError when it is not healthy afterwards."""
     return {
         "faults": _faults(engine, desired, repeat, say),
         "client": _client(engine, desired, secrets, say),
@@ -27,7 +27,7 @@ def measure(
 
 
 def _offline(say: Callable[[str], None]) -> chaos.Document:
-    """The figures that need no lab: of the checkers, and of the runs that were recorded here."""
+    """The figures that need no lab: of the checkers, and of the runs recorded here."""
     say(f"checkers, {checking.OPERATIONS} operations each")
     return {
         "checkers": chaos.checkers(checking.measure()),
@@ -54,5 +54,5 @@ def _client(
     cheap = pace.workload(desired)
     if cheap is None:
         return None
-    say("the client's own rate")
+    say("the highest rate of the client")
     return chaos.client("/".join(cheap), list(pace.measure(engine, desired, secrets, *cheap)))

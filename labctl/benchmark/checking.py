@@ -1,4 +1,4 @@
-"""What judging costs: histories of a sound store, made up, and the CPU time of their checkers."""
+"""The cost of judging: CPU time of the checkers on generated histories of a correct store."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from labctl.chaos.judge.checks import checker
 from labctl.workloads.registry import KINDS
 
 OPERATIONS = 100_000
-"""So many operations a minute-long run does not come to: half a thousand a second, for minutes."""
+"""More than a run of minutes has: 500 operations a second for over three minutes."""
 
 _STORE = "galera"
-"""Whose workloads are made up: it has all ways that take long to check."""
+"""The store whose workloads are generated: it has all ways that are expensive to check."""
 _PROCESSES = 4
 _APART = 0.005
 """Seconds from one operation to the next."""
 
 Answer = tuple[str, Any, Any]
-"""What is asked for, with which value, and the value that comes back."""
+"""Operation, value requested, and value returned."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A history that was checked: how many operations, CPU-seconds, and what was found wrong."""
+    """A checked history: number of operations, CPU-seconds, and what was found wrong."""
 
     operations: int
     cpu: float
@@ -37,9 +37,9 @@ class Checked:
 
 
 def measure(operations: int = OPERATIONS) -> dict[str, Checked]:
-    """Every way's history checked, and one read from its lines and paired (``read and pair``).
+    """Check a history of each way, and read and pair one from its lines (``read and pair``).
 
-    Nothing may be broken in them: the store that they are of is a dictionary.
+    Nothing may be found broken: the store is a dictionary.
     """
     found = {}
     for way, store in _STORES.items():
@@ -57,18 +57,18 @@ def measure(operations: int = OPERATIONS) -> dict[str, Checked]:
 
 
 Store = Callable[[int, Random, dict[Any, Any]], Answer]
-"""Answers operation ``number``; the dictionary is all that it keeps."""
+"""Answers operation ``number``; the dictionary is its state."""
 
 
 def generate(store: Store, operations: int) -> tuple[list[Operation], Mapping[str, Any]]:
-    """The history of several processes at once, and what each place has in the end."""
+    """The history of several concurrent processes, and the final contents of each place."""
     dice = Random(1)  # noqa: S311 - to repeat it
     kept: dict[Any, Any] = {}
     made = []
     for number in range(operations):
         f, asked, answer = store(number, dice, kept)
         done = number * _APART
-        # No process has two at a time: its next is four later.
+        # No process has two at a time, as its next is four later.
         began, ended = done - dice.uniform(0, 1.9) * _APART, done + dice.uniform(0, 1.9) * _APART
         process = number % _PROCESSES
         made.append(Operation("load", process, f, asked, began, ended, "ok", answer))
@@ -124,7 +124,7 @@ _STORES: Mapping[str, Store] = {
 
 
 def _key(way: str, number: int) -> int:
-    """Keys as the workload has them: a few at a time, each left after so many operations."""
+    """Keys as the workload uses them: a few at a time, each for a number of operations."""
     settings = KINDS[_STORE][way].settings
     at_once, each = settings["keys"], settings["per_key"]
     return int(number // (at_once * each) * at_once + number % at_once)

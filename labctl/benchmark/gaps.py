@@ -23,14 +23,14 @@ from labctl.running.status import status
 Kind = Literal["service", "power"]
 
 SECONDS: Mapping[Kind, float] = {"service": 15.0, "power": 30.0}
-"""How long one client asks. A node without power stays so until its peers have noticed: brokers
-that it comes back to sooner can keep its own from starting (Erlang's global locks)."""
+"""How long a client sends requests. A node stays without power until its peers have noticed: if it
+comes back sooner, their brokers can keep its own from starting (Erlang's global locks)."""
 INTERVAL = 0.01
 TIMEOUT = 0.1
-"""How often it asks, and how long it waits for each answer."""
+"""Seconds between two requests, and until a request fails."""
 
 _SETTLED = 100
-"""Questions before the fault: the series must begin well."""
+"""Requests before the fault: the series must start with successes."""
 _HEALTHY_WITHIN = 240.0
 _SCRIPT = "/run/labctl/asker.py"
 _BALANCER, _MOVER = "haproxy", "keepalived"
@@ -38,7 +38,7 @@ _BALANCER, _MOVER = "haproxy", "keepalived"
 
 @dataclass(frozen=True)
 class Trial:
-    """One fault: the node that held the virtual IP, what the client saw, the bound in seconds."""
+    """One fault: the virtual IP's holder, what the client saw, and the bound in seconds."""
 
     node: str
     gap: samples.Gap
@@ -46,16 +46,16 @@ class Trial:
 
 
 def measurable(desired: Desired) -> bool:
-    """Whether the lab has what moves: two nodes that can hold the virtual IP."""
+    """Whether the virtual IP can move: two nodes can hold it, and something answers HTTP on it."""
     mover = desired.lab.services.get(_MOVER)
     return mover is not None and len(mover.nodes) > 1 and _question(desired) is not None
 
 
 def trial(engine: Engine, desired: Desired, kind: Kind) -> Trial:
-    """Kill what serves on the virtual IP's holder, or the holder, and watch; healed afterwards.
+    """Kill HAProxy on the virtual IP's holder, or the holder, and measure; healed afterwards.
 
-    The lab must be healthy, and is so again at the end. LabError when the client was not
-    answered before the fault or not any more after it.
+    The lab must be healthy, and is again at the end. LabError when the client got no answers
+    before the fault, or none after it.
     """
     lab = desired.lab
     holders = vip_holders(engine, lab)
@@ -70,14 +70,14 @@ def trial(engine: Engine, desired: Desired, kind: Kind) -> Trial:
     await_healthy(engine, desired)
     gap = samples.gap(seen)
     if gap is None:
-        raise LabError(f"killing {target.name}: the client was not answered any more")
+        raise LabError(f"killing {target.name}: the client got no more answers")
     timers = _timers(desired)
     bound = vrrp.service_death if kind == "service" else vrrp.power_loss
     return Trial(node, gap, bound(timers, node))
 
 
 def await_healthy(engine: Engine, desired: Desired) -> None:
-    """Wait until all of the lab answers again; LabError after some minutes."""
+    """Wait until the lab is healthy; LabError after some minutes."""
     last = tenacity.Retrying(
         stop=tenacity.stop_after_delay(_HEALTHY_WITHIN),
         wait=tenacity.wait_fixed(1),
@@ -98,11 +98,11 @@ def _watch(
     stream = _ask(engine, desired, seconds)
     settled = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        # Read as it comes: a full pipe would make the client stop and look like a gap.
+        # Read as it comes: a full pipe would block the client, which would look like a gap.
         reading = pool.submit(lambda: list(_counted(stream, settled)))
         try:
             if not settled.wait(seconds):
-                raise LabError("the client node does not begin to ask")
+                raise LabError("the client node does not start to send requests")
             inject(engine, halt(engine, desired.lab, "kill", [target]))
             return samples.parse(reading.result())
         finally:
@@ -139,7 +139,7 @@ def _question(desired: Desired) -> tuple[int, str] | None:
 
 
 def _timers(desired: Desired) -> dict[str, vrrp.Timers]:
-    """Node → timers, of the configuration that its keepalived runs with."""
+    """Node → the timers in its keepalived's configuration."""
     found = {}
     for node in desired.lab.services[_MOVER].nodes:
         unit = desired.instances[f"{node.name}/{_MOVER}"]

@@ -7,7 +7,7 @@ JSON document on standard output, times in CPU-seconds, memory in bytes (PSS):
 ``{"busy", "cpus", "containers": {id: {"cpu", "pss", "shim_cpu", "shim_pss"}},
 "engine": {"cpu", "pss"}}``
 
-``--follow SECONDS`` reads no input and says every so often, until its input is closed, a line
+``--follow SECONDS`` prints at this interval, until its input is closed, a line
 ``{"time": seconds since the epoch, "cpu": {id: CPU-seconds}}`` of all containers there are.
 """
 
@@ -27,16 +27,16 @@ from typing import Any
 TICKS = os.sysconf("SC_CLK_TCK")
 DAEMONS = ("dockerd", "containerd", "podman", "docker-proxy")
 SHIMS = ("containerd-shim", "conmon")
-"""Beginnings of process names: the kernel cuts them at 15 characters."""
+"""Prefixes of process names, which the kernel truncates to 15 characters."""
 BUSY = ("user", "nice", "system", "idle", "iowait", "irq", "softirq")
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
 def busy(stat: str) -> float:
-    """CPU-seconds of all CPUs that were spent, from the text of ``/proc/stat``.
+    """CPU-seconds used on all CPUs, from the text of ``/proc/stat``.
 
-    Waiting is not spending, time stolen by a hypervisor is not ours, guests are in ``user``.
+    Without idle and I/O wait, and without time stolen by a hypervisor; guests count in ``user``.
     """
     fields = dict(zip(BUSY, stat.splitlines()[0].split()[1:], strict=False))
     return sum(int(v) for k, v in fields.items() if k not in ("idle", "iowait")) / TICKS
@@ -55,13 +55,13 @@ def pss(rollup: str) -> int:
 
 
 def owner(cgroup: str, wanted: Iterable[str]) -> str | None:
-    """The wanted container that a process is in, from the text of ``/proc/PID/cgroup``."""
+    """The container, of those wanted, that a process is in, from ``/proc/PID/cgroup``'s text."""
     ids = set(_ID.findall(cgroup))
     return next((name for name in wanted if name in ids), None)
 
 
 def usage(directory: Path) -> float:
-    """CPU-seconds of a cgroup, of either version; 0 when it has just gone."""
+    """CPU-seconds of a cgroup of either version; 0 if it has just been removed."""
     try:
         old = directory / "cpuacct.usage"
         if old.exists():
@@ -73,7 +73,7 @@ def usage(directory: Path) -> float:
 
 
 def cgroups(root: Path, wanted: Iterable[str] | None = None) -> Iterator[tuple[str, Path]]:
-    """Container and its cgroup's directory, of those wanted (or of all) below ``root``."""
+    """(Container, directory of its cgroup) of those wanted, or of all, below ``root``."""
     ids = None if wanted is None else set(wanted)
     base = next((root / n for n in ("cpuacct", "cpu,cpuacct") if (root / n).is_dir()), root)
     for top, directories, _ in os.walk(base):
@@ -85,9 +85,9 @@ def cgroups(root: Path, wanted: Iterable[str] | None = None) -> Iterator[tuple[s
 
 
 def views(daemons: Iterable[str]) -> Iterator[Path]:
-    """Where to look for cgroups: as an engine's daemon sees them, or the machine's first process.
+    """Where to find cgroups: as seen by one of the engine's daemons, or by the machine's init.
 
-    This container sees at most its own, and may not look through just any process.
+    This container sees at most its own, and may not look through every process.
     """
     for pid in [*daemons, "1"]:
         root = Path("/proc", pid, "root/sys/fs/cgroup")
@@ -99,7 +99,7 @@ def views(daemons: Iterable[str]) -> Iterator[Path]:
 
 
 def measure(wanted: list[str], *, memory: bool) -> dict[str, Any]:
-    """Everything, now."""
+    """Measure everything now."""
     blank = {"cpu": 0.0, "pss": 0, "shim_cpu": 0.0, "shim_pss": 0}
     containers = {name: dict(blank) for name in wanted}
     engine = {"cpu": 0.0, "pss": 0}
@@ -110,7 +110,7 @@ def measure(wanted: list[str], *, memory: bool) -> dict[str, Any]:
                 daemons.append(process.name)
         except (OSError, ValueError, IndexError):
             continue  # it ended while it was looked at
-    # A cgroup knows those that have ended, too; where none can be seen, the processes must do.
+    # A cgroup also counts processes that have ended; without one, the living ones must do.
     for root in islice(views(daemons), 1):
         for name, directory in cgroups(root, wanted):
             containers[name]["cpu"] = usage(directory) or containers[name]["cpu"]
@@ -129,7 +129,7 @@ def _add(
     *,
     memory: bool,
 ) -> dict[str, float] | None:
-    """Count a process where it belongs; that place, or None."""
+    """Add a process to the figures it belongs to; returns these, or None."""
     name = (process / "comm").read_text().strip()
     if name.startswith(SHIMS):
         command = (process / "cmdline").read_text()
@@ -148,7 +148,7 @@ def _add(
 
 
 def follow(seconds: float) -> None:
-    """Say what the containers have spent, again and again, until nobody listens."""
+    """Print what the containers have used, again and again, until the input is closed."""
     names = ((path.name, path / "comm") for path in Path("/proc").glob("[0-9]*"))
     daemons = [pid for pid, comm in names if _text(comm).strip() in DAEMONS]
     roots = list(islice(views(daemons), 1))

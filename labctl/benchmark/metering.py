@@ -1,4 +1,4 @@
-"""The meter: a helper container where the engine runs that reads what its machine spends."""
+"""The meter: a helper container on the engine's machine that reads what that machine uses."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Meter:
         self._engine, self._container = engine, container
 
     def read(self, containers: Collection[str] = (), *, memory: bool = False) -> Reading:
-        """The machine now, with the named containers (ids) apart; memory costs a moment."""
+        """Measure the machine, and the given containers (ids) separately; memory takes a moment."""
         command = ["python3", "-I", _SCRIPT, *(["--memory"] if memory else [])]
         question = json.dumps(sorted(containers)).encode()
         result = self._engine.exec(self._container, command, stdin=question)
         if result.code != 0:
-            said = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            said = (result.stderr.strip().splitlines() or ["it printed nothing"])[-1]
             raise EngineError(f"the engine's machine cannot be measured: {said}")
         return reading(json.loads(result.stdout))
 
     @contextmanager
     def following(self, seconds: float) -> Iterator[list[Spent]]:
-        """What every container has spent, every so many seconds, while the context lasts.
+        """What every container has used, at this interval in seconds, while the context lasts.
 
-        The list grows meanwhile and is whole afterwards.
+        The list grows meanwhile and is complete afterwards.
         """
         command = ["python3", "-I", _SCRIPT, "--follow", str(seconds)]
         stream = self._engine.exec_stream(self._container, command)
@@ -61,9 +61,9 @@ class Meter:
 
 
 def weigh(engine: Engine, lab: str, image: str) -> int | None:
-    """Bytes (PSS) that all containers of a lab take now, the engine's shims counted.
+    """Bytes (PSS) that all containers of a lab use now, including the engine's shims.
 
-    None where an engine does not let that be read.
+    None if the engine does not allow that to be read.
     """
     found = [each.id for each in engine.containers(lab) if each.status == "running"]
     usage = _seen_from_here(found)
@@ -77,7 +77,7 @@ def weigh(engine: Engine, lab: str, image: str) -> int | None:
 
 
 def _seen_from_here(containers: Collection[str]) -> list[Usage]:
-    """Root on the engine's own machine sees all processes, without a helper; else nothing."""
+    """Usage without a helper, which root on the engine's machine can read; else empty."""
     if os.geteuid() != 0:
         return []
     rows = reading(meter.measure(sorted(containers), memory=True)).containers.values()
@@ -86,10 +86,10 @@ def _seen_from_here(containers: Collection[str]) -> list[Usage]:
 
 @contextmanager
 def metering(engine: Engine, image: str) -> Iterator[Meter]:
-    """A meter while the context lasts. ``image`` has python3.
+    """A meter while the context lasts. ``image`` must have python3.
 
-    It may read what others' processes use (SYS_PTRACE, DAC_READ_SEARCH), which AppArmor's
-    profile for containers would refuse, and nothing else.
+    It may read what all processes use (SYS_PTRACE, DAC_READ_SEARCH), which AppArmor's profile for
+    containers would refuse, and nothing else.
     """
     name = f"{NO_LAB}-meter-{os.getpid()}"
     spec = ContainerSpec(

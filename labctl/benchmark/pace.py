@@ -1,4 +1,4 @@
-"""The rate at which a client begins to measure itself: a cheap workload, faster and faster."""
+"""The rate at which a client starts to measure itself: a cheap workload, faster and faster."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from labctl.workloads.labs import Wanted, entry
 from labctl.workloads.load import Loads
 
 RATES = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0)
-"""Operations a second, one after another until the client cannot keep up."""
+"""Operations a second, tried in turn until the client cannot keep up."""
 SECONDS = 4.0
-"""How long each."""
+"""How long each rate is tried."""
 KEPT = 0.95
-"""The part of a rate that must be reached: what comes too late is not made up for."""
+"""Share of a rate that must be reached; late operations are not made up for."""
 
 _NAME = "pace"
 _WORKERS = 16
 _CHEAP = (("redis", "set"), ("vip", "probe"))
-"""Operations that take next to nothing, in the order of preference."""
+"""Workloads whose operations cost next to nothing, in order of preference."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """A rate that was asked for and what became of it; seconds.
+    """A requested rate and what was reached; times in seconds.
 
-    ``late`` is how often the client woke too late to begin an operation in time, ``most`` by how
-    much at most; ``took`` is the median of what an operation took.
+    ``late`` is how often the client woke up too late to start an operation in time, ``most`` by how
+    much at most; ``took`` is the median duration of an operation.
     """
 
     rate: float
@@ -43,12 +43,12 @@ class Pace:
 
     @property
     def kept(self) -> bool:
-        """Whether the client had time left: what it measured was not itself."""
+        """Whether the client kept up, so that it did not measure itself."""
         return not self.late and self.reached >= KEPT * self.rate
 
 
 def workload(desired: Desired) -> tuple[str, str] | None:
-    """Kind and way of the cheapest workload that the lab has all for; None without one."""
+    """Kind and way of the cheapest workload that the lab can run; None if there is none."""
     for kind, way in _CHEAP:
         known = entry(Wanted(_NAME, kind, way))
         if all(name in desired.lab.services for name in known.services):
@@ -59,7 +59,7 @@ def workload(desired: Desired) -> tuple[str, str] | None:
 def measure(
     engine: Engine, desired: Desired, secrets: Mapping[str, str], kind: str, way: str
 ) -> Iterator[Pace]:
-    """One rate after another, up to the first that is too high. LabError when it cannot begin."""
+    """Try one rate after another, up to the first that is too high. LabError if none can start."""
     for rate in RATES:
         events: list[dict[str, Any]] = []
         wanted = Wanted(_NAME, kind, way, rate, _WORKERS, unbounded=True)
@@ -83,7 +83,7 @@ def measure(
 
 
 def pace(rate: float, events: Sequence[Mapping[str, Any]]) -> Pace:
-    """What a history says of the client that wrote it."""
+    """The pace of the client that wrote a history."""
     began = sorted(event["t"] for event in events if event["type"] == "invoke")
     late = [event["seconds"] for event in events if event["type"] == "lag"]
     length = began[-1] - began[0] if len(began) > 1 else 0.0
@@ -98,7 +98,7 @@ def pace(rate: float, events: Sequence[Mapping[str, Any]]) -> Pace:
 
 
 def highest(found: Sequence[Pace]) -> float | None:
-    """The highest rate that the client kept; None when even the lowest was too high."""
+    """The highest rate at which the client kept up; None if even the lowest was too high."""
     return max((each.rate for each in found if each.kept), default=None)
 
 

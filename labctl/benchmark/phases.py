@@ -1,4 +1,4 @@
-"""labctl itself measured, as the program that a person runs."""
+"""Measures labctl as a program, the way a user runs it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ERROR_LENGTH = 4000
 
 @dataclass(frozen=True)
 class Phase:
-    """A command's cost, what it said on standard output, the machine before it and after."""
+    """A command's cost, its standard output, and readings of the machine before and after it."""
 
     cost: Cost
     out: str
@@ -32,18 +32,18 @@ class Phase:
 
 @dataclass(frozen=True)
 class Commands:
-    """Runs programs against one engine between two readings; ``idle`` is the rate before."""
+    """Runs programs against an engine between two readings; ``idle`` is the prior load, in CPUs."""
 
     meter: Meter
     engine_url: str
     idle: float
 
     def labctl(self, *arguments: str) -> Phase:
-        """``labctl ARGUMENTS``. LabError with its words when it fails."""
+        """Run ``labctl ARGUMENTS``. LabError with its message when it fails."""
         return self.program([sys.executable, "-m", "labctl", *arguments])
 
     def program(self, argv: Sequence[str]) -> Phase:
-        """Any program that finds the engine by its environment."""
+        """Run a program that finds the engine through its environment."""
         before = self.meter.read()
         env = {"LABCTL_ENGINE": self.engine_url, "DOCKER_HOST": self.engine_url}
         measured = process.measure(argv, timeout=_TIMEOUT, env=env)
@@ -57,12 +57,12 @@ class Commands:
         return Phase(spent, completed.stdout, before, after)
 
     def settled(self, phase: Phase, containers: Collection[str]) -> Phase:
-        """The phase with what the containers (ids) that it left have used, memory too."""
+        """The phase, with the usage (and memory) of the containers (ids) that it left running."""
         return replace(phase, after=self.meter.read(containers, memory=True))
 
 
 def services(engine: Engine, lab: str) -> dict[str, str]:
-    """Id → service of every container of the lab that runs; a holder's is what it is."""
+    """Id → service of every running container of the lab; for a holder, its kind."""
     return {
         container.id: container.labels.get(SERVICE, container.labels[KIND])
         for container in engine.containers(lab)
@@ -71,7 +71,7 @@ def services(engine: Engine, lab: str) -> dict[str, str]:
 
 
 def steps(phase: Phase) -> list[dict[str, Any]]:
-    """The steps of an ``up --json``, as it tells them."""
+    """The steps in the output of ``up --json``."""
     found: list[dict[str, Any]] = json.loads(phase.out)["steps"]
     return found
 
@@ -85,7 +85,7 @@ def longest_steps(done: Sequence[Mapping[str, Any]], count: int = 10) -> list[tu
 def to_ready(
     phase: Phase, series: Sequence[Spent], instances: Mapping[str, str]
 ) -> dict[str, float]:
-    """Instance → CPU-seconds that it had spent when it was ready; ``instances`` has their ids."""
+    """Instance → CPU-seconds used until it was ready; ``instances`` maps them to container ids."""
     began = float(json.loads(phase.out)["began"])
     ended = {step["id"]: began + step["ended"] for step in steps(phase)}
     found = {}

@@ -1,4 +1,4 @@
-"""Arithmetic on what the meter read. Pure."""
+"""Arithmetic on readings of the meter. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Spent:
-    """What each container (by id) had spent at a time (seconds since the epoch): CPU-seconds."""
+    """CPU-seconds that each container (by id) had used at a time (seconds since the epoch)."""
 
     time: float
     cpu: Mapping[str, float]
@@ -39,10 +39,9 @@ class Spent:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a phase cost: seconds, CPU-seconds of the machine, of the program that was run.
+    """The cost of a phase: seconds, and CPU-seconds of the machine and of the program.
 
-    ``busy`` is everything that the machine did, whoever asked for it; ``busy_own`` is that
-    without the rate at which it was busy before.
+    ``busy`` is everything that the machine did; ``busy_own`` is that minus the load before.
     """
 
     wall: float
@@ -63,13 +62,13 @@ def reading(document: Mapping[str, Any]) -> Reading:
 
 
 def cost(before: Reading, after: Reading, *, wall: float, program: float, idle: float) -> Cost:
-    """The cost of what ran between two readings; ``idle`` is the rate before, in CPUs."""
+    """The cost of what ran between two readings; ``idle`` is the load before, in CPUs."""
     busy = after.busy - before.busy
     return Cost(wall, busy, max(busy - idle * wall, program), program)
 
 
 def ratio(wall: float, cpu: float, cores: int, chain: float) -> float:
-    """Wall ÷ what no plan can beat: all the work on all cores, or the longest chain of steps."""
+    """Wall time ÷ its lower bound: all work spread over all cores, or the critical path."""
     return wall / max(cpu / cores, chain, 1e-9)
 
 
@@ -91,7 +90,7 @@ def by_service(reading: Reading, services: Mapping[str, str]) -> dict[str, Usage
 
 
 def whole(rows: Mapping[str, Usage]) -> Usage:
-    """The sum of all services."""
+    """The total of all services."""
     return Usage(
         sum(row.cpu for row in rows.values()),
         sum(row.pss for row in rows.values()),
@@ -101,12 +100,12 @@ def whole(rows: Mapping[str, Usage]) -> Usage:
 
 
 def spent_until(series: Sequence[Spent], container: str, moment: float) -> float:
-    """CPU-seconds that a container (id) had spent at a moment, between the readings around it."""
+    """CPU-seconds that a container (id) had used at a moment, interpolated between readings."""
     before, at = Spent(moment, {}), 0.0
     for each in series:
         cpu = each.cpu.get(container, 0.0)
         if each.time >= moment:
             part = (moment - before.time) / max(each.time - before.time, 1e-9)
             return at + max(0.0, min(part, 1.0)) * max(0.0, cpu - at)
-        before, at = each, max(cpu, at)  # its cgroup goes when it ends
+        before, at = each, max(cpu, at)  # its cgroup is removed when it ends
     return at

@@ -20,11 +20,11 @@ Row = chaos.Row
 
 MIB = 1 << 20
 _QUIET = 0.1
-"""The part of a machine's CPUs that may be busy with other things without spoiling a figure."""
+"""The share of CPUs that may be busy with something else without distorting a figure."""
 
 
 def machine(cpus: int, engine: str, idle: float) -> Document:
-    """Where it was measured; ``idle`` is how many CPUs were busy before anything was done."""
+    """The machine of the measurement; ``idle`` is the number of CPUs that were busy before it."""
     return {"cpus": cpus, "engine": engine, "busy_before": round(idle, 3)}
 
 
@@ -54,7 +54,7 @@ def made(phase: Phase, services: Mapping[str, str]) -> Document:
 
 
 def up(phase: Phase, chain: float, services: Mapping[str, str]) -> Document:
-    """The first ``up``; ``chain`` is the longest chain of its plan."""
+    """The first ``up``; ``chain`` is the critical path of its plan."""
     figures = made(phase, services)
     cores = phase.after.cpus
     return {
@@ -69,7 +69,7 @@ def up(phase: Phase, chain: float, services: Mapping[str, str]) -> Document:
 
 
 def repeated(phases: Sequence[Phase]) -> Document:
-    """A command that was run several times: medians."""
+    """Medians of a command that was run several times."""
     return {
         "wall": round(median(phase.cost.wall for phase in phases), 3),
         "program_cpu": round(median(phase.cost.program for phase in phases), 3),
@@ -78,7 +78,7 @@ def repeated(phases: Sequence[Phase]) -> Document:
 
 
 def memory(reading: Reading, services: Mapping[str, str]) -> Document:
-    """PSS in bytes, of each service (all instances), of the whole lab, of the engine's daemons."""
+    """PSS in bytes: of each service (all instances), the whole lab, and the engine's daemons."""
     rows = by_service(reading, services)
     sums = whole(rows)
     instances = list(services.values())
@@ -96,7 +96,7 @@ def memory(reading: Reading, services: Mapping[str, str]) -> Document:
 def services(
     lab: Lab, to_ready: Mapping[str, float], used: Reading, containers: Mapping[str, str]
 ) -> Document:
-    """Each service's instances: what one took until it answered and takes now, and what is said.
+    """Each service's instances: what one used until it answered and uses now, and what is declared.
 
     ``to_ready`` is by instance in CPU-seconds, ``containers`` has the instances' ids. Means of
     all instances; memory is PSS in bytes without shims, read after the lab was used.
@@ -147,7 +147,7 @@ def gap(trials: Sequence[Trial]) -> Document:
 
 
 def compose(beside: Beside, idle: float) -> Document:
-    """Compose's figures, under the names of ours; ``idle`` as for :func:`machine`."""
+    """Compose's figures, named like labctl's; ``idle`` as for :func:`machine`."""
     return {
         **made(beside.up, beside.services),
         "busy_before": round(idle, 3),
@@ -157,7 +157,7 @@ def compose(beside: Beside, idle: float) -> Document:
 
 
 def rows(document: Document) -> Iterator[Row]:
-    """The table: one figure a row."""
+    """The table, with a row for each figure."""
     yield _machine_row(document["machine"])
     yield from _up_rows(document["up"])
     for name, key in (("second up", "up_again"), ("status", "status"), ("down", "down")):

@@ -1,4 +1,4 @@
-"""The whole measurement: a lab of its own from nothing to nothing."""
+"""The whole benchmark: a lab of its own, from nothing until it is taken down."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from labctl.verify.run import StepReport, verify
 
 _IDLE_SECONDS = 3.0
 _FOLLOW_SECONDS = 0.5
-"""How often the containers' CPU time is read while they start."""
+"""Interval in seconds at which the containers' CPU time is read while they start."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure: trials of each fault and runs of each command, and the rest of it.
+    """What to measure; ``repeat`` is the number of trials of each fault and runs of each command.
 
-    With ``only_chaos`` a lab is brought up, and nothing but the figures of chaos is taken in it.
+    With ``only_chaos``, nothing is measured but bringing the lab up and chaos.
     """
 
     request: Request
@@ -46,7 +46,7 @@ class Options:
 
 
 def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
-    """Measure; the lab is taken down before, and after unless it is to be kept.
+    """Run the benchmark; the lab is taken down before, and afterwards unless it is to be kept.
 
     Returns the document of :mod:`labctl.benchmark.report`. LabError when a lab does not come up.
     """
@@ -55,7 +55,7 @@ def run(engine: Engine, options: Options, say: Say) -> dict[str, Any]:
     lifecycle.down(engine, record.name)
     prepared = lifecycle.prepare(record)
     built = build.build_all(engine, prepared.lab.release, prepared.desired.images, say)
-    say(f"{len(built)} images built; measuring what the machine does without us")
+    say(f"{len(built)} images built; measuring the load of the machine without the lab")
     with metering(engine, prepared.desired.images["client"]) as meter:
         return _Run(engine, options, prepared, meter, say).all()
 
@@ -71,7 +71,7 @@ class _Run:
         self._to_ready: dict[str, float] = {}
 
     def all(self) -> dict[str, Any]:
-        """Every figure; Compose comes last, so it finds files that have been read already."""
+        """Every figure; Compose comes last, so that it finds a warm page cache."""
         info = self._engine.info()
         where = f"{info.kind} {info.version}"
         document: dict[str, Any] = {
@@ -126,7 +126,7 @@ class _Run:
         return {name: there[container] for name, container in units.items() if container in there}
 
     def _verify(self) -> dict[str, Any]:
-        """The lab used for real, then what its services take."""
+        """Use the lab for real, then measure its services."""
         chosen = choose(self._prepared.lab, ())
         figures: dict[str, Any] = {}
         if chosen and self._options.verify:
@@ -153,7 +153,7 @@ class _Run:
     def _gaps(self) -> dict[str, Any]:
         if not gaps.measurable(self._desired):
             return {}
-        # As `up` recorded it: its secrets are the ones that run.
+        # As recorded by `up`: with the secrets in use.
         desired = lifecycle.current(self._name).desired
         found: dict[str, Any] = {}
         kinds: tuple[gaps.Kind, ...] = ("service", "power")
@@ -180,7 +180,7 @@ class _Run:
             return None
         self._say("docker compose up --wait")
         try:
-            # Measured anew: the lab before has taken minutes.
+            # Measured again, as the lab before has taken minutes.
             commands = replace(self._commands, idle=_idle(self._commands.meter))
             found = beside.run(self._engine, self._desired, commands, program)
             return report.compose(found, commands.idle)
@@ -189,7 +189,7 @@ class _Run:
 
 
 def save(name: str, document: dict[str, Any]) -> Path:
-    """Write the document into the lab's reports, which stay when the lab goes; its path."""
+    """Write the document into the lab's reports, which outlive the lab; returns its path."""
     directory = paths.lab_dir(name) / store.REPORTS
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / f"benchmark-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
@@ -198,26 +198,26 @@ def save(name: str, document: dict[str, Any]) -> Path:
 
 
 def _idle(meter: Meter) -> float:
-    """How many CPUs are busy with something else."""
+    """The number of CPUs busy with something else."""
     first, began = meter.read(), time.monotonic()
     threading.Event().wait(_IDLE_SECONDS)  # the interval that is measured
     return (meter.read().busy - first.busy) / (time.monotonic() - began)
 
 
 class _Silent:
-    """Nobody watches the verification: its figures come at the end."""
+    """A watcher that prints nothing: the figures come at the end."""
 
     def begun(self, steps: Sequence[Step]) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def started(self, step: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def said(self, step: str, text: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def ended(self, report: StepReport) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""What a client saw, and how long nobody answered it. Pure."""
+"""What a client saw, and the longest time without an answer. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ENDS_WELL = 1.0
 
 @dataclass(frozen=True)
 class Sample:
-    """One question: monotonic seconds when it was asked and when it was over, and its success."""
+    """One request: when it began and ended, in monotonic seconds, and whether it succeeded."""
 
     began: float
     ended: float
@@ -21,26 +21,26 @@ class Sample:
 
 @dataclass(frozen=True)
 class Gap:
-    """The longest time between two successes that follow each other, in seconds."""
+    """The longest time between two consecutive successes, in seconds."""
 
     seconds: float
     asked: int
     failed: int
     disturbed: float
-    """From the first failed question to the last: what answers, but not always, is no gap."""
+    """From the first failed request to the last; with successes in between it is not a gap."""
 
 
 def parse(lines: Iterable[str]) -> list[Sample]:
-    """Samples of the asker's lines ``began ended ok``; a line that was cut short is left out."""
+    """Parse the lines ``began ended ok`` of the asker; a truncated line is left out."""
     rows = (line.split() for line in lines)
     return [Sample(float(r[0]), float(r[1]), r[2] == "1") for r in rows if len(r) == 3]
 
 
 def gap(samples: Sequence[Sample]) -> Gap | None:
-    """The gap in a series; None when nobody answered any more in its last second.
+    """The gap in a series; None when there was no answer in its last second.
 
-    Counted between the moments of the answers, so a series without a fault has a gap of about
-    the asking interval.
+    Measured between answers, so a series without a fault has a gap of about the interval between
+    requests.
     """
     answers = sorted(sample.ended for sample in samples if sample.ok)
     end = max((sample.ended for sample in samples), default=0.0)

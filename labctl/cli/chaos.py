@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from labctl.chaos.run.campaign import Result
-    from labctl.chaos.run.conduct import Plan
+    from labctl.chaos.run.plan import Plan
     from labctl.model.lab import Lab
 
 _SPARE = 60.0
@@ -107,10 +107,10 @@ def run(
     engine: EngineOption = None,
 ) -> None:
     """Carry a scenario out against a lab, and judge it."""
-    from labctl.chaos.run import prepare
+    from labctl.chaos.run import plan as plans
 
     chosen = secrets.randbelow(1 << 31) if seed is None else seed
-    _carry_out(lambda there: prepare.plan(name, there, chosen), lab, engine, as_json=as_json)
+    _carry_out(lambda there: plans.from_scenario(name, there, chosen), lab, engine, as_json=as_json)
 
 
 @chaos.command("campaign", epilog="Example: labctl chaos campaign galera rabbitmq ./mine.yml")
@@ -152,7 +152,7 @@ def campaign(
             show.as_json({"seed": chosen, "results": rows, "left_out": choice.left_out})
         else:
             chaos_lists.results(results, choice.left_out)
-            _say([campaigns.counted(results, choice.left_out)])
+            _say([campaigns.tally(results, choice.left_out)])
         if any(result.run for result in results):
             page = _overview(prepared.lab.name)
             typer.echo(f"see {page}", err=as_json)
@@ -169,10 +169,10 @@ def replay(
 ) -> None:
     """Repeat a run's faults: the same targets at the same times."""
     from labctl.chaos.folder import layout
-    from labctl.chaos.run import prepare
+    from labctl.chaos.run import plan as plans
 
     found = layout.find(run)
-    _carry_out(lambda there: prepare.replay(found, there), lab, engine, as_json=as_json)
+    _carry_out(lambda there: plans.from_run(found, there), lab, engine, as_json=as_json)
 
 
 @chaos.command("check", epilog="Example: labctl chaos check 20260101T120000_a1b2c3")
@@ -211,9 +211,9 @@ def shrink(
 ) -> None:
     """Leave out faults of an INVALID run while it stays INVALID; writes the smallest scenario."""
     from labctl.chaos.folder import layout as files
-    from labctl.chaos.judge import failovers, verdict
+    from labctl.chaos.judge import budgets, verdict
     from labctl.chaos.model.findings import Outcome
-    from labctl.chaos.run import prepare
+    from labctl.chaos.run import plan as plans
     from labctl.chaos.run import shrink as shrinking
     from labctl.documents.reader import dumps, read_yaml
 
@@ -222,8 +222,8 @@ def shrink(
 
     def judge(part: tuple[Any, ...]) -> Outcome:
         kept = [int(entry["index"]) for entry in part]
-        made = _perform(lambda there: prepare.replay(found, there, kept), lab, engine)
-        judged = verdict.judge(made, failovers.budgets)
+        made = _perform(lambda there: plans.from_run(found, there, kept), lab, engine)
+        judged = verdict.judge(made, budgets.of_run)
         files.write_json(made, files.VERDICT, judged.to_json())
         _say([f"{len(part)} faults: {judged.outcome}, {judged.why}"])
         return judged.outcome
@@ -254,13 +254,15 @@ def _carry_out(
 def _one_of_many(name: str, seed: int, lab: str | None, engine: str | None) -> Result:
     """A scenario of a campaign, carried out and judged; an error ends it, not the campaign."""
     from labctl.chaos.folder import layout as files
-    from labctl.chaos.run import prepare
+    from labctl.chaos.run import plan as plans
     from labctl.chaos.run.campaign import CODES, Result
     from labctl.errors import LabctlError
 
     try:
         _mend(lab, engine)
-        made = _perform(lambda there: prepare.plan(name, there, seed), lab, engine, to_stderr=True)
+        made = _perform(
+            lambda there: plans.from_scenario(name, there, seed), lab, engine, to_stderr=True
+        )
         found = _verdict(made)
         seconds = files.read_json(made, files.RUN).get("seconds")
     except LabctlError as error:
@@ -286,9 +288,7 @@ def _perform(
     make: Callable[[Lab], Plan], lab: str | None, engine: str | None, *, to_stderr: bool = False
 ) -> Path:
     """Carry a plan out in a lab; the run's folder."""
-    from labctl.chaos.run.conduct import Ground
-    from labctl.chaos.run.conduct import run as carry_out
-    from labctl.chaos.run.hire import hiring
+    from labctl.chaos.run import runner, workloads
     from labctl.cli.chaos_progress import Progress
     from labctl.faults import verbs
     from labctl.running import lifecycle
@@ -302,8 +302,8 @@ def _perform(
         with store.lock(prepared.lab.name), Progress(to_stderr=to_stderr) as progress:
             progress.note(f"{plan.scenario.name}, seed {plan.seed}, {len(plan.actions)} faults")
             most = plan.limit + plan.within + _SPARE
-            hire = hiring(driver, prepared.desired, prepared.secrets, most)
-            return carry_out(Ground(driver, prepared, hire, progress), plan)
+            made = workloads.in_lab(driver, prepared.desired, prepared.secrets, most)
+            return runner.run(runner.Context(driver, prepared, made, progress), plan)
     except KeyboardInterrupt:
         left = [fault.title for fault in verbs.active(prepared.lab)]
         still = f"{', '.join(left)}: `labctl chaos heal` mends it" if left else "nothing"
@@ -314,9 +314,9 @@ def _perform(
 def _verdict(folder: Path) -> dict[str, Any]:
     """Judge a run; verdict and report are written into its folder."""
     from labctl.chaos.folder import layout as files
-    from labctl.chaos.judge import failovers, verdict
+    from labctl.chaos.judge import budgets, verdict
 
-    found: dict[str, Any] = verdict.judge(folder, failovers.budgets).to_json()
+    found: dict[str, Any] = verdict.judge(folder, budgets.of_run).to_json()
     files.write_json(folder, files.VERDICT, found)
     _report(folder)
     return found

@@ -189,8 +189,8 @@ def spawn_detached(
 ) -> int:
     """Start a program that outlives this one, its output appended to ``log`` (mode 0600).
 
-    Returns its process id. It leads a session of its own, in ``/``. ``env`` is added to this process's own environment;
-    ``only`` is all that the program gets instead.
+    Returns its process id. It leads a session of its own, in ``/``. ``env`` is added to this
+    process's own environment; ``only`` is all that the program gets instead.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     try:

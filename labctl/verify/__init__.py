@@ -1,5 +1,6 @@
-"""Using a lab for real: the steps of its services, run in the client node by one program.
+"""Using a lab for real: the verification steps of its services, run by one program.
 
-``choice`` (which steps) and ``run`` (ship, follow, report) are labctl's side; ``program``,
-``walk`` and ``context`` are shipped to the client node and run there, with nothing else of labctl.
+What may enter: ``choice`` (which steps) and ``run`` (ship, follow, report) on labctl's side;
+``program``, ``walk``, ``context`` and ``browser`` are shipped to the client node and run there,
+with nothing else of labctl. The steps themselves belong to the services in the catalogue.
 """

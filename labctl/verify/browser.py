@@ -15,30 +15,30 @@ _PATIENCE = 60.0
 
 
 class BrowserError(Exception):
-    """The browser refuses what it was told, or a page has not what was looked for."""
+    """The browser rejects a command, or a page lacks what was looked for."""
 
 
 class Browser:
-    """One page of a browser that runs already."""
+    """A page of a browser that is already running."""
 
     def __init__(self) -> None:
-        import websocket  # what most steps need not wait for
+        import websocket  # here, so that most steps need not wait for it
 
         page = requests.put(f"{ADDRESS}/json/new?about:blank", timeout=10).json()
-        # Chromium refuses programs that say they are a page of another origin.
+        # Chromium rejects clients that send the Origin header of another page.
         self._socket = websocket.create_connection(
             page["webSocketDebuggerUrl"], timeout=_PATIENCE, suppress_origin=True
         )
         self._number = 0
 
     def close(self) -> None:
-        """End the whole browser."""
+        """Close the whole browser."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": "Browser.close"}))
         self._socket.close()
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """A command of the protocol; its result. Events that come meanwhile are not heeded."""
+        """Send a command of the protocol; returns its result and ignores events until then."""
         self._number += 1
         command = {"id": self._number, "method": method, "params": parameters}
         self._socket.send(json.dumps(command))
@@ -60,7 +60,7 @@ class Browser:
         return answer["result"].get("value")
 
     def open(self, url: str) -> None:
-        """Go to a page and wait until it is there. BrowserError when it cannot be reached."""
+        """Open a page and wait until it is loaded. BrowserError when it cannot be reached."""
         self._leave()
         answer = self.call("Page.navigate", url=url)
         if "errorText" in answer:
@@ -68,25 +68,25 @@ class Browser:
         self._arrive(url)
 
     def fill(self, selector: str, text: str) -> None:
-        """Type into a field, instead of what is in it."""
+        """Replace the text of a field."""
         self._at(selector, f"element.focus(); element.value = {json.dumps(text)}")
 
     def submit(self, selector: str) -> None:
-        """Press a button or follow a link, and wait for the page that comes of it."""
+        """Click a button or link, and wait for the next page."""
         self._leave()
         self._at(selector, "element.click()")
         self._arrive(selector)
 
     def text(self) -> str:
-        """What a person reads on the page."""
+        """The visible text of the page."""
         return str(self.evaluate("document.body.innerText"))
 
     def url(self) -> str:
-        """Where the page is."""
+        """The URL of the page."""
         return str(self.evaluate("location.href"))
 
     def screenshot(self) -> bytes:
-        """A PNG of what is to be seen."""
+        """A PNG of the page."""
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def _at(self, selector: str, action: str) -> None:
@@ -96,11 +96,11 @@ class Browser:
             raise BrowserError(f"{self.url()} has no {selector}")
 
     def _leave(self) -> None:
-        """Mark the page, so that the next one is told from it."""
+        """Mark the page, to distinguish it from the next one."""
         self.evaluate("window.labctlLeft = true")
 
     def _arrive(self, where: str) -> None:
-        """Wait for a page without the mark."""
+        """Wait until a page without the mark is loaded."""
         script = "!window.labctlLeft && document.readyState == 'complete'"
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
@@ -108,6 +108,6 @@ class Browser:
                 if self.evaluate(script):
                     return
             except BrowserError:
-                pass  # between two pages there is none
+                pass  # between two pages there is nothing to evaluate it in
             time.sleep(0.1)
         raise BrowserError(f"{where}: no page within {_PATIENCE:g} s")

@@ -1,4 +1,4 @@
-"""Which steps a lab has, which of them are asked for, and what they are told. Pure."""
+"""The steps that a lab has, those that are chosen, and what they need to know. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labctl.model.lab import Lab, Service
 from labctl.model.service import VerifyDoc
 
 HOME = "/run/labctl/verify"
-"""Where everything is put in the client's container."""
+"""The directory for all files in the client's container."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,17 @@ class Step:
 
     @property
     def name(self) -> str:
-        """What it is called on the command line."""
+        """Its name on the command line."""
         return self.doc.name
 
     @property
     def proves(self) -> tuple[str, ...]:
-        """The services whose operation it shows."""
+        """The services that it proves to work."""
         return (self.service, *self.doc.proves)
 
     @property
     def file(self) -> str:
-        """Its script, below the catalogue."""
+        """Its script, relative to the catalogue."""
         return self.doc.file(self.service)
 
     @property
@@ -45,7 +45,7 @@ class Step:
 
 
 def steps(lab: Lab) -> dict[str, Step]:
-    """The steps that can be run in a lab, by name, each after those it needs or comes after."""
+    """The steps that can run in a lab, by name, sorted so that each follows those it depends on."""
     there = {
         doc.name: Step(service.name, doc)
         for service in lab.services.values()
@@ -61,7 +61,7 @@ def steps(lab: Lab) -> dict[str, Step]:
 
 
 def choose(lab: Lab, wanted: Collection[str]) -> list[Step]:
-    """The steps that are asked for with those they need, in order; all when none is named.
+    """The named steps and those they need, in order; all steps when none is named.
 
     InputError for a name that no step of the lab has.
     """
@@ -80,7 +80,7 @@ def choose(lab: Lab, wanted: Collection[str]) -> list[Step]:
 
 
 def proofs(lab: Lab) -> dict[str, list[str]]:
-    """The services of a lab with the steps that show that they do their job."""
+    """Service → the steps that prove that it works."""
     found: dict[str, list[str]] = {name: [] for name in lab.services}
     for step in steps(lab).values():
         for service in step.proves:
@@ -100,7 +100,7 @@ def _unknown(lab: Lab, name: str, there: Mapping[str, Step]) -> str:
 
 
 def specification(lab: Lab, chosen: Sequence[Step], run: str, *, keep: bool) -> dict[str, Any]:
-    """What the program in the client node is told. Holds no secret: it logs in as a person does."""
+    """The input of the program in the client node. No secrets: it logs in as a user does."""
     return {
         "run": run,
         "keep": keep,

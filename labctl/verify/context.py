@@ -1,4 +1,4 @@
-"""What a step of ``labctl verify`` works with: the only argument of its function. Shipped."""
+"""The context of a step of ``labctl verify``, the only argument of its function. Shipped."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ OK = (200, 201, 202, 203, 204)
 
 
 class StepError(Exception):
-    """The step has failed, and to ask again is of no use."""
+    """The step has failed, and retrying is of no use."""
 
 
 class RefusedError(Exception):
-    """An HTTP answer with a status that is not well."""
+    """An HTTP answer with an unexpected status."""
 
     def __init__(self, response: requests.Response) -> None:
         self.url = response.url
@@ -51,9 +51,9 @@ class Context:
         self._cloud: Any = None
         self._deadline = time.monotonic() + float(step["timeout"])
         self.undo: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
-        """What :meth:`defer` was told, first things first."""
+        """The calls deferred by :meth:`defer`, oldest first."""
         self.state = state
-        """What steps tell each other: ids of what was made."""
+        """Shared between steps: ids of what was created."""
 
     @property
     def cloud(self) -> Any:
@@ -69,12 +69,12 @@ class Context:
 
     @property
     def nodes(self) -> Mapping[str, str]:
-        """Every node's address by name."""
+        """Node → address."""
         found: Mapping[str, str] = self._spec["nodes"]
         return found
 
     def hosts(self, service: str) -> Mapping[str, str]:
-        """The nodes that run a service, address by name; empty when the lab has it not."""
+        """Node → address, for the nodes that run a service; empty when the lab does not have it."""
         found = self._spec["services"].get(service, {}).get("nodes", ())
         return {name: self.nodes[name] for name in found}
 
@@ -84,7 +84,7 @@ class Context:
 
     @property
     def catalog(self) -> Mapping[str, str]:
-        """What Keystone's catalog must hold: type of service → the lab's service behind it."""
+        """What Keystone's catalog must contain: service type → the lab's service."""
         services = self._spec["services"].items()
         return {kind: name for name, service in services for kind in service["types"]}
 
@@ -106,21 +106,21 @@ class Context:
         raise StepError(why)
 
     def defer(self, undo: Callable[..., Any], *arguments: Any) -> None:
-        """Call this when all is over, last things first, whatever happened in between."""
+        """Call this at the end, in reverse order, whatever happens in between."""
         self.undo.append((undo, arguments))
 
     def grant(self, seconds: float) -> None:
-        """Let it take so many seconds from now, even if verify is stopped: to clean up."""
+        """Allow so many seconds from now, even if verify is stopped: for cleaning up."""
         self._deadline = time.monotonic() + seconds
         self._stopped = threading.Event()
 
     def until(
         self, what: str, ask: Callable[[], Found], seconds: float = 60, every: float = 0.5
     ) -> Found:
-        """Ask until the answer is true, and return it.
+        """Call ``ask`` until its result is true, and return that.
 
         Errors of HTTP, of the SDK, of sockets and of assertions mean "not yet"; StepError and all
-        others end it. StepError when ``seconds`` or the step's own time are over.
+        others are raised. StepError when ``seconds`` or the step's own time have passed.
         """
         end = min(time.monotonic() + seconds, self._deadline)
         began, last = time.monotonic(), None
@@ -151,10 +151,11 @@ class Context:
         timeout: float = 60,
         **arguments: Any,
     ) -> requests.Response:
-        """An HTTP request with the token to a service of the catalog, named by its type.
+        """Send an HTTP request with the token to a service of the catalog, given by its type.
 
-        ``path`` follows the endpoint's URL; a whole URL is taken as it is. ``arguments`` are those
-        of requests (json, data, headers, params). RefusedError when the status is another.
+        ``path`` is appended to the endpoint's URL; a full URL is used as it is. ``arguments`` are
+        those of requests (json, data, headers, params). RefusedError for other statuses than
+        ``expect``.
         """
         session = self.cloud.session
         if "://" not in path:
@@ -198,11 +199,11 @@ class Context:
         timeout: float = 5,
         **arguments: Any,
     ) -> requests.Response:
-        """A plain HTTP request, without the token."""
+        """Send a plain HTTP request, without the token."""
         return _checked(requests.request(method, url, timeout=timeout, **arguments), expect)
 
     def command(self, command: Sequence[str], seconds: float = 30) -> str:
-        """A program's standard output; AssertionError when it does not end well in time."""
+        """Run a program; returns its standard output. AssertionError if it fails or is too slow."""
         try:
             done = subprocess.run(  # noqa: S603 - steps are part of labctl
                 command, capture_output=True, text=True, timeout=seconds, check=False
@@ -211,24 +212,24 @@ class Context:
             raise AssertionError(f"{command[0]} did not end within {seconds:g} s") from None
         if done.returncode != 0:
             lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            last = lines[-1] if lines else "it said nothing"
+            last = lines[-1] if lines else "it printed nothing"
             raise AssertionError(f"{' '.join(command)}: exit code {done.returncode}: {last}")
         return done.stdout
 
     def save(self, name: str, data: bytes) -> None:
-        """Keep a file in the lab's reports."""
+        """Save a file in the lab's reports."""
         text = base64.b64encode(data).decode()
         self._emit("file", step=self._step["name"], name=name, data=text)
 
     def beside(self, service: str, command: Sequence[str]) -> None:
         """Run a command in another container of the client node, in the background.
 
-        It shares the network namespace, so it is reached at 127.0.0.1. It must end by itself.
+        They share the network namespace, so it is reached at 127.0.0.1. It must end by itself.
         """
         self._emit("beside", step=self._step["name"], service=service, command=list(command))
 
     def browser(self) -> Browser:
-        """A page of a real browser, which is started for it and ends with verify."""
+        """Start a real browser, which ends with verify; returns a page of it."""
         self.beside("browser", ["labctl-browser", str(self._step["timeout"])])
         self.until("the browser is up", lambda: self.fetch(f"{ADDRESS}/json/version"), 30)
         page = Browser()
@@ -237,7 +238,7 @@ class Context:
 
 
 def told(error: BaseException) -> str:
-    """An error as people see it: what was asserted, or the kind of error and its text."""
+    """An error for people: the assertion, or the type of error and its text."""
     text = " ".join(str(error).split())[:500]
     kind = type(error).__name__
     if isinstance(error, StepError | RefusedError | AssertionError):
@@ -252,7 +253,7 @@ def _checked(answer: requests.Response, expect: Sequence[int]) -> requests.Respo
 
 
 def _not_yet() -> tuple[type[BaseException], ...]:
-    """What a service that is not there yet, or no longer, makes a client raise."""
+    """The errors that clients raise when a service is not there yet, or no longer."""
     import keystoneauth1.exceptions
     import openstack.exceptions
 

@@ -2,7 +2,7 @@
 
 It prints an event on each line as JSON: ``started``, ``said``, ``file``, ``beside``, ``passed``,
 ``failed``, ``skipped``, ``cleaning``, ``untidy``, ``ended``. When its input ends, because whoever
-started it is gone, it begins no further step; what has been made is removed all the same.
+started it is gone, it starts no further step; what was created is removed all the same.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from labctl.verify.context import Context, StepError, told
 from labctl.verify.walk import walk
 
 WIDTH = 6
-"""Steps at a time: they wait more than they work."""
+"""Number of steps at a time: they wait more than they work."""
 CLEANING = 120.0
-"""Seconds that the clean-up of one step may take."""
+"""Seconds that cleaning up after one step may take."""
 LOGIN = 20.0
-"""Seconds in which it must be possible to log in: a virtual IP may be moving."""
+"""Seconds within which a login must succeed: the virtual IP may be moving."""
 
 
 class Events:
@@ -37,7 +37,7 @@ class Events:
         self._began = time.monotonic()
 
     def __call__(self, event: str, **fields: Any) -> None:
-        """Print an event, with the seconds since the beginning."""
+        """Print an event, with the seconds since the start."""
         at = round(time.monotonic() - self._began, 2)
         with self._lock:
             sys.stdout.write(json.dumps({"event": event, "at": at, **fields}) + "\n")
@@ -45,7 +45,7 @@ class Events:
 
 
 class Program:
-    """One run: the steps forward, then the clean-up backward."""
+    """One run: the steps in order, then the clean-up in reverse order."""
 
     def __init__(self, spec: Mapping[str, Any], emit: Callable[..., None]) -> None:
         self._spec, self._emit = spec, emit
@@ -58,11 +58,11 @@ class Program:
         self._lock = threading.Lock()
 
     def stop(self) -> None:
-        """Begin nothing more, and wait for nothing more."""
+        """Start nothing more, and wait for nothing more."""
         self._stopped.set()
 
     def run(self) -> None:
-        """All of it."""
+        """Run all steps and clean up."""
         before = {
             name: [each for each in (*step["needs"], *step["after"]) if each in self._steps]
             for name, step in self._steps.items()
@@ -71,19 +71,19 @@ class Program:
             walk(before, self._step, width=WIDTH, limit=self._limit, late=self._late)
         if not self._spec["keep"] and any(context.undo for context in self._contexts.values()):
             self._emit("cleaning")
-            # What was made last goes first; steps that know nothing of each other go together.
+            # What was created last goes first; independent steps are cleaned up in parallel.
             after = {name: [n for n in before if name in before[n]] for name in before}
             walk(
                 after,
                 self._clean,
                 width=WIDTH,
                 limit=lambda _: CLEANING,
-                late=lambda name: self._untidy(name, "the clean-up does not end"),
+                late=lambda name: self._untidy(name, "cleaning up takes too long"),
             )
         self._emit("ended")
 
     def _login(self) -> bool:
-        """Whether it is possible to log in: without that, nothing is worth trying."""
+        """Whether a login succeeds: without that, no step is worth trying."""
         import keystoneauth1.exceptions
         import openstack.config
 
@@ -99,7 +99,7 @@ class Program:
                 url = self._config.config["auth"]["auth_url"]
                 self._emit("login failed", error=told(error), service=self._service_at(url))
                 for name in self._steps:
-                    self._skip(name, "nobody can log in")
+                    self._skip(name, "login is not possible")
                 return False
             else:
                 return True
@@ -145,7 +145,7 @@ class Program:
 
     def _failed(self, name: str, error: Exception, seconds: float) -> None:
         if self._results.setdefault(name, "failed") != "failed":
-            return  # it was given up long ago
+            return  # it has been given up already
         fields: dict[str, Any] = {"error": told(error), "service": self._answered(error)}
         if not isinstance(error, StepError | AssertionError):
             fields["trace"] = "".join(traceback.format_exception(error))
@@ -176,7 +176,7 @@ class Program:
         self._emit("untidy", step=name, error=why)
 
     def _answered(self, error: BaseException) -> str | None:
-        """The service whose answer an error is, by the port of its URL."""
+        """The service that answered with an error, by the port in the URL."""
         inner: BaseException | None = error
         while inner is not None:
             request = getattr(inner, "request", None)
@@ -198,7 +198,7 @@ def _load(step: Mapping[str, Any]) -> Any:
     """A step's script as a module."""
     spec = importlib.util.spec_from_file_location(f"verify_{step['name']}", step["path"])
     if spec is None or spec.loader is None:
-        raise StepError(f"{step['path']} is no Python")
+        raise StepError(f"{step['path']} is not a Python script")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

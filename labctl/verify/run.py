@@ -1,4 +1,4 @@
-"""``labctl verify``: ships the steps to the client node, follows them, makes the report."""
+"""``labctl verify``: ships the steps to the client node, follows them, and makes the report."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Result = Literal["passed", "failed", "not run"]
 
 
 class StepReport(TypedDict):
-    """How a step went. ``seconds`` is 0 for one that was not run."""
+    """The result of a step. ``seconds`` is 0 if it was not run."""
 
     name: str
     service: str
@@ -49,7 +49,7 @@ class StepReport(TypedDict):
 
 
 class Report(TypedDict):
-    """How a run went."""
+    """The result of a run."""
 
     lab: str
     passed: bool
@@ -60,7 +60,7 @@ class Report(TypedDict):
 
 
 class Watcher(Protocol):
-    """Who is told while it goes on."""
+    """Follows a verification while it goes on."""
 
     def begun(self, steps: Sequence[Step]) -> None:
         """These steps will run."""
@@ -71,7 +71,7 @@ class Watcher(Protocol):
         ...
 
     def said(self, step: str, text: str) -> None:
-        """A step has something to show."""
+        """A step reports evidence."""
         ...
 
     def ended(self, report: StepReport) -> None:
@@ -86,9 +86,9 @@ class Watcher(Protocol):
 def verify(
     engine: Engine, desired: Desired, chosen: Sequence[Step], watcher: Watcher, *, keep: bool
 ) -> Report:
-    """Run the steps; the report, which is also written into the lab's reports.
+    """Run the steps; returns the report, which is also written to the lab's reports.
 
-    LabError when the program in the client node does not do its work.
+    LabError when the program in the client node ends early.
     """
     run = _Run(engine, desired, chosen, watcher)
     report = run.follow(keep=keep)
@@ -114,7 +114,7 @@ class _Run:
         self._at = 0.0
 
     def follow(self, *, keep: bool) -> Report:
-        """Ship, run, listen to the end."""
+        """Ship the program, run it, and follow it to its end."""
         run = randomness.token_hex(2)
         spec = specification(self._lab, list(self._steps.values()), run, keep=keep)
         files = [*_shipped(list(self._steps.values())), (SPEC, json.dumps(spec).encode())]
@@ -138,7 +138,7 @@ class _Run:
                 f"python3 {ARCHIVE} {SPEC}'"
             )
         if keep:
-            self._watcher.note(f"what was made is kept: its names begin with verify-{run}-")
+            self._watcher.note(f"what was created is kept; its names begin with verify-{run}-")
         reports = list(self._reports.values())
         return Report(
             lab=self._lab.name,
@@ -153,21 +153,21 @@ class _Run:
             event: dict[str, Any] = json.loads(line)
             kind = event["event"]
         except (ValueError, KeyError, TypeError):
-            return  # not ours: something printed
+            return  # not an event: a step printed something
         self._at = event["at"]
         if kind == "ended":
             self._ended = True
         elif kind == "cleaning":
-            self._watcher.note("removing what was made")
+            self._watcher.note("removing what was created")
         elif kind == "login failed":
-            self._watcher.note(f"nobody can log in: {event['error']}")
+            self._watcher.note(f"login is not possible: {event['error']}")
             for command in self._logs([event["service"]] if event["service"] else []):
                 self._watcher.note(f"see {command}")
         else:
             self._about(kind, event["step"], event)
 
     def _about(self, kind: str, name: str, event: Mapping[str, Any]) -> None:
-        """What is said of a step."""
+        """Handle an event of a step."""
         report = self._reports[name]
         if kind == "started":
             self._watcher.started(name)
@@ -198,7 +198,7 @@ class _Run:
                 said = event["trace"].encode()
                 path = _write(self._lab.name, f"verify-{report['name']}.trace", said)
                 report["files"].append(str(path))
-            # Who answered is known by its port; otherwise it may have been any that take part.
+            # The port tells who answered; otherwise it may be any service that takes part.
             report["logs"] = self._logs(
                 [event["service"]] if event["service"] else report["proves"]
             )
@@ -207,7 +207,7 @@ class _Run:
         self._watcher.ended(report)
 
     def _start_beside(self, name: str, event: Mapping[str, Any]) -> None:
-        """Start what a step wants in another container; that it came up, the step itself sees."""
+        """Start a command in another container for a step, which itself checks that it came up."""
         instance = self._lab.instance(self._lab.client.name, event["service"])
         if instance is None:
             self._watcher.note(f"{name}: the client node has no {event['service']}")
@@ -219,7 +219,7 @@ class _Run:
             self._watcher.note(f"{name}: {error}")
 
     def _logs(self, services: Iterable[str]) -> list[str]:
-        """How to see what the services said."""
+        """The commands that show the services' logs."""
         there = self._lab.services
         return [_log(service, there[service].nodes) for service in services if service in there]
 
@@ -247,14 +247,14 @@ def _blank(step: Step) -> StepReport:
 
 
 def _shipped(chosen: Sequence[Step]) -> Iterator[tuple[str, bytes]]:
-    """The program, and every script that is needed, by path in the container."""
+    """(Path in the container, content) of the program and of every script needed."""
     yield ARCHIVE, archive()
     for file in sorted({step.file for step in chosen}):
         yield f"{HOME}/{file}", (shipped.data_dir("compose") / file).read_bytes()
 
 
 def archive() -> bytes:
-    """The program as one file that Python runs."""
+    """The program as one zip file that Python can run."""
     here = Path(__file__).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
@@ -266,7 +266,7 @@ def archive() -> bytes:
 
 
 def _write(lab: str, name: str, data: bytes) -> Path:
-    """A file in the lab's reports, for its owner only."""
+    """Write a file to the lab's reports, readable by its owner only; returns its path."""
     directory = paths.lab_dir(lab) / store.REPORTS
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / name

@@ -1,4 +1,4 @@
-"""Work on a graph with a few threads: each thing when those before it are done. Shipped."""
+"""Walk a dependency graph with a few threads: each node once those before it are done. Shipped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from graphlib import TopologicalSorter
 
 LATE = 15.0
-"""Seconds that work may take beyond its limit, to notice that its time is over."""
+"""Seconds that work may take beyond its limit to notice that its time is over."""
 
 
 def walk(
@@ -22,10 +22,9 @@ def walk(
 ) -> None:
     """Do ``work`` on every name after all of ``graph[name]``; at most ``width`` at a time.
 
-    What most others wait for goes first.
-
-    ``work`` must not raise. What does not end within its ``limit`` (seconds) is given up and told
-    to ``late``: a thread cannot be ended from outside, so it is left behind.
+    What most others wait for goes first. ``work`` must not raise. Work that does not end within its
+    ``limit`` (seconds) is given up and reported to ``late``: a thread cannot be killed, so it is
+    left behind.
     """
     waiting = followers(graph)
     sorter = TopologicalSorter(graph)
@@ -56,7 +55,7 @@ def walk(
 
 
 def followers(graph: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
-    """All that cannot begin before a name is done, directly or by way of others."""
+    """Name → all that cannot start before it is done, directly or through others."""
     found: dict[str, set[str]] = {name: set() for name in graph}
     for name in reversed(list(TopologicalSorter(graph).static_order())):
         for before in graph[name]:

@@ -1,4 +1,4 @@
-"""OpenStack's APIs: things are created, read back, and some deleted; in the end all are listed."""
+"""OpenStack's APIs: things are created, read back, and some deleted; at the end all are listed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labctl.workloads.model import Config, Done, Operation
 from labctl.workloads.places import ABSENT, Place, place
 
 _PAUSE = 2.0
-"""Seconds between two looks at a thing that is still being made."""
+"""Seconds between two reads of a thing that is still being created."""
 
 
 class Things:
@@ -24,27 +24,27 @@ class Things:
         self.cloud = Cloud(config)
         self.found: dict[str, Any] = {}
         self.kept: set[str] = set()
-        """Things that were made and not deleted, as far as anybody knows."""
+        """Things that were created and not deleted, as far as is known."""
         self.place: Place = place(self.cloud, config, self.found)
 
     def prepare(self) -> dict[str, Any]:
-        """Find or make what is needed beforehand."""
+        """Find or create the prerequisites."""
         self.found |= lay(self.cloud, self.config["id"], self.place.finds)
         self.place.open()
         return {}
 
     def session(self, worker: int, random: Random) -> _User:  # noqa: ARG002 - all are alike
-        """Someone who uses the API."""
+        """A client of the API."""
         return _User(self)
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def final(self) -> dict[str, list[Any]]:
-        """What is listed of what this run made: [{name, id, status}], with a content ``intact``.
+        """List the run's things: [{name, id, status}], with ``intact`` if they have content.
 
-        What is listed may be gone all the same: a content is read once more.
+        What is listed may be gone all the same, so content is read once more.
         """
         things = self.place.listed()
         if self.place.content:
@@ -52,7 +52,7 @@ class Things:
         return {"listed": things}
 
     def clean(self) -> None:
-        """Delete all that is listed, and what was made beforehand."""
+        """Delete all that is listed, and the prerequisites."""
         self.place.clear()
         lay(self.cloud, self.config["id"], self.place.finds, remove=True)
 
@@ -97,4 +97,4 @@ class _User:
         return Done(seen)
 
     def close(self) -> None:
-        """Each request has a connection of its own."""
+        """Nothing: each request has its own connection."""

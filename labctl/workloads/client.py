@@ -1,10 +1,10 @@
 """The program in the client node: several workloads in one process.
 
-``client.py CONFIG.json run`` prepares all workloads and says so (``ready``, or ``broken`` with the
-reason), then prints their histories until its time is over, its input ends, or there is a file
-beside the configuration whose name ends in ``.stop``. ``client.py CONFIG.json final`` prints what
-is there in the end as one JSON mapping: workload → place → values, with the reasons of those that
-cannot be read under ``errors``. ``client.py CONFIG.json clean`` removes what the run has made.
+``client.py CONFIG.json run`` prepares all workloads and reports that (``ready``, or ``broken`` with
+the reason), then prints their histories until its time is over, its input ends, or a file with the
+configuration's name and the suffix ``.stop`` appears. ``client.py CONFIG.json final`` prints the
+contents at the end as one JSON mapping: workload → place → values, with the reasons for those that
+cannot be read under ``errors``. ``client.py CONFIG.json clean`` removes what the run has created.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FINALS_TRIES = 3
 
 
 def load(config: Config) -> Workload:
-    """The workload that a configuration is of."""
+    """The workload of a configuration."""
     entry = KINDS[config["kind"]][config["as"]]
     module = import_module(f"labctl.workloads.{entry.module}")
     workload: Workload = getattr(module, entry.name)(config)
@@ -36,7 +36,7 @@ def load(config: Config) -> Workload:
 
 
 def main(arguments: list[str]) -> int:
-    """Do one of the three; the exit code."""
+    """Run one of the three commands; returns the exit code."""
     path = Path(arguments[0])
     document = json.loads(path.read_text())
     configs: Mapping[str, Config] = {each["name"]: each for each in document["workloads"]}
@@ -58,10 +58,10 @@ def main(arguments: list[str]) -> int:
 def begin(
     document: Config, configs: Mapping[str, Config], out: TextIO, stop: Callable[[], bool]
 ) -> int:
-    """Prepare and run; the exit code."""
+    """Prepare and run; returns the exit code."""
     record = Recorder(out, document["limit"])
     for _ in range(_HELLOS):
-        # By when these arrive, labctl learns how this clock relates to its own.
+        # From when these arrive labctl learns the offset of this clock from its own.
         record(w="client", type="hello")
         time.sleep(0.01)
     workloads = {name: load(config) for name, config in configs.items()}
@@ -78,7 +78,7 @@ def begin(
 
 
 def read(workload: Workload) -> Mapping[str, Any]:
-    """What is there in the end; asked a few times, for a lab that has just been healed."""
+    """The contents at the end; tried several times, as the lab has only just been healed."""
     for _ in range(_FINALS_TRIES - 1):
         try:
             return workload.final()
@@ -88,7 +88,7 @@ def read(workload: Workload) -> Mapping[str, Any]:
 
 
 def _all(workloads: Mapping[str, Workload], do: Callable[[Workload], Any]) -> dict[str, Any]:
-    """Do it with all workloads at once: name → answer, or the exception."""
+    """Call ``do`` with all workloads in parallel: name → answer or exception."""
 
     def attempt(workload: Workload) -> Any:
         try:
@@ -101,14 +101,14 @@ def _all(workloads: Mapping[str, Workload], do: Callable[[Workload], Any]) -> di
 
 
 def _sorted(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Answers apart from errors."""
+    """Separate answers from errors."""
     errors = {n: said(a) for n, a in found.items() if isinstance(a, Exception)}
     finals = {n: a for n, a in found.items() if n not in errors}
     return {"finals": finals, "errors": errors}
 
 
 def _watch_input(over: Callable[[], None]) -> None:
-    """Whoever started it is gone when its input ends."""
+    """Stop when the input ends: whoever started the program is gone."""
     while sys.stdin.buffer.read(1):
         pass
     over()

@@ -1,4 +1,4 @@
-"""OpenStack's APIs through the virtual IP, with plain requests and bounded waits."""
+"""OpenStack's APIs through the virtual IP, with plain HTTP requests and timeouts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SENT_NOTHING = (
     requests.exceptions.InvalidURL,
 )
 UNSURE = frozenset({500, 502, 503, 504, 408})
-"""Statuses of a balancer or a service that may have begun what was asked of it."""
+"""Statuses after which a balancer or service may have started the request."""
 
 
 class Cloud:
@@ -47,7 +47,7 @@ class Cloud:
         return str(answer.headers["X-Subject-Token"]), endpoints
 
     def token(self) -> str:
-        """The token that all use; the first to ask logs in. RefusedError when it cannot."""
+        """The shared token; the first caller logs in. RefusedError when that fails."""
         with self._lock:
             if not self._token:
                 try:
@@ -59,7 +59,7 @@ class Cloud:
     def request(
         self, service: str, method: str, path: str, *, expect: Collection[int], **arguments: Any
     ) -> requests.Response:
-        """Ask a service of the catalog, by its type."""
+        """Send a request to a service of the catalog, given by its type."""
         token = self.token()
         headers = {"X-Auth-Token": token, **arguments.pop("headers", {})}
         url = self.endpoints[service].rstrip("/") + path
@@ -76,8 +76,8 @@ class Cloud:
     ) -> requests.Response:
         """One request on a connection of its own.
 
-        RefusedError when it surely was not done: no connection, or a status that says so. Other
-        errors, a timeout and the statuses of ``UNSURE`` among them, when nobody knows.
+        RefusedError when it certainly was not done: no connection, or a status that says so. Other
+        errors, such as a timeout or a status in ``UNSURE``, when that is unknown.
         """
         arguments.setdefault("timeout", self._config["timeout"])
         try:
@@ -97,11 +97,11 @@ class Cloud:
 
 
 class StatusError(Exception):
-    """A status after which nobody knows whether it was done."""
+    """A status after which it is unknown whether the request was done."""
 
 
 def _not_connected(error: Exception) -> bool:
-    """Whether no connection was made, so that nothing was sent."""
+    """Whether there was no connection, so that nothing was sent."""
     return any(sign in repr(error) for sign in ("NewConnectionError", "Connection refused"))
 
 

@@ -12,12 +12,12 @@ from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 _TOKEN = re.compile(r"""name=["']csrfmiddlewaretoken["'] value=["']([^"']+)""")
 _AGAIN = 5
-"""Turns after which somebody logs in anew."""
+"""Turns after which a client logs in again."""
 KNOWN, UNKNOWN = "known", "asked to log in"
 
 
 class Dashboard:
-    """Sessions of the dashboard: whoever has logged in stays so, whichever instance answers."""
+    """Sessions of the dashboard: a user who has logged in stays so, whichever instance answers."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -28,15 +28,15 @@ class Dashboard:
         visitor.apply(Operation("login", -1))
         seen = visitor.apply(Operation("page", harmless=True)).value
         if seen != KNOWN:
-            raise RefusedError(f"the dashboard does not know who has just logged in: {seen}")
+            raise RefusedError(f"the dashboard does not know a user who has just logged in: {seen}")
         return {}
 
     def session(self, worker: int, random: Random) -> _Visitor:  # noqa: ARG002 - all are alike
-        """Somebody with a browser."""
+        """A user with a browser."""
         return _Visitor(self.config)
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def final(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Dashboard:
         return {}
 
     def clean(self) -> None:
-        """Sessions end by themselves."""
+        """Nothing: sessions expire."""
 
 
 class _Visitor:
@@ -70,7 +70,7 @@ class _Visitor:
         return Done(KNOWN)
 
     def close(self) -> None:
-        """Each request has a connection of its own, and a session outlives it."""
+        """Nothing: each request has its own connection, which the session outlives."""
 
     def _login(self) -> dict[str, str]:
         page = self._url("/auth/login/")
@@ -84,7 +84,7 @@ class _Visitor:
         answer = self._send(
             "POST",
             page,
-            # The form once more, with status 200, is a refusal.
+            # The form again, with status 200, means refused.
             {302},
             data=account | hidden,
             cookies=cookies,

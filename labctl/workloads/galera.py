@@ -1,4 +1,4 @@
-"""Galera, one statement at a time: a set, a register, and reads elsewhere after writes."""
+"""Galera, one statement at a time: a set, a register, and reads on all members after writes."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Register(Table):
 
 
 class ReadAfterWrite(Table):
-    """A rising number for each worker, read on all members once a write is acknowledged.
+    """An increasing number for each worker, read on all members once a write is acknowledged.
 
     With the setting ``sync_wait`` those reads wait for what was committed before; with
-    ``through_vip`` they go where the write went, if all clients of the virtual IP go to one member.
+    ``through_vip`` they go to the same member as the write, if the virtual IP leads to one only.
     """
 
     def session(self, worker: int, random: Random) -> _Follower:  # noqa: ARG002

@@ -12,7 +12,7 @@ from labctl.workloads.sql import Table
 
 
 class Bank(Table):
-    """Accounts between which money is moved; there is always as much in all together.
+    """Accounts between which money is moved; their total never changes.
 
     The settings ``locking`` and ``spread`` can be such that it is not: updates of several members
     that do not lock what they read may be lost.
@@ -35,7 +35,7 @@ class Bank(Table):
 
 
 class Append(Table):
-    """Lists as comma-joined text by their key; a transaction appends to some and reads some."""
+    """Lists as comma-separated text by key; a transaction appends to some and reads some."""
 
     columns = "k INT PRIMARY KEY, v TEXT NOT NULL"
 
@@ -83,7 +83,7 @@ class _Teller(_Session):
         balances = dict(cursor.fetchall())
         if balances[giver] < amount:
             raise RefusedError(f"account {giver} has {balances[giver]}")
-        # What was read is written: an update that is lost would show in the total.
+        # Balances are computed from what was read: a lost update shows in the total.
         change = f"UPDATE {self.table} SET v = %s WHERE k = %s"  # noqa: S608
         cursor.execute(change, (balances[giver] - amount, giver))
         cursor.execute(change, (balances[taker] + amount, taker))

@@ -1,4 +1,4 @@
-"""What a thing needs before there can be one: an image that boots, a flavor, a network.
+"""Prerequisites of things that workloads create: a bootable image, a flavor, a network.
 
 Each is a piece, as data: how it is made, and how what a run made of it is found again and removed.
 """
@@ -23,26 +23,26 @@ _GOING, _PAUSE = 90.0, 1.0
 """Seconds until what is waited for must be gone, and between two looks at it."""
 
 Found = Mapping[str, Any]
-"""What has been laid so far, by name."""
+"""Prerequisites found or created so far, by name."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """How a piece of ground is made, and in which list what was made is found again."""
+    """A prerequisite: how it is created, and the list in which it is found again."""
 
     make: Callable[[Cloud, str, Found], Mapping[str, Any]]
-    """From a run and what has been laid before to ids and the like, by name."""
+    """(Run, prerequisites so far) → ids and the like, by name."""
     service: str = ""
     path: str = ""
     many: str = ""
     name: str = "name"
-    """Key of what its things are called: the run, a dot, and more."""
+    """Key of the name, which is the run, a dot, and more."""
     query: str = ""
-    """What a deletion says beside the thing."""
+    """Query string of a deletion."""
     release: Callable[[Cloud, str], None] | None = None
-    """What must be done to a thing, by its id, before it can be deleted."""
+    """What must be done to it, by its id, before it can be deleted."""
     waits: bool = False
-    """Whether others go only when it is gone, or it only when others are."""
+    """Whether its deletion is waited for, because others depend on it, or it on others."""
 
 
 def lay(
@@ -54,7 +54,7 @@ def lay(
     pieces: Mapping[str, Piece] | None = None,
     known: Found | None = None,
 ) -> dict[str, Any]:
-    """Make what is asked for, in that order; its ids by name. Or remove what a run has made so.
+    """Create what is asked for, in this order; returns ids by name. Or remove what a run created.
 
     ``pieces`` are all that can be asked for, those of this module without it; ``known`` is what
     they may know beforehand. TimeoutError when something stays that is waited for.
@@ -139,7 +139,7 @@ def settle(
 
 
 def _plugin(cloud: Cloud, _: str, __: Found) -> Mapping[str, Any]:
-    """Sahara's first plugin, with a version and a process of it."""
+    """Sahara's first plugin, with one of its versions and processes."""
     plugin = cloud.request("data-processing", "GET", "/plugins", expect=_OK).json()["plugins"][0]
     name, version = plugin["name"], next(iter(plugin["versions"]))
     path = f"/plugins/{name}/{version}"
@@ -149,7 +149,7 @@ def _plugin(cloud: Cloud, _: str, __: Found) -> Mapping[str, Any]:
 
 
 def _group(cloud: Cloud, run: str, found: Found) -> Mapping[str, Any]:
-    """A node group template, and the image made known to Sahara, so that clusters can be made."""
+    """A node group template, and the image registered with Sahara, as clusters need both."""
     body = node_group(f"{run}.group", found)
     template = post(cloud, "data-processing", "/node-group-templates", **body)
     path = f"/images/{found['image']}"
@@ -160,7 +160,7 @@ def _group(cloud: Cloud, run: str, found: Found) -> Mapping[str, Any]:
 
 
 def node_group(name: str, found: Found) -> dict[str, Any]:
-    """The body that asks Sahara for a node group template."""
+    """The body of a request to Sahara for a node group template."""
     plugin = found["plugin"]
     return {
         "name": name,
@@ -182,14 +182,14 @@ PIECES: Mapping[str, Piece] = {
 
 
 def post(cloud: Cloud, service: str, path: str, **body: Any) -> dict[str, Any]:
-    """Make a thing of an API; what it answers."""
+    """Create a thing through an API; returns the answer."""
     answer = cloud.request(service, "POST", path, json=body, expect=_OK)
     made: dict[str, Any] = answer.json()
     return made
 
 
 def _remove(cloud: Cloud, piece: Piece, prefix: str) -> None:
-    """Things go first, and are gone some time later: what is in use and not waited for stays."""
+    """Delete a run's things, and wait until they are gone where that is asked for."""
     if not piece.path:
         return
     end = time.monotonic() + _GOING
@@ -207,6 +207,6 @@ def _remove(cloud: Cloud, piece: Piece, prefix: str) -> None:
 
 
 def _listed(cloud: Cloud, piece: Piece, prefix: str) -> list[str]:
-    """The ids of what a run has made."""
+    """The ids of what a run has created."""
     listed = cloud.request(piece.service, "GET", piece.path, expect=_OK).json()[piece.many]
     return [str(thing["id"]) for thing in listed if str(thing[piece.name]).startswith(prefix)]

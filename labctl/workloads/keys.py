@@ -1,4 +1,4 @@
-"""Which keys are used when: a few at a time, each for a bounded number of operations."""
+"""The keys of an operation: a few are in use at a time, each for a bounded number of operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def key_of(number: int, config: Mapping[str, Any]) -> int:
 def register_steps(
     number: int, config: Mapping[str, Any], random: Random, seen: Mapping[int, int | None]
 ) -> Iterator[Operation]:
-    """A read, a write of a value that no other write has, or a compare-and-set of what was seen."""
+    """A read, a write of a unique value, or a compare-and-set of the value seen last."""
     key = key_of(number, config)
     old = seen.get(key)
     choice = random.choice(("read", "write", "cas") if old is not None else ("read", "write"))

@@ -1,4 +1,4 @@
-"""Workloads seen from outside: put into the client node, started, their histories collected."""
+"""Runs workloads in the client node: ships and starts them, and collects their histories."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from labctl.errors import EngineError, LabError
 from labctl.planning.desired import Desired
 from labctl.running.probe import client_container
 from labctl.workloads.labs import Wanted, config
+from labctl.workloads.model import HISTORY_LIMIT
 
 ARCHIVE = "/run/labctl/workloads.pyz"
-LIMIT = 64 * 1024 * 1024
-"""Characters of a history at most: the client ends its run there."""
 _HERE = ("labs", "load")
-"""Modules that stay with labctl."""
+"""Modules that are not shipped."""
 _MAIN = "import sys\nfrom labctl.workloads.client import main\nsys.exit(main(sys.argv[1:]))\n"
 _START_LIMIT = 360.0
-"""Seconds until all are prepared: a server boots slowly where nothing helps it to."""
+"""Seconds until all are prepared: a server boots slowly without KVM."""
 _FINAL_LIMIT = 240.0
 _SAME_CLOCK = 0.05
-"""Seconds: what a line takes from the client. Clocks that differ by less are one clock."""
+"""Seconds that a line takes from the client. Clocks that differ by less are the same clock."""
 
 Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many operations of a workload have ended how, so far."""
+    """Number of operations of a workload so far, by their end."""
 
     acknowledged: int = 0
     failed: int = 0
@@ -46,9 +45,9 @@ class Counts:
 class Loads:
     """The workloads of one run. Times are in seconds.
 
-    ``began`` is the run's beginning on this process's monotonic clock: events are told to
-    ``write`` with times that count from there. They go on until :meth:`stop`, for ``seconds`` at
-    most, and end when this process does.
+    ``began`` is the start of the run on this process's monotonic clock, from which the times of
+    events passed to ``write`` are counted. The workloads run until :meth:`stop`, for ``seconds`` at
+    most, and end with this process.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Loads:
         self._container = client_container(desired.lab)
         run = f"run_{randomness.token_hex(4)}"
         self._configs = [config(each, desired.lab, secrets, run, seed) for each in wanted]
-        self._document = {"seconds": seconds, "limit": LIMIT, "workloads": self._configs}
+        self._document = {"seconds": seconds, "limit": HISTORY_LIMIT, "workloads": self._configs}
         self._path = f"/run/labctl/{run}.json"
         self._uid = int(desired.instances[desired.lab.toolbox.name].spec.user.partition(":")[0])
         self._counts = {each.name: Counts() for each in wanted}
@@ -79,15 +78,15 @@ class Loads:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._collect, daemon=True)
         self.full = False
-        """Whether the client ended the run because the history became too long."""
+        """Whether the client stopped because the history reached its limit."""
 
     @property
     def names(self) -> Mapping[str, str]:
-        """Workload → how its table, queue, key or things are called in the store."""
+        """Workload → the name of its table, queue, key or things in the store."""
         return {each["name"]: each["id"] for each in self._configs}
 
     def start(self) -> Mapping[str, Mapping[str, Any]]:
-        """Start them all; what each said once it was prepared (``member``: who serves it).
+        """Start all; returns what each reported when prepared (``member``: who serves it).
 
         LabError when one cannot be prepared: then none runs.
         """
@@ -105,42 +104,45 @@ class Loads:
             raise LabError(f"the workloads did not start: {'; '.join(self._broken)}")
         if not self._prepared:
             self._halt()
-            why = self._lost or "the client said nothing of them"
+            why = self._lost or "the client reported nothing"
             raise LabError(f"the workloads did not start: {why}")
         return self._prepared
 
     def counts(self) -> Mapping[str, Counts]:
-        """Live counts by workload."""
+        """The counts so far, by workload."""
         return dict(self._counts)
 
     @property
     def running(self) -> bool:
-        """Whether the client goes on."""
+        """Whether the client is running."""
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Let what has begun end. LabError when it does not, or has ended before by itself."""
+        """Start no more operations and wait for those under way.
+
+        LabError when they do not end, or the client had ended before.
+        """
         first, self._stopping = not self._stopping, True
         if not self._thread.is_alive():
             if not first or not self._prepared:
                 return
-            full = "its history is as long as it may be" if self.full else ""
+            full = "its history reached its limit" if self.full else ""
             why = self._lost or full or "its time was over, or it was killed"
             raise LabError(f"the workloads ended before the run did: {why}")
         self._halt()
         slowest = max(each["timeout"] for each in self._configs)
         self._thread.join(4 * slowest + 30)
         if self._thread.is_alive():
-            raise LabError("the workloads did not end: what they would still say is lost")
+            raise LabError("the workloads did not stop: the rest of their history is lost")
 
     def finals(self) -> Mapping[str, Any]:
-        """What is there now: workload → place → values, or {"error": why} for one unread."""
+        """The current contents: workload → place → values, or {"error": reason}."""
         try:
             result = self._run("final")
         except EngineError as error:
             return {each["name"]: {"error": str(error)} for each in self._configs}
         if result.code != 0:
-            last = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            last = (result.stderr.strip().splitlines() or ["it printed nothing"])[-1]
             return {each["name"]: {"error": last} for each in self._configs}
         found = json.loads(result.stdout)
         errors = {name: {"error": error} for name, error in found["errors"].items()}
@@ -148,7 +150,7 @@ class Loads:
         return finals
 
     def clean(self) -> list[str]:
-        """Remove what they made in the lab; what could not be."""
+        """Remove what they have created in the lab; returns what could not be removed."""
         result = self._run("clean")
         return result.stderr.strip().splitlines() if result.code else []
 
@@ -203,7 +205,7 @@ class Loads:
 
 
 def archive() -> bytes:
-    """The workloads as one file that Python runs."""
+    """The modules of the workloads as one zip file that Python can run."""
     here = Path(__file__).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:

@@ -1,9 +1,9 @@
-"""The loop of every workload: operations at a bounded rate, each one's end recorded.
+"""The loop of every workload: operations at a bounded rate, each recorded with its end.
 
 An event is a JSON line: ``w`` workload, ``p`` process (the worker), ``type``: ``invoke``, then
-``ok``, ``fail`` (surely not done) or ``info`` (nobody knows); ``f``, ``value``, ``error``, ``at``
-(the member asked); ``t``: seconds of the client's monotonic clock, which the load turns into those
-of the run.
+``ok``, ``fail`` (certainly not done) or ``info`` (unknown); ``f``, ``value``, ``error``, ``at``
+(the member asked); ``t``: seconds of the client's monotonic clock, which ``load`` converts to
+seconds of the run.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from typing import Any, TextIO
 from labctl.workloads.model import Config, Operation, Record, RefusedError, Session, Workload, said
 
 LATE = 0.05
-"""Seconds: a thread that wakes so much too late tells of a slow client, not of a slow lab."""
+"""Seconds: a thread that wakes up this late shows a slow client, not a slow lab."""
 LINE = 16384
-"""Characters of a line at most; a value that is longer is left out of it."""
+"""The most characters of a line; a value that makes it longer is left out."""
 _SLACK = 0.25
 
 
 class Recorder:
-    """Writes events, one line each, from several threads; ``full`` once it has written enough."""
+    """Writes events from several threads, one to a line, up to ``limit`` characters."""
 
     def __init__(self, out: TextIO, limit: float = float("inf")) -> None:
         self._out, self._left = out, limit
         self._lock = threading.Lock()
 
     def __call__(self, **event: Any) -> None:
-        """Write an event with the time of now."""
+        """Write an event with the current time."""
         with self._lock:
             line = _line({"t": round(time.monotonic(), 6), **event})
             self._left -= len(line)
@@ -42,7 +42,7 @@ class Recorder:
 
     @property
     def full(self) -> bool:
-        """Whether it has written as many characters as it may."""
+        """Whether the limit is reached."""
         return self._left <= 0
 
 
@@ -54,9 +54,9 @@ def _line(event: Mapping[str, Any]) -> str:
 
 
 class Pacer:
-    """Says when the next operation is due: ``rate`` a second for all workers together.
+    """Decides when the next operation is due: ``rate`` a second for all workers together.
 
-    What could not be done in time is not made up for: after an outage the rate is as before.
+    Missed operations are not made up for: after an outage the rate is as before.
     """
 
     def __init__(self, rate: float, began: float) -> None:
@@ -79,7 +79,7 @@ def run(
     stop: Callable[[], bool],
     seconds: float,
 ) -> None:
-    """Run prepared workloads, each in threads of its own, until told to stop or time is over."""
+    """Run prepared workloads, each in its own threads, until told to stop or the time is over."""
     halted = threading.Event()
     began = time.monotonic()
     threads = [
@@ -131,7 +131,7 @@ def _work(
     while True:
         number, due = pacer.take()
         delay = due - time.monotonic()
-        # The rate is bounded: nothing is done before its time.
+        # The rate is bounded: no operation starts early.
         if delay > 0 and not halted.wait(delay):
             late = time.monotonic() - due
             if late > LATE:
@@ -145,12 +145,12 @@ def _work(
 
 
 def operate(session: Session, operation: Operation, record: Record) -> None:
-    """Do one operation, recorded."""
+    """Carry out one operation and record it."""
     about = {"f": operation.f, "value": operation.value, "at": operation.at}
     record(type="invoke", **_short(about))
     try:
         done = session.apply(operation)
-    except Exception as error:  # whatever a library raises: nobody knows the end
+    except Exception as error:  # whatever a library raises, the end is unknown
         sure = operation.harmless or isinstance(error, RefusedError)
         record(type="fail" if sure else "info", error=said(error), **_short(about))
         session.close()

@@ -1,4 +1,4 @@
-"""What a workload is: operations, sessions that do them, and how they say how it went."""
+"""What a workload is: operations, the sessions that carry them out, and how they end."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from random import Random
 from typing import Any, Protocol
 
 Config = Mapping[str, Any]
-"""A workload's settings and where it finds its store, as the load wrote them down."""
+"""A workload's settings and the address of its store, as written by ``load``."""
 
 ERROR_LENGTH = 200
+HISTORY_LIMIT = 64 << 20
+"""Characters of a run's history: the client ends its workloads there, and a scenario that may reach
+it is refused."""
 
 
 class RefusedError(Exception):
-    """The operation surely did not happen."""
+    """The operation certainly did not happen."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """Something to ask of a store: a name, a JSON value, and the member asked where that is set."""
+    """A request to a store: its name, a JSON value, and the member asked, if that is fixed."""
 
     f: str
     value: Any = None
     at: str = ""
     harmless: bool = False
-    """It changes nothing: whatever becomes of it, it did not happen (so never ``info``)."""
+    """Whether it changes nothing: if it fails in any way it did not happen, so never ``info``."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """An operation was acknowledged: the value it has then, and who answered, if known."""
+    """An acknowledgement: the resulting value, and the member that answered, if known."""
 
     value: Any
     at: str = ""
@@ -40,7 +43,7 @@ class Record(Protocol):
     """Writes an event of a history."""
 
     def __call__(self, **event: Any) -> None:
-        """Write it with the time of now."""
+        """Write it with the current time."""
         ...
 
 
@@ -48,42 +51,42 @@ class Session(Protocol):
     """A worker's connection; used by one thread."""
 
     def steps(self, number: int) -> Iterator[Operation]:
-        """What to do at this turn, one after another; ``number`` is no other turn's."""
+        """The operations of one turn, in order; every turn has a ``number`` of its own."""
         ...
 
     def apply(self, operation: Operation) -> Done:
-        """Do it and return when it is acknowledged.
+        """Carry it out and return when it is acknowledged.
 
-        RefusedError when it surely was not done; any other exception when nobody knows.
+        RefusedError when it certainly was not done; any other exception when that is unknown.
         """
         ...
 
     def close(self) -> None:
-        """Drop the connection after an error; the next use makes another."""
+        """Drop the connection after an error; the next operation opens another."""
         ...
 
 
 Helper = Callable[[Record, Callable[[], bool]], None]
-"""Goes on beside the workers until it is told to stop; what it records has ``p`` set by itself."""
+"""Runs alongside the workers until it is told to stop; it sets ``p`` of its events itself."""
 
 
 class Workload(Protocol):
-    """A kind of use of a store, for one run."""
+    """One way of using a store, for one run."""
 
     def prepare(self) -> Mapping[str, Any]:
-        """Make the place to work on; what is worth telling about it (``member``: who serves)."""
+        """Create the table, queue, ...; returns facts about it (``member``: who serves it)."""
         ...
 
     def session(self, worker: int, random: Random) -> Session:
-        """What a worker works with."""
+        """The session of a worker."""
         ...
 
     def helpers(self) -> Sequence[Helper]:
-        """What goes on all the while, such as consumers."""
+        """What runs all the time, such as consumers."""
         ...
 
     def final(self) -> Mapping[str, Any]:
-        """What is there: place → values."""
+        """The current contents: place → values."""
         ...
 
     def clean(self) -> None:
@@ -92,5 +95,5 @@ class Workload(Protocol):
 
 
 def said(error: BaseException) -> str:
-    """An error in few words."""
+    """An error in a few words."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:ERROR_LENGTH]

@@ -17,7 +17,7 @@ from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 DATABASE = "labctl_load"
 _NOT_PRIMARY = frozenset({10107, 13435})
-"""Codes of those who do not take writes, and so did nothing."""
+"""Error codes of members that are not primary, and so did nothing."""
 
 
 class Collection:
@@ -36,19 +36,19 @@ class Collection:
             serverSelectionTimeoutMS=wait,
             connectTimeoutMS=wait,
             socketTimeoutMS=wait,
-            # A retry would hide what became of the first attempt.
+            # A retry would hide the end of the first attempt.
             retryWrites=False,
             retryReads=False,
         )
 
     def prepare(self) -> dict[str, Any]:
-        """Wait for a primary; says which member it is."""
+        """Wait for a primary; returns it."""
         self.collection("majority").insert_one({"_id": "made"})
         self.collection("majority").delete_one({"_id": "made"})
         return {"member": self.primary()}
 
     def primary(self) -> str:
-        """The primary's name as the client has it."""
+        """The primary's name, as far as the client knows."""
         address = self.client.primary
         return self._names.get(address[0], address[0]) if address else ""
 
@@ -63,7 +63,7 @@ class Collection:
         )
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def clean(self) -> None:
@@ -99,7 +99,7 @@ class Register(Collection):
 
 @contextmanager
 def classified() -> Iterator[None]:
-    """RefusedError where it is sure that nothing was written."""
+    """Raise RefusedError for errors after which certainly nothing was written."""
     try:
         yield
     except (ServerSelectionTimeoutError, DuplicateKeyError) as error:
@@ -126,7 +126,7 @@ class _Session:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Keep the client: it follows the set's primary by itself."""
+        """Keep the client: it finds a new primary by itself."""
 
 
 class _Adder(_Session):

@@ -1,4 +1,4 @@
-"""Where things are kept: REST collections, Swift's objects, Zaqar's messages, datastores."""
+"""Where things are stored: REST collections, Swift objects, Zaqar messages, Trove datastores."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from labctl.workloads.model import Config, RefusedError
 from labctl.workloads.resources import RESOURCES, Resource
 
 ABSENT = "absent"
-"""The status of what is not there."""
+"""The status of a thing that does not exist."""
 _OK = frozenset({200, 201, 202, 203, 204})
 _GOING, _PAUSE = 90.0, 2.0
-"""Seconds until everything must be deleted, and between two looks at what is left."""
+"""Seconds until everything must be deleted, and between two checks of what is left."""
 
 
 class Place(Protocol):
-    """Keeps things by their names."""
+    """Stores things by name."""
 
     finds: tuple[str, ...]
     content: bool
-    """Whether its things have a content that can be read back."""
+    """Whether its things have content that can be read back."""
 
     def open(self) -> None:
-        """Make the place itself."""
+        """Create the place itself."""
         ...
 
     def create(self, name: str) -> None:
-        """Make a thing."""
+        """Create a thing."""
         ...
 
     def read(self, name: str) -> dict[str, Any]:
-        """A thing that was made: name, status, and whether its content is intact."""
+        """Read a thing that was created: name, status, and whether its content is intact."""
         ...
 
     def delete(self, name: str) -> None:
-        """Delete a thing that was made."""
+        """Delete a thing that was created."""
         ...
 
     def listed(self) -> list[dict[str, Any]]:
-        """Name, id and status of all that this run has made."""
+        """Name, id and status of all things that this run has created."""
         ...
 
     def settled(self, status: str) -> bool:
-        """Whether a status ends the waiting."""
+        """Whether a status is final."""
         ...
 
     def clear(self) -> None:
@@ -56,7 +56,7 @@ class Place(Protocol):
 
 
 def place(cloud: Cloud, config: Config, found: dict[str, Any]) -> Place:
-    """The place that a workload's ``resource`` is kept in."""
+    """The place where a workload's ``resource`` is stored."""
     kind = config["resource"]
     if kind == "object":
         return Objects(cloud, config)
@@ -67,8 +67,8 @@ def place(cloud: Cloud, config: Config, found: dict[str, Any]) -> Place:
     return Collection(cloud, config, RESOURCES[kind], found)
 
 
-def made_of(name: str, size: int) -> bytes:
-    """The content of a thing, which follows from its name."""
+def content_of(name: str, size: int) -> bytes:
+    """The content of a thing, derived from its name."""
     return randomness.Random(name).randbytes(size)  # noqa: S311 - nothing secret
 
 
@@ -83,10 +83,10 @@ class Collection:
         self._ids: dict[str, str] = {}
 
     def open(self) -> None:
-        """It is there."""
+        """Nothing to do: it exists."""
 
     def create(self, name: str) -> None:
-        """Ask for it, and send its content if it has one."""
+        """Create it, and upload its content if it has any."""
         body = self._resource.body(name, self._found)
         answer = self._ask("POST", "", json=body).json()
         made = answer[self._resource.one] if self._resource.one else answer
@@ -96,15 +96,15 @@ class Collection:
                 self._ask(
                     "PUT",
                     self._path(name) + "/file",
-                    data=made_of(name, self._config["size"]),
+                    data=content_of(name, self._config["size"]),
                     headers={"Content-Type": "application/octet-stream"},
                 )
             except RefusedError as error:
-                # The thing is there, if not its content.
-                raise StatusError(f"the content was not taken: {error}") from None
+                # The thing exists, though without its content.
+                raise StatusError(f"the content was not accepted: {error}") from None
 
     def read(self, name: str) -> dict[str, Any]:
-        """As the API shows it; a content that is settled is downloaded and compared."""
+        """As the API shows it; the content of a finished thing is downloaded and compared."""
         answer = self._ask("GET", self._path(name), expect=_OK | {404})
         if answer.status_code == 404:
             return {"name": name, "status": ABSENT}
@@ -113,15 +113,15 @@ class Collection:
         seen = {"name": name, "status": status}
         if self._resource.content and status == self._resource.settled[0]:
             data = self._ask("GET", self._path(name) + "/file").content
-            seen["intact"] = data == made_of(name, self._config["size"])
+            seen["intact"] = data == content_of(name, self._config["size"])
         return seen
 
     def delete(self, name: str) -> None:
-        """Ask for its end."""
+        """Request its deletion."""
         self._ask("DELETE", self._path(name))
 
     def listed(self) -> list[dict[str, Any]]:
-        """Those whose names are of this run."""
+        """Those with names of this run."""
         answer = self._ask("GET", self._resource.listing).json()
         things = answer[self._resource.many] if self._resource.many else answer
         found = [
@@ -138,20 +138,20 @@ class Collection:
         return found
 
     def settled(self, status: str) -> bool:
-        """As the resource says."""
+        """As defined for the resource."""
         return not self._resource.settled or status in self._resource.settled
 
     def clear(self) -> None:
-        """Delete what is listed until nothing is: what is in between cannot be deleted yet.
+        """Delete until nothing is listed: things in transition cannot be deleted at once.
 
-        TimeoutError when something stays.
+        TimeoutError when something is left.
         """
         end = time.monotonic() + _GOING
         while left := self.listed():
             for thing in left:
                 self._ask("DELETE", self._path(thing["name"]), expect=_OK | {400, 404, 409})
             if time.monotonic() > end:
-                raise TimeoutError(f"{len(left)} things stay, the first is {left[0]}")
+                raise TimeoutError(f"{len(left)} things cannot be deleted, the first is {left[0]}")
             if self._resource.settled:
                 time.sleep(_PAUSE)
 
@@ -168,7 +168,7 @@ class Collection:
 
 
 class _Own:
-    """A place that the run makes for itself: a container, a queue."""
+    """A place that the run creates for itself: a container, a queue."""
 
     finds: tuple[str, ...] = ()
     content = False
@@ -180,15 +180,15 @@ class _Own:
         self._headers: dict[str, str] = {}
 
     def open(self) -> None:
-        """Make it."""
+        """Create it."""
         self.ask("PUT", "")
 
     def settled(self, status: str) -> bool:  # noqa: ARG002 - what is there is there
-        """At once."""
+        """Always: it is complete at once."""
         return True
 
     def ask(self, method: str, path: str, **arguments: Any) -> Any:
-        """Ask for something in it."""
+        """Send a request about something in it."""
         arguments.setdefault("expect", _OK)
         headers = self._headers | arguments.pop("headers", {})
         path = self._where + path
@@ -196,13 +196,13 @@ class _Own:
 
 
 class Objects(_Own):
-    """Swift's objects, in a container of the run's own."""
+    """Swift objects, in a container of their own."""
 
     service, content = "object-store", True
 
     def create(self, name: str) -> None:
-        """Upload it; Swift refuses what does not have the hash that is sent along."""
-        data = made_of(name, self._config["size"])
+        """Upload it with its hash, which Swift checks."""
+        data = content_of(name, self._config["size"])
         tag = hashlib.md5(data).hexdigest()  # noqa: S324 - the hash that Swift keeps
         self.ask("PUT", f"/{name}", data=data, headers={"ETag": tag})
 
@@ -211,7 +211,7 @@ class Objects(_Own):
         answer = self.ask("GET", f"/{name}", expect=_OK | {404})
         if answer.status_code == 404:
             return {"name": name, "status": ABSENT}
-        intact = answer.content == made_of(name, self._config["size"])
+        intact = answer.content == content_of(name, self._config["size"])
         return {"name": name, "status": "there", "intact": intact}
 
     def delete(self, name: str) -> None:
@@ -231,7 +231,7 @@ class Objects(_Own):
 
 
 class Messages(_Own):
-    """Zaqar's messages, in a queue of the run's own."""
+    """Zaqar messages, in a queue of their own."""
 
     service, root = "messaging", "/v2/queues"
 
@@ -247,7 +247,7 @@ class Messages(_Own):
         self._ids[name] = answer["resources"][0].rpartition("/")[2]
 
     def read(self, name: str) -> dict[str, Any]:
-        """Look at it without claiming it."""
+        """Read it without claiming it."""
         answer = self.ask("GET", f"/messages/{self._ids[name]}", expect=_OK | {404})
         if answer.status_code == 404:
             return {"name": name, "status": ABSENT}
@@ -279,7 +279,7 @@ class Messages(_Own):
 
 
 class Datastores:
-    """Trove's datastores with a version each, which need no guest."""
+    """Trove datastores with one version each, which need no guest."""
 
     finds: tuple[str, ...] = ("image",)
     content = False
@@ -288,10 +288,10 @@ class Datastores:
         self._cloud, self._config, self._found = cloud, config, found
 
     def open(self) -> None:
-        """It is there."""
+        """Nothing to do: it exists."""
 
     def create(self, name: str) -> None:
-        """Ask for a version; its datastore comes with it."""
+        """Create a version, and with it its datastore."""
         version = {
             "datastore_name": name,
             "datastore_manager": "mysql",
@@ -304,7 +304,7 @@ class Datastores:
         self._ask("POST", "/mgmt/datastore-versions", json={"version": version})
 
     def read(self, name: str) -> dict[str, Any]:
-        """Look it up by its name; it is whole with its version."""
+        """Look it up by name; it is intact if it has its version."""
         answer = self._ask("GET", f"/datastores/{name}", expect=_OK | {404})
         if answer.status_code == 404:
             return {"name": name, "status": ABSENT}
@@ -312,7 +312,7 @@ class Datastores:
         return {"name": name, "status": "there", "intact": versions == ["1.0"]}
 
     def delete(self, name: str) -> None:
-        """Delete its versions, then itself."""
+        """Delete its versions, then the datastore itself."""
         answer = self._ask("GET", f"/datastores/{name}", expect=_OK | {404})
         if answer.status_code == 404:
             return
@@ -323,7 +323,7 @@ class Datastores:
         self._ask("DELETE", f"/datastores/{found['id']}", expect=_OK | {404})
 
     def listed(self) -> list[dict[str, Any]]:
-        """Those whose names are of this run."""
+        """Those with names of this run."""
         found = self._ask("GET", "/datastores").json()["datastores"]
         return [
             {"name": one["name"], "id": one["id"], "status": "there"}
@@ -332,7 +332,7 @@ class Datastores:
         ]
 
     def settled(self, status: str) -> bool:  # noqa: ARG002 - what is there is there
-        """At once."""
+        """Always: it is complete at once."""
         return True
 
     def clear(self) -> None:

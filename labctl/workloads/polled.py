@@ -1,4 +1,4 @@
-"""Ceilometer: how old the newest measure is that its agents polled and Gnocchi shows."""
+"""Ceilometer: the age of the newest measure that its agents polled and Gnocchi shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FINDS = ("image",)
 
 
 class Polled:
-    """The size of an image of the run's own, which the agents ask Glance for again and again."""
+    """The size of an image that the run creates, which the agents poll from Glance."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -24,20 +24,20 @@ class Polled:
         self._image = ""
 
     def prepare(self) -> dict[str, Any]:
-        """Make the image; it is polled some time later."""
+        """Create the image, which is polled some time later."""
         self._image = lay(self.cloud, self.config["id"], _FINDS)["image"]
         return {}
 
     def session(self, worker: int, random: Random) -> Polled:  # noqa: ARG002 - all are alike
-        """Someone who asks Gnocchi."""
+        """A client of Gnocchi."""
         return self
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def steps(self, number: int) -> Iterator[Operation]:  # noqa: ARG002 - each is like another
-        """A look at the measures."""
+        """A query for measures."""
         yield Operation("measure", harmless=True)
 
     def apply(self, operation: Operation) -> Done:  # noqa: ARG002
@@ -52,10 +52,10 @@ class Polled:
         return Done({"age": round(age, 1), "moment": newest})
 
     def close(self) -> None:
-        """Each request has a connection of its own."""
+        """Nothing: each request has its own connection."""
 
     def final(self) -> dict[str, Any]:
-        """Nothing: measures grow old by themselves."""
+        """Nothing: measures expire."""
         return {}
 
     def clean(self) -> None:

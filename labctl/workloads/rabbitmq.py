@@ -1,4 +1,4 @@
-"""Messages of a quorum or a classic queue: published with confirms, consumed all the while."""
+"""Messages of a quorum or classic queue: published with confirms, consumed all the time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pika.exceptions
 from labctl.workloads.model import Config, Done, Helper, Operation, Record, RefusedError
 
 _QUIET = 3.0
-"""Seconds without a message after which a queue counts as drained."""
+"""Seconds without a message after which the queue counts as drained."""
 _PREFETCH = 10
 _NOT_FOUND = 404
 _TRANSIENT, _PERSISTENT = 1, 2
@@ -33,7 +33,7 @@ class Queue:
         self.config = config
 
     def prepare(self) -> dict[str, Any]:
-        """Declare the queue; says which node leads it."""
+        """Declare the queue; returns the node that leads it."""
         broker = Broker(self.config)
         broker.channel().queue_declare(
             self.config["id"],
@@ -48,13 +48,13 @@ class Queue:
         return _Publisher(self.config)
 
     def helpers(self) -> list[Helper]:
-        """The consumers, whose processes come after those of the workers."""
+        """The consumers; their process numbers follow those of the workers."""
         first: int = self.config["workers"]
         numbers = range(first, first + self.config["consumers"])
         return [partial(consume, self.config, number) for number in numbers]
 
     def final(self) -> dict[str, list[int]]:
-        """Drain the queue, acknowledging every message; one that is gone holds none."""
+        """Drain the queue, acknowledging every message; a queue that is gone has none."""
         broker, found = Broker(self.config), list[int]()
         channel = broker.channel()
         try:
@@ -77,7 +77,7 @@ class Queue:
         broker.close()
 
     def _leader(self) -> str:
-        """The node that leads the queue, as the management API of some node says."""
+        """The node that leads the queue, according to the management API."""
         host = next(iter(self.config["members"].values()))
         account = f"{self.config['user']}:{self.config['password']}".encode()
         request = urllib.request.Request(
@@ -86,22 +86,22 @@ class Queue:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             queue = json.load(answer)
-        # A classic queue has no leader, but the one node where it is.
+        # A classic queue has no leader, but the one node that it is on.
         return str(queue.get("leader") or queue["node"]).partition("@")[2]
 
 
 def _durable(config: Config) -> bool:
-    """A quorum queue always is."""
+    """Whether the queue is durable, which a quorum queue always is."""
     return bool(config.get("durable", True))
 
 
 def _no_queue(error: Any) -> bool:
-    """Whether there is no such queue: one whose node is away is not found either, but is there."""
+    """Whether there is no such queue; one whose node is down is not found either, but exists."""
     return error.reply_code == _NOT_FOUND and "no queue" in error.reply_text
 
 
 class Broker:
-    """A channel with confirms to the first node that answers, in a random order."""
+    """A channel with confirms to the first node that answers, tried in random order."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -111,7 +111,7 @@ class Broker:
         """The node that it is connected to."""
 
     def channel(self) -> Any:
-        """The channel. RefusedError when no node gives one."""
+        """The open channel. RefusedError when no node gives one."""
         if self._channel is None:
             try:
                 self._connect()
@@ -149,10 +149,10 @@ class Broker:
 
     @contextmanager
     def limit(self) -> Iterator[None]:
-        """TimeoutError when what is done in it takes too long.
+        """Raise TimeoutError when the body takes too long.
 
-        Pika waits for a confirm as long as the broker's heartbeats come; its own timers are
-        called while it waits.
+        Pika waits for a confirm as long as the broker sends heartbeats; its own timers fire while
+        it waits.
         """
         loop = self._connection._impl.ioloop
         timer = loop.call_later(self._config["timeout"], _late)
@@ -205,10 +205,10 @@ class _Publisher:
 
 
 def consume(config: Config, process: int, record: Record, stop: Callable[[], bool]) -> None:
-    """Take messages until told to stop, through whatever happens to the brokers.
+    """Take messages until told to stop, whatever happens to the brokers.
 
-    A message that came counts as delivered before it is acknowledged: should that be lost, the
-    message comes once more.
+    A message counts as delivered before it is acknowledged: if the acknowledgement is lost, the
+    message is delivered again.
     """
     broker, pause = Broker(config), threading.Event()
     while not stop():

@@ -12,7 +12,7 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 _REFUSALS = (redis.exceptions.ResponseError, redis.exceptions.BusyLoadingError)
-"""An error reply (READONLY, NOREPLICAS, LOADING) says that nothing was written."""
+"""Error replies (READONLY, NOREPLICAS, LOADING), after which nothing was written."""
 
 
 class Key:
@@ -22,14 +22,14 @@ class Key:
         self.config = config
 
     def prepare(self) -> dict[str, Any]:
-        """Say which node is the master."""
+        """Find the master; returns its node."""
         master = Master(self.config)
         master.client()
         master.close()
         return {"member": master.at}
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def clean(self) -> None:
@@ -53,10 +53,10 @@ class Set(Key):
 
 
 class Counter(Key):
-    """A number that is counted up."""
+    """A number that is incremented."""
 
     def session(self, worker: int, random: Random) -> _Counter:  # noqa: ARG002 - all are alike
-        """Someone who counts."""
+        """A client that counts."""
         return _Counter(self.config)
 
     def final(self) -> dict[str, list[int]]:
@@ -65,7 +65,7 @@ class Counter(Key):
 
 
 class Master:
-    """A connection to the master, asked of Sentinel whenever it is made."""
+    """A connection to the master, which Sentinel is asked for each time it is opened."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -81,7 +81,7 @@ class Master:
         """The master's node."""
 
     def client(self) -> Any:
-        """The client, which has had an answer. RefusedError when there is none."""
+        """The client, after a successful ping. RefusedError when there is no connection."""
         if self._client is None:
             try:
                 host, port = self._sentinel.discover_master(self._config["master"])
@@ -119,7 +119,7 @@ class _Session:
         except _REFUSALS as error:
             raise RefusedError(str(error)) from None
         except redis.exceptions.RedisError as error:
-            # A connection from the pool is made anew; what was not connected has sent nothing.
+            # The pool reopens connections; without one, nothing was sent.
             if "connecting to" in str(error):
                 raise RefusedError(str(error)) from None
             raise

@@ -1,4 +1,4 @@
-"""What is made through each API, as data: where, with which words, and how it is read back."""
+"""The resources that workloads create through APIs, as data: path, body, how to read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from labctl.workloads.ground import node_group
 
 Body = Callable[[str, Mapping[str, Any]], Any]
-"""A thing's name, and what was found in the lab beforehand → the body that asks for it."""
+"""(Name, what was found in the lab beforehand) → body of the request that creates it."""
 
 
 @dataclass(frozen=True)
@@ -22,25 +22,25 @@ class Resource:
     """Path of the collection."""
     body: Body
     one: str = ""
-    """Key of a thing in an answer; empty where the answer is the thing."""
+    """Key of the thing in an answer; empty if the answer is the thing."""
     many: str = ""
-    """Key of the list; empty where the answer is the list."""
+    """Key of the list in an answer; empty if the answer is the list."""
     listing: str = ""
-    """What follows the collection's path to list all."""
+    """Appended to the collection's path to list everything."""
     path: str = "/{id}"
-    """What follows the collection's path for one thing."""
+    """Appended to the collection's path for one thing."""
     id: str = "id"
     name: str = "name"
     status: str = "status"
-    """Key of what a thing is at; empty when it has no such thing."""
+    """Key of the status; empty if there is none."""
     settled: tuple[str, ...] = ()
-    """Statuses that end the waiting; empty when it is there at once."""
+    """Statuses that end the wait for it; empty if it is there at once."""
     gone: tuple[str, ...] = ()
-    """Statuses of things that are listed though they are deleted."""
+    """Statuses of deleted things that are still listed."""
     content: bool = False
-    """Whether it has a content, which is uploaded and compared."""
+    """Whether it has content, which is uploaded and compared."""
     finds: tuple[str, ...] = ()
-    """What must be found in the lab beforehand."""
+    """What must be looked up in the lab, or created, beforehand."""
 
 
 def _image(name: str, _: Mapping[str, Any]) -> Any:
@@ -59,7 +59,7 @@ def _stack(name: str, _: Mapping[str, Any]) -> Any:
 
 
 def _cluster(name: str, found: Mapping[str, Any]) -> Any:
-    """A cluster without machines: the engine has its stack made all the same."""
+    """A cluster without machines, for which the engine creates a stack all the same."""
     plugin = found["plugin"]
     group = {"name": "workers", "count": 0, "node_group_template_id": found["group"]}
     return {
@@ -183,4 +183,4 @@ RESOURCES: Mapping[str, Resource] = {
         status="",
     ),
 }
-"""Kind → how it is made; objects, messages and datastores are made otherwise: see ``places``."""
+"""Kind → how it is created; for objects, messages and datastores see ``places``."""

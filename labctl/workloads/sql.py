@@ -1,4 +1,4 @@
-"""Galera spoken to: connections with bounded waits, and what an error says of what was asked."""
+"""Connections to Galera with timeouts, and which errors mean that nothing was done."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from labctl.workloads.model import Config, RefusedError
 
 SCHEMA = "labctl_load"
 REFUSALS = frozenset({1040, 1047, 1062, 1114, 1205, 1213})
-"""Rolled back for sure: too many connections, not Primary, a key that is there, no room for it,
-lock wait timeout, deadlock (which a lost certification is called, too)."""
+"""Error codes after which nothing was committed: too many connections, not Primary, duplicate key,
+table full, lock wait timeout, deadlock (also reported for a failed certification)."""
 
 
 class Server:
-    """A connection to a host, made when it is used."""
+    """A connection to a host, opened on first use."""
 
     def __init__(self, config: Config, host: str, settings: tuple[str, ...] = ()) -> None:
         self._config, self._host, self._settings = config, host, settings
@@ -25,15 +25,14 @@ class Server:
 
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        """For one statement, which commits itself. RefusedError when it surely was not done."""
+        """A cursor for one autocommitted statement. RefusedError when it certainly was not done."""
         with _classified(), self.connected().cursor() as cursor:
             yield cursor
 
     def transact(self, work: Callable[[Any], Any]) -> Any:
-        """Do the work in a transaction and commit it; what the work returns.
+        """Do the work in a transaction and commit it; returns what the work returns.
 
-        RefusedError as long as the commit was not asked for: a connection that is lost before is
-        rolled back.
+        RefusedError for errors before the commit: a connection lost until then is rolled back.
         """
         connection = self.connected()
         try:
@@ -52,7 +51,7 @@ class Server:
         return answer
 
     def connected(self) -> Any:
-        """The connection. RefusedError when there can be none."""
+        """The open connection. RefusedError when it cannot be opened."""
         if self._connection is None:
             wait = self._config["timeout"]
             try:
@@ -93,7 +92,7 @@ def _classified() -> Iterator[None]:
 
 
 class Table:
-    """A table for one run: made and written through the virtual IP, read on every member."""
+    """A table for one run: created and written through the virtual IP, read on every member."""
 
     columns = "k INT PRIMARY KEY, v INT"
 
@@ -102,7 +101,7 @@ class Table:
         self.name = f"{SCHEMA}.{config['id']}"
 
     def prepare(self) -> dict[str, Any]:
-        """Make the table; says which member takes the writes."""
+        """Create the table; returns the member that takes the writes."""
         server = self.server()
         with server.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS {SCHEMA}")
@@ -114,19 +113,19 @@ class Table:
         return {"member": member}
 
     def fill(self, cursor: Any) -> None:
-        """What is in the table in the beginning: nothing."""
+        """Insert the initial rows: none."""
 
     def server(self, member: str = "", *settings: str) -> Server:
-        """A member by name, or who is behind the virtual IP."""
+        """A connection to a member, or to the one behind the virtual IP."""
         host = self.config["members"][member] if member else self.config["host"]
         return Server(self.config, host, settings)
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def rows(self) -> dict[str, list[Any]]:
-        """The rows on each member, in their order, after everything that was committed before."""
+        """The rows on each member, in order, including everything committed before."""
         found = {}
         for name in self.config["members"]:
             server = self.server(name, "wsrep_sync_wait = 1")

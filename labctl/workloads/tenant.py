@@ -1,4 +1,4 @@
-"""What a tenant shows the outside: a server behind a router, and a load balancer."""
+"""What a tenant offers to the outside: a server behind a router, and a load balancer."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from labctl.workloads.vip import ping
 
 _API_TIMEOUT = 30.0
 _MADE, _ANSWERS, _PAUSE = 150.0, 150.0, 1.0
-"""Seconds until a server or a load balancer must be active and then answer; between two looks."""
+"""Seconds until a server or load balancer must be active, then answer; and between two attempts."""
 _OK = frozenset({200, 201, 202, 204})
 _TAKEN = frozenset({200, 404, 409})
 _INSIDE = ("network:ha_router_replicated_interface", "network:router_interface")
-"""What Neutron calls the ports of routers in tenants' networks."""
+"""Neutron's owners of routers' ports in tenants' networks."""
 _LBAAS = "/v2/lbaas"
 _GUEST_PORT, _BALANCED_PORT, _KEYSTONE = 80, 80, 5000
 
 
 class _Tenant:
-    """Something with a floating address, which clients ask again and again."""
+    """Something with a floating address, to which clients send requests all the time."""
 
     pieces: tuple[str, ...] = ()
-    """What is laid for it, in this order; the last gives it its floating address."""
+    """Its prerequisites in order; the last one is its floating address."""
     questions: tuple[str, ...] = ()
-    """What a client asks in turn."""
+    """The requests that a client alternates between."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -41,7 +41,7 @@ class _Tenant:
         self.address = ""
 
     def prepare(self) -> dict[str, Any]:
-        """Make it, and wait until it answers each question."""
+        """Create it, and wait until it answers each request."""
         known = {name: self.config[name] for name in ("provider", "members")}
         self.address = lay(self.cloud, self.config["id"], self.pieces, pieces=PIECES, known=known)[
             "address"
@@ -52,47 +52,47 @@ class _Tenant:
         return {"address": self.address}
 
     def session(self, worker: int, random: Random) -> _Tenant:  # noqa: ARG002 - all are alike
-        """Someone outside."""
+        """A client outside."""
         return self
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def steps(self, number: int) -> Iterator[Operation]:
-        """One question."""
+        """One request."""
         yield Operation(self.questions[number % len(self.questions)], harmless=True)
 
     def apply(self, operation: Operation) -> Done:
-        """Ask it."""
+        """Send it."""
         raise NotImplementedError
 
     def fetch(self, path: str = "/") -> str:
-        """A page of it, over a connection of its own."""
+        """A page, fetched over a new connection."""
         wait = self.config["timeout"]
         url = f"http://{self.address}{path}"
         return str(self.cloud.send("GET", url, expect={200}, timeout=wait).text)
 
     def close(self) -> None:
-        """Each question has a connection of its own."""
+        """Nothing: each request has its own connection."""
 
     def final(self) -> dict[str, Any]:
-        """Nothing: it keeps nothing."""
+        """Nothing: it has no state."""
         return {}
 
     def clean(self) -> None:
-        """Remove it and all that was laid for it."""
+        """Remove it and all its prerequisites."""
         lay(self.cloud, self.config["id"], self.pieces, remove=True, pieces=PIECES)
 
 
 class Floating(_Tenant):
-    """A server by its floating address, which the active one of its router's instances has."""
+    """A server by its floating address, which its router's active instance has."""
 
     pieces = ("image", "flavor", "network", "outside", "router", "rules", "server", "address")
     questions = ("ping", "fetch")
 
     def apply(self, operation: Operation) -> Done:
-        """A ping, or the page on which the guest says its name and then other things."""
+        """A ping, or the page that begins with the guest's name."""
         if operation.f == "ping":
             ping(self.address, 1, self.config["timeout"])
             return Done("echo")
@@ -106,12 +106,12 @@ class Balanced(_Tenant):
     questions = ("fetch",)
 
     def apply(self, operation: Operation) -> Done:  # noqa: ARG002 - there is one question
-        """The description of the API, which is the same whoever gives it."""
+        """The description of the API, which is the same from every server."""
         return Done(hashlib.sha256(self.fetch("/v3").encode()).hexdigest()[:12])
 
 
 def _outside(cloud: Cloud, run: str, found: Found) -> Found:
-    """The provider network: there can be only one, so one that is there is used."""
+    """The provider network: there can be only one, so an existing one is used."""
     for _ in range(2):
         path = "/v2.0/networks?router:external=true"
         listed = cloud.request("network", "GET", path, expect=_OK).json()["networks"]
@@ -126,11 +126,11 @@ def _outside(cloud: Cloud, run: str, found: Found) -> Found:
         try:
             made = post(cloud, "network", "/v2.0/networks", network=wanted)["network"]["id"]
         except RefusedError:
-            continue  # somebody else has just made it
+            continue  # another client has just created it
         subnet = {"network_id": made, "ip_version": 4, "enable_dhcp": False, **found["provider"]}
         post(cloud, "network", "/v2.0/subnets", subnet=subnet)
         return {"outside": made}
-    raise RefusedError("there is no provider network, and none can be made")
+    raise RefusedError("there is no provider network, and none can be created")
 
 
 def _router(cloud: Cloud, run: str, found: Found) -> Found:
@@ -138,7 +138,7 @@ def _router(cloud: Cloud, run: str, found: Found) -> Found:
         "name": f"{run}.router",
         "external_gateway_info": {"network_id": found["outside"]},
     }
-    # Who has just made the provider network may not have made its subnet yet.
+    # Another client may have created the provider network, and not its subnet yet.
     router = _until(
         "the router is made",
         lambda: post(cloud, "network", "/v2.0/routers", router=wanted)["router"]["id"],
@@ -150,7 +150,7 @@ def _router(cloud: Cloud, run: str, found: Found) -> Found:
 
 
 def _unplug(cloud: Cloud, router: str) -> None:
-    """Take a router's interfaces away."""
+    """Remove a router's interfaces."""
     path = f"/v2.0/ports?device_id={router}"
     for port in cloud.request("network", "GET", path, expect=_OK).json()["ports"]:
         if port["device_owner"] in _INSIDE:
@@ -159,7 +159,7 @@ def _unplug(cloud: Cloud, router: str) -> None:
 
 
 def _rules(cloud: Cloud, run: str, _: Found) -> Found:
-    """Who may ask: pings and HTTP from everywhere."""
+    """Security group rules: pings and HTTP from everywhere."""
     wanted = {"name": f"{run}.rules"}
     path = "/v2.0/security-groups"
     group = post(cloud, "network", path, security_group=wanted)["security_group"]["id"]
@@ -186,9 +186,9 @@ def _server(cloud: Cloud, run: str, found: Found) -> Found:
 
 
 def _balancer(cloud: Cloud, run: str, found: Found) -> Found:
-    """One over Keystone's servers, which it reaches through the router.
+    """A load balancer over Keystone's servers, which it reaches through the router.
 
-    Part by part: of one that is asked for whole, only the balancer itself became active.
+    Created part by part: when requested as a whole, only the balancer itself became active.
     """
     wanted = {"name": f"{run}.balancer", "vip_subnet_id": found["subnet"]}
     made = post(cloud, "load-balancer", f"{_LBAAS}/loadbalancers", loadbalancer=wanted)
@@ -243,7 +243,7 @@ PIECES: Mapping[str, Piece] = {
         _address, "network", "/v2.0/floatingips", "floatingips", name="description", waits=True
     ),
 }
-"""What a tenant's network is made of, beside the ground of all."""
+"""The prerequisites of a tenant's network, besides the common ones."""
 
 
 def _until(what: str, attempt: Callable[[], Any], seconds: float) -> Any:

@@ -13,7 +13,7 @@ from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 
 class Login:
-    """A token issued for every number; nothing is kept."""
+    """A token is issued for every number; nothing is stored."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -25,7 +25,7 @@ class Login:
         return {}
 
     def session(self, worker: int, random: Random) -> Login:  # noqa: ARG002 - all are alike
-        """Someone who logs in."""
+        """A client that logs in."""
         return self
 
     def steps(self, number: int) -> Iterator[Operation]:
@@ -38,10 +38,10 @@ class Login:
         return Done(operation.value)
 
     def close(self) -> None:
-        """Each request has a connection of its own."""
+        """Nothing: each request has its own connection."""
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def final(self) -> dict[str, Any]:
@@ -49,16 +49,16 @@ class Login:
         return {}
 
     def clean(self) -> None:
-        """Nothing was made."""
+        """Nothing was created."""
 
 
 class Answers(Login):
-    """One token validated again and again: the answer must not change, whatever the cache does."""
+    """One token, validated again and again: whatever the cache does, the answer must not change."""
 
     def prepare(self) -> dict[str, Any]:
-        """Log in, once for all, and validate once: the answer that must stay.
+        """Log in once for all sessions and validate once, for the expected answer.
 
-        RefusedError when it is a refusal.
+        RefusedError when the token is not valid.
         """
         answer = self._validate()
         if not answer.startswith("200 "):
@@ -66,7 +66,7 @@ class Answers(Login):
         return {"answer": answer}
 
     def session(self, worker: int, random: Random) -> Answers:  # noqa: ARG002 - all are alike
-        """Someone who validates."""
+        """A client that validates the token."""
         return self
 
     def steps(self, number: int) -> Iterator[Operation]:  # noqa: ARG002 - each is like another
@@ -74,11 +74,11 @@ class Answers(Login):
         yield Operation("validate", harmless=True)
 
     def apply(self, operation: Operation) -> Done:  # noqa: ARG002
-        """Validate: a refusal is an answer, too, and another one."""
+        """Validate; a refusal is an answer too, a different one."""
         return Done(self._validate())
 
     def final(self) -> dict[str, list[str]]:
-        """The answer of a last validation of a token of its own."""
+        """The status of a last validation."""
         return {"status": [self._validate().partition(" ")[0]]}
 
     def _validate(self) -> str:
@@ -93,7 +93,7 @@ class Answers(Login):
 
 
 def digest(answer: Any) -> str:
-    """What an answer says, in few characters; the order of its parts does not matter."""
+    """A short digest of an answer, independent of the order of its parts."""
     text = json.dumps(_ordered(answer), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""The virtual IP as a client meets it: a connection and a ping, and who answered."""
+"""The virtual IP as a client sees it: connections and pings, and which node answered."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _ECHO = 8
 
 
 class Probe:
-    """Connects and pings in turn."""
+    """Connects and pings alternately."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def prepare(self) -> dict[str, Any]:
-        """Connect once; says who holds the address."""
+        """Connect once; returns who holds the address."""
         session = _Prober(self.config)
         return {"member": session.apply(Operation("connect", harmless=True)).at}
 
     def session(self, worker: int, random: Random) -> _Prober:  # noqa: ARG002 - all are alike
-        """Someone who asks."""
+        """A client that connects and pings."""
         return _Prober(self.config)
 
     def helpers(self) -> tuple[()]:
-        """Nothing goes on beside."""
+        """There are none."""
         return ()
 
     def final(self) -> dict[str, list[str]]:
-        """Who holds it in the end."""
+        """Who holds it at the end."""
         return {"client": [self.prepare()["member"]]}
 
     def clean(self) -> None:
@@ -68,7 +68,7 @@ class _Prober:
 
 
 def ping(host: str, number: int, wait: float) -> None:
-    """One echo and its answer. OSError when there is none in time."""
+    """Send one ping. OSError when there is no answer in time."""
     # The kernel fills in the identifier and the checksum of such a socket.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as end:
         end.settimeout(wait)
@@ -80,7 +80,7 @@ def ping(host: str, number: int, wait: float) -> None:
 
 
 def neighbour(table: str, host: str) -> str:
-    """The MAC address that the neighbour table has for a host; empty when it has none."""
+    """The MAC address of a host in the neighbour table; empty if there is none."""
     for line in table.splitlines():
         fields = line.split()
         if len(fields) > 3 and fields[0] == host:

@@ -13,6 +13,14 @@ def one_holder(ground: Ground) -> bool:
     return len(ground.holders()) == 1
 
 
+def until_moved(ground: Ground, holder: str) -> None:
+    ground.until(
+        f"the virtual IP leaves {holder} for one other node",
+        lambda: one_holder(ground) and ground.holders() != [holder],
+        SOON,
+    )
+
+
 def test_haproxy_is_killed_on_the_holder(ground: Ground) -> None:
     """keepalived gives the address up when its HAProxy is dead: another node has it soon.
 
@@ -20,18 +28,13 @@ def test_haproxy_is_killed_on_the_holder(ground: Ground) -> None:
     only that they work again.
     """
     holder = ground.holders()[0]
-    with ground.loads("galera", "identity") as loads:
-        with ground.broken(ground.halt("kill", ground.target("vip-holder/haproxy"))):
-            ground.until(
-                f"the virtual IP leaves {holder} for one other node",
-                lambda: one_holder(ground) and ground.holders() != [holder],
-                SOON,
-            )
-            loads.until_more(ground)
-        ground.until_healthy()
-        loads.until_more(ground)
+    with (
+        ground.clients("galera", "identity") as clients,
+        ground.broken(ground.halt("kill", ground.target("vip-holder/haproxy"))),
+    ):
+        until_moved(ground, holder)
+        clients.until_served()
     assert one_holder(ground)
-    ground.judge(loads)
 
 
 def test_keepalived_ends_on_the_holder(ground: Ground) -> None:
@@ -41,22 +44,16 @@ def test_keepalived_ends_on_the_holder(ground: Ground) -> None:
     claims to come from itself, so nobody would ever reset such a connection.
     """
     holder = ground.target("vip-holder")
-    with ground.loads("identity") as loads:
+    with ground.clients("identity") as clients:
         assert own_connections(ground, holder.node)
         with ground.broken(ground.halt("stop", ground.target("vip-holder/keepalived"))):
-            ground.until(
-                f"the virtual IP leaves {holder.node} for one other node",
-                lambda: one_holder(ground) and ground.holders() != [holder.node],
-                SOON,
-            )
+            until_moved(ground, holder.node)
             ground.until(
                 f"{holder.node} has no connection by an address that has left it",
                 lambda: not own_connections(ground, holder.node),
                 SOON,
             )
-            loads.until_more(ground)
-        ground.until_healthy()
-        loads.until_more(ground)
+            clients.until_served()
     assert one_holder(ground)
 
 
@@ -76,18 +73,13 @@ def test_the_holders_node_loses_power(ground: Ground) -> None:
     replicates asynchronously: a loss is reported, and is no failure.
     """
     holder = ground.target("vip-holder")
-    with ground.loads("galera", "identity", "rabbitmq", "mongodb", "redis") as loads:
-        with ground.broken(ground.halt("kill", holder)):
-            ground.until(
-                "one other node holds the virtual IP",
-                lambda: one_holder(ground) and ground.holders() != [holder.node],
-                SOON,
-            )
-            loads.until_more(ground)
-        ground.until_healthy()
-        loads.until_more(ground)
+    with (
+        ground.clients("galera", "identity", "rabbitmq", "mongodb", "redis") as clients,
+        ground.broken(ground.halt("kill", holder)),
+    ):
+        until_moved(ground, holder.node)
+        clients.until_served()
     assert one_holder(ground)
-    ground.judge(loads)
 
 
 def test_the_holder_is_cut_off(ground: Ground) -> None:
@@ -98,14 +90,11 @@ def test_the_holder_is_cut_off(ground: Ground) -> None:
     has no quorum in any cluster, so it takes no writes.
     """
     holder = ground.target("vip-holder")
-    with ground.loads("galera", "identity", "rabbitmq", "mongodb", "redis") as loads:
+    with ground.clients("galera", "identity", "rabbitmq", "mongodb", "redis") as clients:
         with ground.broken(faults.cut(ground.lab, [[holder.node]], lease=600)):
             ground.until("two hold the virtual IP", lambda: len(ground.holders()) == 2, SOON)
             assert holder.node in ground.holders()
-            loads.until_more(ground)
+            clients.until_served()
             assert len(ground.holders()) == 2
         ground.until("one holds the virtual IP", lambda: one_holder(ground), SOON)
-        ground.until_healthy()
-        loads.until_more(ground)
     assert one_holder(ground)
-    ground.judge(loads)

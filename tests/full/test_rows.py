@@ -22,8 +22,7 @@ from labctl.documents.catalog import load_catalog
 from labctl.model.lab import Instance
 from labctl.resolve import table
 from labctl.verify.choice import proofs
-from tests.chaos.ground import RECOVERY, Ground
-from tests.chaos.single import Kind
+from tests.chaos.ground import RECOVERY, Ground, Kind
 from tests.full.membership import Membership
 from tests.lab.command import Labctl
 
@@ -180,12 +179,11 @@ def test_a_row_of_the_support_tier(ground: Ground, row: Row) -> None:
     if row["service"] not in ground.lab.services:
         pytest.skip(f"this lab's profile has no {row['service']}")
     part, kinds = LOADS[row["service"]]
-    with ground.loads(*kinds) as loads:
-        with ground.broken(ground.halt("kill", ground.target(part))):
-            loads.until_more(ground)
-        ground.until_healthy()
-        loads.until_more(ground)
-    ground.judge(loads)
+    with (
+        ground.clients(*kinds) as clients,
+        ground.broken(ground.halt("kill", ground.target(part))),
+    ):
+        clients.until_served()
 
 
 @pytest.mark.parametrize("row", ACTIVE, ids=name)

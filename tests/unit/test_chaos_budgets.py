@@ -1,210 +1,140 @@
-"""Bounds from timers, each by arithmetic, and silences from acknowledgements."""
+"""Budgets of a recorded run."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from labctl.chaos.judge.budgets import Bound, away, expected, judged
+from labctl.chaos.folder.history import Event
+from labctl.chaos.judge.bounds import Bound
+from labctl.chaos.judge.budgets import compare, longest_silence, of_run, players
+from labctl.chaos.judge.record import Record
 from labctl.chaos.model.findings import Part
-from labctl.chaos.model.timers import timers, vrrp
+from labctl.chaos.model.timers import timers
 from tests.unit.test_chaos_timeline import lab
 
-NUMBERS = timers(lab())
-SKEW_OF_SECOND = 131 / 256 * 0.3
-CLIENT = 1.0
+SCENARIO: dict[str, Any] = {
+    "workloads": [
+        {
+            "name": "vip-probe",
+            "kind": "vip",
+            "as": "probe",
+            "rate": 10,
+            "settings": {"timeout": 0.5},
+        }
+    ]
+}
+SEEN = [
+    {"t": 1.0, "vip": ["c1"], "clusters": {"galera": {"writer": "c2"}}},
+    {"t": 12.0, "vip": ["c2"], "clusters": {}},
+    {"t": 40.0, "vip": ["c2"], "clusters": {}},
+]
 
 
-def entry(fault: str, *targets: str, **spec: Any) -> dict[str, Any]:
-    return {"fault": fault, "targets": list(targets), "spec": spec}
+def ok(t: float, f: str = "add") -> Event:
+    """An acknowledgement."""
+    return Event(t, "vip-probe", 0, "ok", f)
 
 
-def seconds(name: str, fault: str, *targets: str, **players: str) -> float:
-    return expected(entry(fault, *targets), NUMBERS, players, CLIENT)[name].seconds - CLIENT
+def recorded(events: list[Event], timeline: list[dict[str, Any]], **more: Any) -> Record:
+    given = {"run": {"settings": {"timers": timers(lab())}}, "scenario": SCENARIO, **more}
+    return Record(**given, events=events, timeline=timeline, observations=SEEN)
 
 
-def test_timers_are_those_of_the_catalogue() -> None:
-    assert NUMBERS["galera.suspect"] == 5
-    assert NUMBERS["sentinel.down_after"] == 5
-    assert NUMBERS["mongodb.election"] == 10
-    assert (NUMBERS["haproxy.mariadb.inter"], NUMBERS["haproxy.mariadb.fastinter"]) == (1, 0.5)
-    assert NUMBERS["haproxy.mariadb.fall"] == 2
-    assert (NUMBERS["haproxy.connect"], NUMBERS["haproxy.check"]) == (3, 2)
-    assert {node: each.priority for node, each in vrrp(NUMBERS).items()} == {
-        "c1": 200,
-        "c2": 125,
-        "c3": 50,
+def fault(
+    index: int = 0, bites: float | None = 10.0, healed: float | None = 20.0
+) -> dict[str, Any]:
+    return {
+        "index": index,
+        "fault": "power-off",
+        "asked": 10.0,
+        "bites": bites,
+        "healed": healed,
+        "targets": ["c1"],
+        "spec": {},
     }
 
 
-@pytest.mark.parametrize(
-    ("fault", "target", "bound"),
-    [
-        ("stop", "c1/keepalived", SKEW_OF_SECOND),
-        ("kill", "c1/keepalived", 0.9 + SKEW_OF_SECOND),
-        ("kill", "c1/haproxy", 1 + SKEW_OF_SECOND),
-        ("pause", "c1/haproxy", 1 + 3 + SKEW_OF_SECOND),
-        ("power-off", "c1", 0.9 + SKEW_OF_SECOND),
-        ("kill", "c1", 0.9 + SKEW_OF_SECOND),
-    ],
-)
-def test_the_virtual_ip(fault: str, target: str, bound: float) -> None:
-    assert seconds("vip", fault, target, vip="c1") == pytest.approx(bound)
+def probed(gap: float) -> list[Event]:
+    before = [ok(number / 10) for number in range(100)]
+    return [*before, *(ok(9.9 + gap + number / 10) for number in range(200))]
 
 
-def test_a_router_moves_to_a_node_that_hears_no_adverts() -> None:
-    numbers = timers(lab("core"))
-
-    def bound(fault: str, *targets: str) -> Bound | None:
-        return expected(entry(fault, *targets), numbers, {}, CLIENT).get("tenant")
-
-    moved = 3 * 2 + 2 * (256 - 50) / 256
-    for fault, target in (("power-off", "c2"), ("kill", "c2/neutron-l3-agent"), ("cut", "c2")):
-        made = bound(fault, target)
-        assert made is not None
-        assert (made.seconds - CLIENT, made.dominant) == (moved, "ha_vrrp_advert_int x 3")
-    # Where a server may be, or where no other router is, nothing says when it is back.
-    assert bound("power-off", "cmp1") is None
-    assert bound("power-off", "c2", "cmp1") is None
-    assert (
-        bound("kill", "c1/neutron-l3-agent", "c2/neutron-l3-agent", "c3/neutron-l3-agent") is None
-    )
-    assert bound("kill", "c2/haproxy") is None
-    # A run that was recorded without a router's timers is judged as it was.
-    assert expected(entry("power-off", "c2"), NUMBERS, {}, CLIENT).keys() == {
-        *("vip", "api", "galera", "rabbitmq", "redis", "mongodb"),
-    }
+BOUND = 0.9 + 131 / 256 * 0.3 + 0.7
+"""3 x advert and the skew of the next, then a probe that waits and the next one of its kind."""
 
 
-def test_who_holds_nothing_loses_nothing() -> None:
-    assert expected(entry("kill", "c2/haproxy"), NUMBERS, {"vip": "c1"}, CLIENT) == {}
-    assert expected(entry("kill", "c2/redis"), NUMBERS, {"redis": "c1"}, CLIENT) == {}
-    assert expected(entry("kill", "c2/sentinel"), NUMBERS, {}, CLIENT) == {}
+@pytest.mark.parametrize(("gap", "outcome"), [(1.2, "VALID"), (3.0, "INVALID")])
+def test_a_gap_beside_its_bound(gap: float, outcome: str) -> None:
+    made = of_run(recorded(probed(gap), [fault()]))
+    assert [(each.name, each.fault, each.outcome) for each in made] == [("vip", 0, outcome)]
+    assert made[0].bound == pytest.approx(BOUND)
+    assert made[0].measured == pytest.approx(gap)
+    assert made[0].dominant == "vrrp advert_int x 3"
 
 
-def test_galera_waits_for_the_suspect_timeout_whoever_dies() -> None:
-    bound = expected(entry("kill", "c2/mariadb"), NUMBERS, {"galera": "c1"}, CLIENT)["galera"]
-    assert bound.seconds == pytest.approx(5 + 0.5 + 1 + CLIENT)
-    assert bound.dominant == "evs.suspect_timeout"
-    # Frozen, HAProxy's checks take longer than Galera's own: inter, fastinter, 2 x 2 s, connect.
-    assert seconds("galera", "pause", "c1/mariadb") == pytest.approx(1 + 0.5 + 4 + 3)
+def test_who_plays_a_part_is_read_before_the_fault() -> None:
+    run = recorded([], [fault()])
+    assert players(run, fault()) == {"vip": "c1", "galera": "c2"}
 
 
-def test_who_crashes_again_and_again_may_be_away_all_the_while() -> None:
-    looped = expected({**entry("crash-loop", "c2/mariadb"), "lasts": 40.0}, NUMBERS, {}, CLIENT)
-    assert looped["galera"].seconds == pytest.approx(40 + 5 + 0.5 + 1 + CLIENT)
-    assert looped["galera"].dominant == "it crashes again meanwhile"
+def test_another_node_than_the_holder_has_no_budget() -> None:
+    run = recorded(probed(3.0), [{**fault(), "targets": ["c3"]}])
+    assert of_run(run) == []
 
 
-def test_a_member_that_leaves_is_not_waited_for() -> None:
-    parts = expected(entry("stop", "c1/mariadb"), NUMBERS, {}, CLIENT)["galera"].parts
-    assert "evs.suspect_timeout" not in [part.timer for part in parts]
+def test_a_fault_that_did_not_bite_has_no_budget() -> None:
+    assert of_run(recorded(probed(3.0), [fault(bites=None)])) == []
 
 
-def test_sentinel_mongodb_rabbitmq() -> None:
-    assert seconds("redis", "kill", "c1/redis") == pytest.approx(5 + 1 + 1 + 1)
-    assert seconds("mongodb", "kill", "c1/mongodb") == pytest.approx(10 + 1.5 + 2)
-    assert seconds("mongodb", "stop", "c1/mongodb") == pytest.approx(2)
-    assert seconds("mongodb", "pause", "c1/mongodb") == pytest.approx(10 + 1.5 + 2 + 10)
-    assert seconds("rabbitmq", "kill", "c1/rabbitmq") == pytest.approx(2)
-    assert seconds("rabbitmq", "pause", "c1/rabbitmq") == pytest.approx(15 * 1.25 + 2)
+def test_bounds_of_faults_at_the_same_time_add_up() -> None:
+    made = of_run(recorded(probed(2.5), [fault(), fault(1, bites=11.0)]))
+    assert [each.outcome for each in made] == ["VALID", "VALID"]
+    assert made[0].bound == pytest.approx(2 * BOUND)
 
 
-def test_a_node_takes_all_with_it() -> None:
-    bounds = expected(entry("power-off", "c1"), NUMBERS, {"vip": "c1"}, CLIENT)
-    assert set(bounds) == {"vip", "galera", "rabbitmq", "redis", "mongodb", "api"}
-    assert bounds["api"].dominant == "tcp_retries2"
+def test_a_balancer_that_nobody_moves_has_no_budget() -> None:
+    events = [replace(event, f=f) for event in probed(9.0) for f in ("ping", "fetch")]
+    about = {"settings": {"timers": timers(lab("core"))}}
+    for way, judged in (("floating", ["INVALID"]), ("balanced", [])):
+        workload = {**SCENARIO["workloads"][0], "kind": "tenant", "as": way, "rate": 9}
+        run = recorded(events, [fault()], run=about, scenario={"workloads": [workload]})
+        assert [each.outcome for each in of_run(run) if each.name == "tenant"] == judged
 
 
-def test_without_a_majority_there_is_no_bound() -> None:
-    assert expected(entry("kill", "c1/mariadb", "c2/mariadb"), NUMBERS, {}, CLIENT) == {}
+def test_a_run_without_timers_has_no_of_run() -> None:
+    assert of_run(recorded(probed(3.0), [fault()], run={})) == []
 
 
-def test_what_ends_nothing_has_no_bound() -> None:
-    assert expected(entry("cut", "c1", only="vrrp"), NUMBERS, {}, CLIENT) == {}
-    assert set(expected(entry("cut", "c1", only="port 4567"), NUMBERS, {}, CLIENT)) == {"galera"}
-
-
-def test_a_cut_takes_away_all_but_the_largest_group() -> None:
-    cut = entry("cut", "c1", "c2", "c3")
-    parted = cut | {"resolved": {"groups": [["c1", "c2"], ["c3"]]}}
-    away_too = {"vip": "c1", "redis": "c1", "mongodb": "c1"}
-    assert expected(parted, NUMBERS, away_too, CLIENT).keys() == {"galera", "rabbitmq", "api"}
-    assert "vip" in expected(parted, NUMBERS, {"vip": "c3"}, CLIENT)
-
-
-def test_a_client_that_is_cut_off_misses_the_others() -> None:
-    groups = [["c1", "client"], ["c2", "c3"]]
-    cut = entry("cut", "c1", "client") | {"resolved": {"groups": groups}}
-    # Stores have no majority on its side, the address has a node that can take it.
-    assert expected(cut, NUMBERS, {"vip": "c2"}, CLIENT).keys() == {"vip", "api"}
-    alone = entry("cut", "client") | {"resolved": {"groups": [["client"], ["c1", "c2", "c3"]]}}
-    assert expected(alone, NUMBERS, {}, CLIENT) == {}
-
-
-@pytest.mark.parametrize(
-    ("parted", "bounded"),
-    [
-        # Deaf, but heard: nobody takes over from a holder that says it is there.
-        ({"groups": [["c1"], ["c2", "c3", "client"]], "direction": "in"}, False),
-        ({"groups": [["c1"], ["c2", "c3", "client"]], "direction": "out"}, True),
-        ({"groups": [["c1"], ["c2", "c3", "client"]], "direction": "both"}, True),
-        ({"groups": [["c2", "c3", "client"], ["c1"]], "direction": "out"}, False),
-        ({"groups": [["c1"], ["client"]], "direction": "both"}, False),
-        # One of its peers does not hear it, and takes over.
-        ({"groups": [["c1"], ["client", "c2"]], "direction": "both"}, True),
-    ],
-)
-def test_a_holder_that_its_peers_hear_keeps_the_address(
-    parted: dict[str, Any], bounded: bool
-) -> None:
-    cut = entry("cut", "c1") | {"resolved": parted}
-    bounds = expected(cut, NUMBERS, {"vip": "c1"}, CLIENT)
-    assert ("vip" in bounds) == ("api" in bounds) == bounded
-    if not bounded:
-        assert "galera" not in bounds
-
-
-def test_a_deaf_holder_of_a_store_is_replaced() -> None:
-    groups = [["c1"], ["c2", "c3", "client"]]
-    cut = entry("cut", "c1") | {"resolved": {"groups": groups, "direction": "in"}}
-    bounds = expected(cut, NUMBERS, {"vip": "c1"}, CLIENT)
-    assert bounds.keys() == {"redis", "mongodb", "rabbitmq"}
-    assert "galera" in expected(cut, NUMBERS, {"vip": "c2"}, CLIENT)
-
-
-def test_a_node_may_be_named_by_what_runs_on_it() -> None:
-    by_part = expected(entry("power-off", "c1/mariadb"), NUMBERS, {"vip": "c1"}, CLIENT)
-    assert by_part == expected(entry("power-off", "c1"), NUMBERS, {"vip": "c1"}, CLIENT)
-
-
-def test_an_api_behind_haproxy() -> None:
-    assert seconds("api", "kill", "c1/keystone") == pytest.approx(4 + 3 * 0.5 + 3)
-    assert seconds("api", "pause", "c1/keystone") == pytest.approx(4 + 3 * 0.5 + 4 * 2 + 3)
+def test_what_the_scenario_allows_caps_the_bound() -> None:
+    scenario = {**SCENARIO, "expect": {"budgets": {"vip": "1s"}}}
+    run = recorded(probed(1.2), [fault()], scenario=scenario)
+    assert of_run(run)[0].outcome == "INVALID"
 
 
 def test_the_longest_silence_that_overlaps_the_fault() -> None:
     times = [0, 1, 2, 9, 10, 11, 30, 31]
-    assert away(times, 1.5, 10, 32) == 7
-    assert away(times, 10.5, 12, 32) == 19
-    assert away(times, 31.5, 60, 50) == 19
-    assert away([5, 6], 1, 10, 20) is None
-    assert away([], 1, 10, 20) is None
+    assert longest_silence(times, 1.5, 10, 32) == 7
+    assert longest_silence(times, 10.5, 12, 32) == 19
+    assert longest_silence(times, 31.5, 60, 50) == 19
+    assert longest_silence([5, 6], 1, 10, 20) is None
+    assert longest_silence([], 1, 10, 20) is None
 
 
 def test_a_budget_is_kept_broken_or_unknown() -> None:
     bound = Bound((Part("a", 1.0), Part("b", 3.0)))
-    kept = judged("vip", 2, bound, 3.9)
+    kept = compare("vip", 2, bound, 3.9)
     assert (kept.outcome, kept.bound, kept.dominant, kept.fault) == ("VALID", 4.0, "b", 2)
-    broken = judged("vip", 2, bound, 4.1)
+    broken = compare("vip", 2, bound, 4.1)
     assert broken.outcome == "INVALID"
     assert broken.why == "vip was away for 4.10 s, 4.00 s are allowed (b)"
-    assert judged("vip", 2, bound, None).outcome == "UNKNOWN"
+    assert compare("vip", 2, bound, None).outcome == "UNKNOWN"
 
 
 def test_a_scenario_may_allow_less_than_the_timers_never_more() -> None:
     bound = Bound((Part("a", 10000.0),))
-    capped = judged("vip", 0, bound, 6.0, cap=5.0)
-    assert (capped.outcome, capped.dominant) == ("INVALID", "said by the scenario")
-    assert judged("vip", 0, Bound((Part("a", 1.0),)), 2.0, cap=5.0).outcome == "INVALID"
+    capped = compare("vip", 0, bound, 6.0, cap=5.0)
+    assert (capped.outcome, capped.dominant) == ("INVALID", "limit of the scenario")
+    assert compare("vip", 0, Bound((Part("a", 1.0),)), 2.0, cap=5.0).outcome == "INVALID"

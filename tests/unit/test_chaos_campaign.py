@@ -75,11 +75,11 @@ def result(outcome: Any, code: int) -> Result:
 def test_the_worst_counts(results: list[tuple[Any, int]], code: int, said: str) -> None:
     made = [result(*each) for each in results]
     assert campaign.worst(made) == code
-    assert campaign.counted(made, ["a"]).startswith(said)
+    assert campaign.tally(made, ["a"]).startswith(said)
 
 
 def test_nothing_fits() -> None:
-    assert campaign.counted([], []) == "nothing fits"
+    assert campaign.tally([], []) == "no scenario fits"
 
 
 @pytest.fixture

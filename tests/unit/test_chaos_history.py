@@ -87,7 +87,7 @@ def test_a_bad_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ba
     path.write_text(line(1, "invoke") + bad + "\n" + line(2, "ok"))
     with pytest.raises(InputError) as caught:
         history.read(path)
-    assert str(caught.value) == f"history.jsonl:2: is no event of a history: {bad}"
+    assert str(caught.value) == f"history.jsonl:2: is not an event of a history: {bad}"
 
 
 def test_no_history_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from labctl.chaos.judge.ledger import Promise, longest_spell, promise, weigh
+from labctl.chaos.judge.ledger import Promise, judged, longest_span, promise
 from labctl.chaos.model.findings import Finding
 from labctl.chaos.run.settings import effective
 from tests.unit.test_catalogue import shipped
@@ -98,7 +98,7 @@ LOST = Finding("lost", True, "1 lost", "durable", times=[5.0])
     ],
 )
 def test_weighing(guarantee: Any, outcome: str, standing: str) -> None:
-    check = weigh("w", LOST, Promise("what it says", "where", durable=guarantee))
+    check = judged("w", LOST, Promise("what it says", "where", durable=guarantee))
     assert (check.outcome, check.promise) == (outcome, standing)
     assert check.why.startswith("1 lost")
     assert check.why.endswith("; what it says [where]")
@@ -114,7 +114,7 @@ def test_weighing(guarantee: Any, outcome: str, standing: str) -> None:
     ],
 )
 def test_weighing_without_a_promise(broken: Any, aspect: Any, outcome: str, standing: str) -> None:
-    check = weigh("w", Finding("c", broken, "why", aspect), Promise("", "", durable="none"))
+    check = judged("w", Finding("c", broken, "why", aspect), Promise("", "", durable="none"))
     assert (check.outcome, check.promise, check.why) == (outcome, standing, "why")
 
 
@@ -123,16 +123,16 @@ def test_a_window_bounds_what_may_be_lost_at_a_time() -> None:
         "redis", "set", {"redis": {"min_replicas_to_write": 1, "min_replicas_max_lag": 10}}, {}
     )
     within = Finding("lost", True, "lost", "durable", times=[1.0, 5.0, 11.0, 60.0, 70.0])
-    assert weigh("w", within, bounded).promise == "lost as documented"
+    assert judged("w", within, bounded).promise == "lost as documented"
     beyond = Finding("lost", True, "lost", "durable", times=[1.0, 8.0, 16.0, 24.0])
-    check = weigh("w", beyond, bounded)
+    check = judged("w", beyond, bounded)
     assert check.outcome == "INVALID"
     assert "within 23.0 s, more than the 10 s documented" in check.why
     unbounded = promise("redis", "set", {"redis": {"min_replicas_to_write": 0}}, {})
-    assert weigh("w", beyond, unbounded).promise == "lost as documented"
+    assert judged("w", beyond, unbounded).promise == "lost as documented"
     claims = {"claims": {"min_replicas_to_write": 1}}
     claimed = promise("redis", "set", {"redis": {"min_replicas_to_write": 0}}, claims)
-    assert weigh("w", beyond, claimed).outcome == "INVALID"
+    assert judged("w", beyond, claimed).outcome == "INVALID"
 
 
 def test_a_lag_of_nothing_bounds_nothing() -> None:
@@ -141,6 +141,6 @@ def test_a_lag_of_nothing_bounds_nothing() -> None:
 
 
 def test_spells_of_losses() -> None:
-    assert longest_spell([], 5) == 0
-    assert longest_spell([9, 1, 4], 5) == 8
-    assert longest_spell([1, 2, 20, 23], 5) == 3
+    assert longest_span([], 5) == 0
+    assert longest_span([9, 1, 4], 5) == 8
+    assert longest_span([1, 2, 20, 23], 5) == 3

@@ -98,5 +98,5 @@ def test_a_scenario_is_found_by_name_or_by_path() -> None:
     with pytest.raises(InputError) as caught:
         find("nemesys")
     assert str(caught.value) == (
-        "there is no scenario 'nemesys': did you mean 'nemesis'? Else name the path of a .yml file"
+        "there is no scenario 'nemesys': did you mean 'nemesis'? Or give the path of a .yml file"
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from labctl.chaos.folder.history import Operation, pair, salvage
 from labctl.chaos.report.axis import TimeAxis, decades
 from labctl.chaos.report.bins import bins, quantile
 from labctl.chaos.report.drawing import Room
-from labctl.chaos.report.operations import gaps, lags, operations
+from labctl.chaos.report.operations import gaps
 from labctl.chaos.report.record import Observation
 from labctl.chaos.report.spans import Span, member, spans
 from labctl.chaos.report.words import count, plain, seconds
@@ -19,6 +23,12 @@ def event(t: float, kind: str, p: int = 0, **more: Any) -> dict[str, Any]:
     return {"t": t, "w": "set", "p": p, "type": kind, "f": "add", "value": 1, **more}
 
 
+def operations(events: list[dict[str, Any]]) -> list[Operation]:
+    found, damaged = salvage(json.dumps(each) for each in events)
+    assert not damaged
+    return pair(found, strict=False)
+
+
 def acknowledged(*ends: float) -> list[dict[str, Any]]:
     return [e for t in ends for e in (event(t - 0.1, "invoke"), event(t, "ok"))]
 
@@ -26,8 +36,8 @@ def acknowledged(*ends: float) -> list[dict[str, Any]]:
 def test_an_end_belongs_to_the_invoke_of_its_process() -> None:
     events = [event(1, "invoke"), event(2, "invoke", p=1), event(3, "fail", p=1), event(4, "ok")]
     first, second = operations(events)
-    assert (first.end, first.took) == ("ok", 3)
-    assert (second.end, second.took) == ("fail", 1)
+    assert (first.end, first.seconds) == ("ok", 3)
+    assert (second.end, second.seconds) == ("fail", 1)
 
 
 def test_what_was_cut_short_is_unknown() -> None:
@@ -44,11 +54,6 @@ def test_a_gap_is_far_longer_than_what_is_usual() -> None:
 def test_silence_to_the_end_is_a_gap() -> None:
     found = operations([*acknowledged(1, 1.1), event(5, "invoke"), event(9, "fail")])
     assert [(gap.start, gap.end) for gap in gaps(found)] == [(1.1, 9)]
-
-
-def test_the_clients_own_lag_is_read() -> None:
-    (lag,) = lags([{"t": 9.0, "w": "client", "type": "lag", "seconds": 2.5}, event(1, "invoke")])
-    assert (lag.start, lag.end) == (6.5, 9.0)
 
 
 def test_bins_count_ends_and_measure_what_was_acknowledged() -> None:
@@ -124,6 +129,23 @@ def test_latency_is_by_decades() -> None:
     axis = decades(0.004, 0.7, top=0, bottom=90)
     assert list(axis.ticks()) == pytest.approx([0.001, 0.01, 0.1, 1])
     assert [axis.y(s) for s in (0.001, 0.01, 1, 50)] == pytest.approx([90, 60, 0, 0])
+
+
+@given(st.floats(0, 1e6))
+def test_durations_are_rounded_before_they_are_split(value: float) -> None:
+    said = seconds(value)
+    minutes, _, rest = said.rpartition(" min ")
+    figure = float(rest.removesuffix(" s").removesuffix(" ms"))
+    assert figure < (1000 if rest.endswith("ms") else 60 if minutes else 120)
+    assert "10.00" not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(599.7, "10 min 00 s"), (119.96, "2 min 00 s"), (9.996, "10.0 s"), (0.9996, "1.00 s")],
+)
+def test_a_duration_just_below_the_next_unit(value: float, said: str) -> None:
+    assert seconds(value) == said
 
 
 def test_figures_are_read_by_people() -> None:

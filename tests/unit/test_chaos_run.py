@@ -18,11 +18,13 @@ import pytest
 from labctl.chaos import report
 from labctl.chaos.folder import layout as files
 from labctl.chaos.judge import verdict
-from labctl.chaos.run import conduct as runs
-from labctl.chaos.run.clients import Write
-from labctl.chaos.run.conduct import Ground, Plan
+from labctl.chaos.run import runner, steady
 from labctl.chaos.run.injector import Injector
+from labctl.chaos.run.plan import Plan
+from labctl.chaos.run.runner import Context
+from labctl.chaos.run.schedule import Schedule
 from labctl.chaos.run.timeline import Action, Pick
+from labctl.chaos.run.workloads import Record
 from labctl.errors import InputError, LabError
 from labctl.faults import Evidence, Fault, partition, verbs
 from labctl.running.lifecycle import Prepared
@@ -46,15 +48,15 @@ BEGINS, ENDS = {"t": 1.0, "type": "invoke"}, {"t": 2.0, "type": "ok"}
 
 
 @dataclass
-class Crew:
-    """Clients that write one number; what they tell comes in no order."""
+class Load:
+    """A workload that adds one number; its events come in no order."""
 
-    write: Write
+    record: Record
     failure: BaseException | None = None
     lost: str = ""
     stopped: bool = False
     slow: int = 0
-    """Questions for counts that are put before anything is acknowledged."""
+    """Calls of counts before anything is acknowledged."""
     lines: Sequence[dict[str, Any]] = (ENDS, BEGINS)
 
     def start(self) -> None:
@@ -62,7 +64,7 @@ class Crew:
             raise self.failure
         event = {"w": "load", "p": 0, "f": "add", "value": 1}
         for line in self.lines:
-            self.write(line | event)
+            self.record(line | event)
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -86,13 +88,13 @@ class Crew:
 @dataclass
 class Stage:
     world: World
-    ground: Ground
-    crews: list[Crew]
+    context: Context
+    loads: list[Load]
     watcher: Watcher
 
     def run(self, *actions: Action, **terms: Any) -> dict[str, Any]:
         """What the run's folder says."""
-        return read(runs.run(self.ground, plan(*actions, **terms)))
+        return read(runner.run(self.context, plan(*actions, **terms)))
 
 
 TEXT = """name: tried
@@ -124,21 +126,21 @@ def read(folder: Path) -> dict[str, Any]:
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setenv("LABCTL_HOME", str(tmp_path / "home"))
     wanted = desired(tmp_path)
-    world, watcher, crews = World(wanted), Watcher(), []
+    world, watcher, loads = World(wanted), Watcher(), []
     seen = Inspection(clusters={"galera": {"writer": "c2"}})
-    monkeypatch.setattr(runs, "inspect", lambda *_, **__: seen)
+    monkeypatch.setattr(runner, "inspect", lambda *_, **__: seen)
     monkeypatch.setattr("labctl.chaos.run.observer.inspect", lambda *_, **__: seen)
     well = {"state": "healthy", "faults": [], "vip": {"holders": ["c1"]}}
-    monkeypatch.setattr(runs, "status", lambda *_: {**well, "nodes": [], "clusters": {}})
+    monkeypatch.setattr(steady, "status", lambda *_: {**well, "nodes": [], "clusters": {}})
     real = verbs.inject
     monkeypatch.setattr(verbs, "inject", lambda e, f: real(e, f, guard=lambda *_: None))
 
-    def hire(scenario: Any, write: Write, zero: float, seed: int) -> Crew:
-        crews.append(Crew(write))
-        return crews[-1]
+    def load(scenario: Any, record: Record, zero: float, seed: int) -> Load:
+        loads.append(Load(record))
+        return loads[-1]
 
     prepared = Prepared(cast(Any, None), wanted, {})
-    return Stage(world, Ground(world, prepared, hire, watcher), crews, watcher)
+    return Stage(world, Context(world, prepared, load, watcher), loads, watcher)
 
 
 def act(index: int, fault: Any, *targets: Any, **more: Any) -> Action:
@@ -166,18 +168,22 @@ def test_a_fault_is_made_on_who_plays_the_part_then_and_healed(stage: Stage) -> 
 
 
 def test_nothing_is_broken_before_every_workload_was_served(stage: Stage) -> None:
-    hire = stage.ground.hire
-    slow = replace(stage.ground, hire=lambda *given: replace(cast(Crew, hire(*given)), slow=6))
-    said = read(runs.run(slow, plan(act(0, "kill", "c1/store"))))
+    load = stage.context.workloads
+    slow = replace(
+        stage.context, workloads=lambda *given: replace(cast(Load, load(*given)), slow=6)
+    )
+    said = read(runner.run(slow, plan(act(0, "kill", "c1/store"))))
     began = said["run"]["workloads_began"]
     assert began > 1.0
     assert said["timeline"][0]["asked"] == pytest.approx(began + 0.05, abs=0.05)
 
 
 def test_who_is_never_served_does_not_hold_a_run_up_past_its_limit(stage: Stage) -> None:
-    hire = stage.ground.hire
-    never = replace(stage.ground, hire=lambda *given: replace(cast(Crew, hire(*given)), slow=999))
-    said = read(runs.run(never, plan(act(0, "kill", "c1/store"), limit=1.0)))
+    load = stage.context.workloads
+    never = replace(
+        stage.context, workloads=lambda *given: replace(cast(Load, load(*given)), slow=999)
+    )
+    said = read(runner.run(never, plan(act(0, "kill", "c1/store"), limit=1.0)))
     assert said["timeline"][0]["healed"]
     assert "no answer yet for load" in stage.watcher.notes
 
@@ -223,39 +229,37 @@ def test_a_cut_whose_rules_are_not_put_in_does_not_bite(
 
 
 def test_a_lab_with_two_masters_is_not_steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it answers; the one that came back still has to be told."""
+    """All members answer; the one that came back has not been told yet."""
     one = {"size": 3, "expected": 3, "masters": ["c3"]}
     seen: dict[str, Any] = {"state": "healthy", "faults": [], "clusters": {"redis": one}}
-    monkeypatch.setattr(runs, "status", lambda *_: seen)
-    ground = Ground(
-        cast(Any, None), cast(Any, SimpleNamespace(desired=None)), cast(Any, None), Watcher()
-    )
-    assert runs._unwell(ground) == []
+    monkeypatch.setattr(steady, "status", lambda *_: seen)
+    nobody = cast(Any, None)
+    assert steady.unsteady(nobody, nobody) == []
     one["masters"] = ["c1", "c3"]
-    assert runs._unwell(ground) == ["c1 and c3 are masters of redis"]
+    assert steady.unsteady(nobody, nobody) == ["c1 and c3 are masters of redis"]
 
 
 def test_a_lab_that_is_not_steady_is_not_touched(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "_unwell", lambda _: ["c1/store: no answer"])
-    monkeypatch.setattr(runs, "_LOOKS", 1)
+    monkeypatch.setattr(steady, "unsteady", lambda *_: ["c1/store: no answer"])
+    monkeypatch.setattr(steady, "_LEAST_LOOKS", 1)
     stage.world.calls.clear()
     said = stage.run(act(0, "kill", "c1/store"))
     assert said["run"]["cut_short"] == "the lab was not steady before: c1/store: no answer"
-    assert (said["timeline"], said["finals"], stage.crews) == ([], False, [])
+    assert (said["timeline"], said["finals"], stage.loads) == ([], False, [])
     assert stage.world.calls == []
 
 
 def test_workloads_that_cannot_begin_end_the_run(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hire(scenario: Any, write: Write, zero: float, seed: int) -> Crew:
-        return Crew(write, LabError("no"))
+    def load(scenario: Any, record: Record, zero: float, seed: int) -> Load:
+        return Load(record, LabError("no"))
 
-    ground = replace(stage.ground, hire=hire)
+    context = replace(stage.context, workloads=load)
     with pytest.raises(LabError, match="no"):
-        runs.run(ground, plan(act(0, "kill", "c1/store")))
+        runner.run(context, plan(act(0, "kill", "c1/store")))
     assert read(files.find(newest()))["run"]["cut_short"] == "LabError: no"
 
 
@@ -303,13 +307,16 @@ def test_an_interrupted_run_is_healed_and_readable(
     def interrupt(*_: Any) -> dict[str, Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs._Run, "_settle", interrupt)
+    monkeypatch.setattr(runner._Run, "_settle", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        runs.run(stage.ground, plan(act(0, "kill", "c1/store", heal_at=None)))
+        runner.run(stage.context, plan(act(0, "kill", "c1/store", heal_at=None)))
     said = read(files.find(newest()))
     assert said["run"]["cut_short"] == "KeyboardInterrupt"
-    assert stage.watcher.notes[-1] == f"cut short; what there is: labctl chaos check {newest()}"
-    assert stage.crews[0].stopped
+    assert (
+        stage.watcher.notes[-1]
+        == f"cut short; to judge what there is: labctl chaos check {newest()}"
+    )
+    assert stage.loads[0].stopped
     assert stage.world.state() == before
 
 
@@ -323,7 +330,7 @@ def test_what_looks_for_its_target_when_the_run_is_interrupted_is_not_made_after
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looking, ended = threading.Event(), threading.Event()
-    real, join = Injector.fault, runs.Performance.end
+    real, join = Injector.fault, Schedule.end
 
     def slow(self: Injector, action: Action) -> Fault:
         looking.set()
@@ -339,20 +346,20 @@ def test_what_looks_for_its_target_when_the_run_is_interrupted_is_not_made_after
         threading.Timer(0.1, ended.set).start()
         join(self)
 
-    carry_out = runs.Performance.run
+    carry_out = Schedule.run
     monkeypatch.setattr(Injector, "fault", slow)
-    monkeypatch.setattr(runs.Performance, "run", interrupted)
-    monkeypatch.setattr(runs.Performance, "end", end)
+    monkeypatch.setattr(Schedule, "run", interrupted)
+    monkeypatch.setattr(Schedule, "end", end)
     before = stage.world.state()
     with pytest.raises(KeyboardInterrupt):
-        runs.run(stage.ground, plan(act(0, "kill", "c1/store", at=0.0)))
+        runner.run(stage.context, plan(act(0, "kill", "c1/store", at=0.0)))
     assert stage.world.state() == before
     assert verbs.active(stage.world.lab) == []
     (row,) = read(files.find(newest()))["timeline"]
-    assert (row["bites"], row["error"]) == (None, "the run was over before it")
+    assert (row["bites"], row["error"]) == (None, "the run ended before it was due")
 
 
-def test_a_defect_of_an_action_ends_the_run_where_it_is_heard(
+def test_an_unexpected_error_of_an_action_is_raised_by_the_run(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(*_: Any) -> Fault:
@@ -360,7 +367,7 @@ def test_a_defect_of_an_action_ends_the_run_where_it_is_heard(
 
     monkeypatch.setattr(Injector, "fault", defect)
     with pytest.raises(ZeroDivisionError):
-        runs.run(stage.ground, plan(act(0, "kill", "c1/store")))
+        runner.run(stage.context, plan(act(0, "kill", "c1/store")))
     assert read(files.find(newest()))["run"]["cut_short"] == "ZeroDivisionError: of labctl"
 
 
@@ -370,10 +377,10 @@ def test_what_has_no_end_is_leased_for_no_longer_than_the_run(stage: Stage) -> N
 
 
 def test_clients_that_were_lost_make_the_run_no_proof(stage: Stage) -> None:
-    def hire(scenario: Any, write: Write, zero: float, seed: int) -> Crew:
-        return Crew(write, lost="the workloads ended before the run did: it was killed")
+    def load(scenario: Any, record: Record, zero: float, seed: int) -> Load:
+        return Load(record, lost="the workloads ended before the run did: it was killed")
 
-    folder = runs.run(replace(stage.ground, hire=hire), plan(act(0, "kill", "c1/store")))
+    folder = runner.run(replace(stage.context, workloads=load), plan(act(0, "kill", "c1/store")))
     found = verdict.judge(folder)
     assert found.outcome == "UNKNOWN"
     assert found.why.startswith("the run was cut short: the workloads ended before the run did")
@@ -391,12 +398,12 @@ def test_a_run_that_is_killed_is_readable_and_its_faults_have_an_end(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, moment: float
 ) -> None:
     # A client tells of a beginning first: a kill may come between the two.
-    monkeypatch.setattr(Crew.__init__, "__defaults__", (None, "", False, (BEGINS, ENDS)))
+    monkeypatch.setattr(Load.__init__, "__defaults__", (None, "", False, (BEGINS, ENDS)))
     begun = threading.Event()
     child = os.fork()
     if child == 0:
         with suppress(BaseException):
-            runs.run(stage.ground, plan(act(0, "kill", "c1/store", heal_at=0.3), tail=5.0))
+            runner.run(stage.context, plan(act(0, "kill", "c1/store", heal_at=0.3), tail=5.0))
         os._exit(0)
     home = Path(os.environ["LABCTL_HOME"])
     while not list(home.glob("labs/*/runs/*/run.json")):

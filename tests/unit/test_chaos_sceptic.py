@@ -9,13 +9,13 @@ import pytest
 
 from labctl.chaos.folder.history import Event, Operation
 from labctl.chaos.judge import verdict
+from labctl.chaos.judge.budgets import of_run
 from labctl.chaos.judge.checks import api, append, bank, dead, members, reads, register, windows
-from labctl.chaos.judge.failovers import budgets
-from labctl.chaos.judge.ledger import promise, weigh
+from labctl.chaos.judge.ledger import judged, promise
 from labctl.chaos.judge.record import Record
 from labctl.chaos.model.findings import Finding
 from tests.unit.chaos_histories import broken, named, op
-from tests.unit.test_chaos_failovers import Ok, Recorded, fault
+from tests.unit.test_chaos_budgets import fault, ok, recorded
 from tests.unit.test_chaos_verdict import FAULT, RUN, SCENARIO, expecting, run
 
 BANK = {"accounts": 2, "balance": 10}
@@ -120,7 +120,7 @@ def test_reads_of_what_nobody_wrote_prove_nothing() -> None:
 def lost_of_a_counter(*times: float) -> str:
     bounded = {"redis": {"min_replicas_to_write": 1, "min_replicas_max_lag": 10}}
     found = Finding("lost", True, "the counter is 3", "durable", times=times)
-    return weigh("w", found, promise("redis", "counter", bounded, {})).outcome
+    return judged("w", found, promise("redis", "counter", bounded, {})).outcome
 
 
 def test_a_loss_without_times_is_not_within_a_window() -> None:
@@ -208,7 +208,7 @@ def test_a_cluster_that_a_workload_uses_is_looked_at_to_the_end() -> None:
     seen = [{"t": float(t), **row} for t in range(5)]
     assert members.check(seen, [], ["redis"])["redis"][0].broken is False
     assert members.check(seen, [(2.0, 9.0)], ["redis"])["redis"][0].broken is None
-    assert members.check([], [], ["redis", "api"])["redis"][0].why == "nobody looked at redis"
+    assert members.check([], [], ["redis", "api"])["redis"][0].why == "redis was not observed"
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_a_lab_that_nobody_looked_at_is_not_called_steady() -> None:
 
 def test_pings_do_not_hide_that_nobody_takes_connections() -> None:
     """Each question has a silence of its own: the kernel answers pings for a dead HAProxy."""
-    pings = [Ok(n / 10, f="ping") for n in range(400)]
-    connects = [Ok(n / 10, f="connect") for n in range(400) if not 100 < n < 190]
-    made = budgets(Recorded(sorted([*pings, *connects], key=lambda e: e.t), [fault()]))
+    pings = [ok(n / 10, "ping") for n in range(400)]
+    connects = [ok(n / 10, "connect") for n in range(400) if not 100 < n < 190]
+    made = of_run(recorded(sorted([*pings, *connects], key=lambda e: e.t), [fault()]))
     assert [each.outcome for each in made] == ["INVALID"]
     assert made[0].measured == pytest.approx(9.0)
 
@@ -253,15 +253,15 @@ def test_pings_do_not_hide_that_nobody_takes_connections() -> None:
 def test_what_no_timer_bounds_is_bounded_by_what_the_scenario_says() -> None:
     workload = {"name": "a", "kind": "memcached", "as": "answers", "rate": 5}
     frozen = {**fault(), "fault": "pause", "targets": ["c1/memcached"]}
-    events = [Ok(n / 5, "a", f="validate") for n in range(200) if not 50 < n < 90]
+    events = [replace(ok(n / 5, "validate"), workload="a") for n in range(200) if not 50 < n < 90]
     scenario = {"workloads": [workload], "expect": {"budgets": {"memcached": "5s"}}}
-    (budget,) = budgets(Recorded(events, [frozen], scenario=scenario))
+    (budget,) = of_run(recorded(events, [frozen], scenario=scenario))
     assert (budget.outcome, budget.dominant, budget.bound) == (
         "INVALID",
-        "said by the scenario",
+        "limit of the scenario",
         5.0,
     )
-    assert budgets(Recorded(events, [frozen], scenario={"workloads": [workload]})) == []
+    assert of_run(recorded(events, [frozen], scenario={"workloads": [workload]})) == []
 
 
 DEAD: dict[str, Any] = {

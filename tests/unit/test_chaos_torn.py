@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from labctl.chaos import report
-from labctl.chaos.judge import failovers, verdict
+from labctl.chaos.judge import budgets, verdict
 from labctl.chaos.model.timers import timers
 from labctl.cli import chaos
 from labctl.errors import LabctlError
@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "timeline.json", [FAULT])
     write(folder / "finals.json", {"set": {"c1": [0, 1, 2], "c2": [0, 1, 2]}})
     write(folder / "run.json", about(len(events), len(seen)))
-    found = verdict.judge(folder, failovers.budgets)
+    found = verdict.judge(folder, budgets.of_run)
     assert found.outcome == WHOLE, found.why
     assert found.budgets
     write(folder / "verdict.json", found.to_json())
@@ -133,7 +133,7 @@ def torn(run: Path, tmp_path: Path) -> Path:
 def judged(folder: Path) -> str:
     """The outcome of what is there, or the one sentence that refuses it."""
     try:
-        found = verdict.judge(folder, failovers.budgets)
+        found = verdict.judge(folder, budgets.of_run)
     except LabctlError as error:
         said = str(error)
         assert said, "a sentence"

@@ -61,7 +61,7 @@ def unsafe(flush: int) -> dict[str, Any]:
 
 def test_all_is_well() -> None:
     found = verdict.verdict(run())
-    assert (found.outcome, found.why) == ("VALID", "all that was promised was kept")
+    assert (found.outcome, found.why) == ("VALID", "every promise was kept")
     assert found.as_expected
     assert {check.outcome for check in found.checks} == {"VALID"}
 
@@ -76,7 +76,7 @@ def test_lost_though_promised() -> None:
 def test_lost_as_documented_is_told() -> None:
     found = verdict.verdict(run(lost=True, run=unsafe(0)))
     assert found.outcome == "VALID"
-    assert found.why.startswith("all that was promised was kept; w: lost: 1 acknowledged and lost")
+    assert found.why.startswith("every promise was kept; w: lost: 1 acknowledged and lost")
 
 
 def test_lost_with_settings_that_nobody_knows_is_unknown() -> None:
@@ -118,11 +118,11 @@ def test_lost_with_settings_that_nobody_knows_is_unknown() -> None:
         ({"finals": {"w": None}}, "w: lost: what is there in the end was not read"),
         (
             {"observations": []},
-            "w: members agree: nobody looked at galera",
+            "w: members agree: galera was not observed",
         ),
         (
             {"run": {**RUN, "steady": {"before": {"held": None}}}},
-            "nobody looked whether the lab was steady before the run",
+            "whether the lab was steady before the run was not observed",
         ),
         (
             {"scenario": {"workloads": [{"name": "w", "kind": "galera", "as": "song"}]}},
@@ -239,7 +239,9 @@ def test_the_clients_own_slowness_is_not_the_labs() -> None:
     lag = Event(8.0, "client", 0, "lag", "", 1.5)
     found = verdict.verdict(run(events=[lag]), lambda _: [BUDGET])
     assert found.outcome == "UNKNOWN"
-    assert found.why.startswith("budget of vip: 4.6 s of 3.6 s; but the client itself slept 1.50 s")
+    assert found.why.startswith(
+        "budget of vip: 4.6 s of 3.6 s; but the client itself did not run for 1.50 s"
+    )
     assert found.notes[0].startswith("the client itself was late 1 times, by 1.50 s at most")
     far = replace(lag, t=100.0)
     assert verdict.verdict(run(events=[far]), lambda _: [BUDGET]).outcome == "INVALID"
@@ -302,7 +304,7 @@ def written(folder: Path, **files: str) -> Path:
 
 def test_a_folder_is_judged(tmp_path: Path) -> None:
     found = verdict.judge(written(tmp_path))
-    assert (found.outcome, found.why) == ("VALID", "all that was promised was kept")
+    assert (found.outcome, found.why) == ("VALID", "every promise was kept")
 
 
 def test_a_killed_run_is_readable(tmp_path: Path) -> None:
@@ -315,7 +317,7 @@ def test_a_killed_run_is_readable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("run.json", None, "run.json: no such file: is this a run's folder?"),
+        ("run.json", None, "run.json: is missing: the run did not get that far"),
         ("run.json", "[]", "run.json: should be a mapping"),
         ("scenario.yml", None, "scenario.yml: cannot be read: is this a run's folder?"),
         (
@@ -324,10 +326,10 @@ def test_a_killed_run_is_readable(tmp_path: Path) -> None:
             "scenario.yml:1: is a list, should be a mapping with the keys name, description, row,"
             " source, needs, steady, workloads, timeline, expect, tail, limit",
         ),
-        ("timeline.json", None, "timeline.json: no such file: nobody knows what was broken"),
-        ("timeline.json", "{}", "timeline.json: is no timeline of a run"),
+        ("timeline.json", None, "timeline.json: is missing: the run did not get that far"),
+        ("timeline.json", "{}", "timeline.json: should be a list"),
         ("finals.json", "[1]", "finals.json: should be a mapping"),
-        ("observations.jsonl", "what\n", "observations.jsonl:1: is no observation: what"),
+        ("observations.jsonl", "what\n", "observations.jsonl:1: is not an observation: what"),
     ],
 )
 def test_a_damaged_folder_is_one_sentence(

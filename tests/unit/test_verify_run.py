@@ -114,7 +114,7 @@ def test_a_run_that_passes(desired: Desired) -> None:
         "used said it works",
         "used passed",
         "more passed",
-        "removing what was made",
+        "removing what was created",
     ]
     container, command = engine.commands[0]
     assert container.endswith("-client-toolbox")
@@ -188,13 +188,13 @@ def test_what_a_step_wants_beside_it_is_started(desired: Desired) -> None:
 def test_nobody_can_log_in(desired: Desired) -> None:
     engine = Scripted(
         {"event": "login failed", "error": "refused", "service": "api"},
-        {"event": "skipped", "step": "used", "because": "nobody can log in"},
-        {"event": "skipped", "step": "more", "because": "nobody can log in"},
+        {"event": "skipped", "step": "used", "because": "login is not possible"},
+        {"event": "skipped", "step": "more", "because": "login is not possible"},
         {"event": "ended"},
     )
     made, lines = follow(desired, engine)
     assert made["passed"] is False
-    assert "nobody can log in: refused" in lines
+    assert "login is not possible: refused" in lines
     assert "see labctl logs c1/api (also on c2, c3)" in lines
 
 

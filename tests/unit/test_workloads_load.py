@@ -17,7 +17,6 @@ from labctl.engine.port import ExecResult, FileEntry
 from labctl.errors import EngineError, LabError
 from labctl.workloads.labs import Wanted
 from labctl.workloads.load import Counts, Loads
-from tests.chaos.single import Load
 from tests.unit.test_workloads import KNOWN, LAB
 
 
@@ -112,7 +111,7 @@ def test_a_history_is_timed_from_the_run_and_counted(tmp_path: Path) -> None:
     ("lines", "dies", "why"),
     [
         ((), True, "its time was over, or it was killed"),
-        ((line("full", 5, "client"),), True, "its history is as long as it may be"),
+        ((line("full", 5, "client"),), True, "its history reached its limit"),
         ((), EngineError("the engine has gone"), "the engine has gone"),
     ],
 )
@@ -147,7 +146,7 @@ def test_what_cannot_start_is_said() -> None:
     assert str(failed.value) == "the workloads did not start: bank: OSError: no"
     with pytest.raises(LabError) as silent:
         loads(Client(), lambda _: None).start()
-    assert str(silent.value) == "the workloads did not start: the client said nothing of them"
+    assert str(silent.value) == "the workloads did not start: the client reported nothing"
     with pytest.raises(LabError) as gone:
         loads(Client(dies=EngineError("c is not running")), lambda _: None).start()
     assert str(gone.value) == "the workloads did not start: c is not running"
@@ -163,19 +162,3 @@ def test_finals_that_cannot_be_read_say_why() -> None:
     assert run.finals()["bank"] == {"error": "it is gone"}
     run = loads(Client(result=ExecResult(1, "", "adds is not gone\n")), lambda _: None)
     assert run.clean() == ["adds is not gone"]
-
-
-def test_one_by_itself_has_numbers() -> None:
-    client = Client(
-        line("ready", 0, "client", value={"redis": {"member": "c2"}}),
-        line("invoke", 1, "redis", p=0, f="add", value=4),
-        line("ok", 2, "redis", p=0, f="add", value=4),
-        line("lag", 2, "client", seconds=1),
-        result=ExecResult(0, '{"finals": {"redis": {"master": [4]}}, "errors": {}}', ""),
-    )
-    load = Load(client, desired(), KNOWN, "redis")  # type: ignore[arg-type]
-    load.start()
-    assert load.member == "c2"
-    assert [(event.type, event.value) for event in load.stop()] == [("invoke", 4), ("ok", 4)]
-    assert load.acknowledged() == 1
-    assert load.final() == {"master": [4]}

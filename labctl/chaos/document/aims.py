@@ -1,4 +1,4 @@
-"""Who a fault is for, as a scenario says it: read and checked, not yet looked for in a lab."""
+"""Targets as a scenario names them: read and checked, not yet looked up in a lab."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Aim:
-    """One target: ``who`` (a node, a part, one of them with ``/service``), or a share of a service.
+    """A target: ``who`` (a node or a part, either with ``/service``), or a share of a service.
 
-    ``unless``: not who is, or is on the same node as, one of these at the moment of the fault.
+    ``unless`` excludes targets that are, at the moment of the fault, one of these or on its node.
     """
 
     who: str = ""
@@ -54,12 +54,12 @@ class Aim:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names in it that must be those of nodes or parts."""
+        """Its names, which must be those of nodes or parts."""
         return (*filter(None, [self.who]), *self.unless)
 
 
 def aims(value: Any) -> tuple[Aim, ...]:
-    """The targets of ``target:``. ValueError, one sentence, when it is none."""
+    """Parse the value of ``target:``. ValueError, one sentence, if it is malformed."""
     if isinstance(value, list):
         if not value:
             raise ValueError("is an empty list, should name a target")
@@ -72,7 +72,7 @@ def aims(value: Any) -> tuple[Aim, ...]:
 
 
 def groups(value: Any) -> tuple[tuple[Aim, ...], ...]:
-    """The groups of a cut. ValueError, one sentence, when they are none."""
+    """Parse the groups of a cut. ValueError, one sentence, if they are malformed."""
     if not isinstance(value, list) or not value or not all(isinstance(g, list) for g in value):
         raise ValueError("should be a list of lists of nodes such as [[c1, client], [c2, c3]]")
     return tuple(aims(group) for group in value)

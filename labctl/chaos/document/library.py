@@ -1,4 +1,4 @@
-"""Scenarios and sabotages: where they lie, and how they are read."""
+"""Scenarios and sabotages: where they are, and how they are read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def scenarios() -> Mapping[str, Path]:
 
 
 def about(word: str) -> list[ScenarioDoc]:
-    """The library's scenarios that have a word in name, rows, profile or kinds of workload."""
+    """The library's scenarios with a word in their name, rows, profile or kinds of workload."""
     docs = [load_scenario(path)[0] for path in scenarios().values()]
     return [doc for doc in docs if word.lower() in _words(doc).lower()]
 
@@ -36,9 +36,9 @@ def sabotages() -> Mapping[str, Path]:
 
 
 def find(scenario: str) -> Path:
-    """The file of a scenario of the library, or of one that is named by its path.
+    """The file of a scenario, given by its name in the library or by path.
 
-    InputError when it is neither.
+    InputError when there is none.
     """
     known = scenarios()
     path = Path(scenario)
@@ -47,15 +47,15 @@ def find(scenario: str) -> Path:
     if path.suffix not in (".yml", ".yaml") and not path.is_file():
         raise InputError(
             f"there is no scenario '{printable(scenario)}': {_advice(scenario, known)} "
-            "Else name the path of a .yml file"
+            "Or give the path of a .yml file"
         )
     return path
 
 
 def load_scenario(path: Path) -> tuple[ScenarioDoc, Source]:
-    """A scenario that makes sense by itself, and where in its file things stand.
+    """Read and check a scenario; returns it with the positions in its file.
 
-    InputError, with file, line and place, for the first defect.
+    InputError, with file, line and place, for the first mistake.
     """
     doc, source = load_with_source(path, ScenarioDoc)
     _check(doc, source, ())
@@ -63,7 +63,7 @@ def load_scenario(path: Path) -> tuple[ScenarioDoc, Source]:
 
 
 def load_sabotage(path: Path) -> tuple[SabotageDoc, Source]:
-    """A sabotage whose scenario makes sense by itself. InputError as for a scenario."""
+    """Read and check a sabotage and its scenario. InputError as for a scenario."""
     doc, source = load_with_source(path, SabotageDoc)
     _check(doc.scenario, source, ("scenario",))
     return doc, source

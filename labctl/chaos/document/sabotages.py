@@ -1,7 +1,7 @@
-"""What a sabotage document may say: a lab with one known-bad setting, and what must catch it.
+"""The sabotage document: a lab with one known-bad setting, and the verdict that must catch it.
 
-Checkers that never failed prove nothing. Each sabotage breaks one thing on purpose, and the run
-must come out as it says, for the reason that it says.
+Checkers that never failed prove nothing. Each sabotage misconfigures one thing on purpose, and the
+run must have the outcome that it names, for the reason that it names.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from labctl.model.topology import ExtensionDoc
 
 
 class CaughtDoc(Document):
-    """What must come out."""
+    """The expected verdict."""
 
     outcome: Annotated[tuple[Outcome, ...], Field(min_length=1)]
-    """The verdict is one of these."""
+    """The outcome is one of these."""
     because: str
-    """A word that the verdict's reason, or that of the check which failed, must hold."""
+    """A word that the verdict's reason, or that of the check which failed, must contain."""
 
 
 class SabotageDoc(Document):
-    """A lab with one known-bad setting, a scenario and what must come out."""
+    """A lab with one known-bad setting, a scenario and the expected verdict."""
 
     name: Name
     description: str
@@ -34,9 +34,9 @@ class SabotageDoc(Document):
     base: str = "three-controller"
     """The topology that is sabotaged."""
     profile: Profile = "support"
-    """How much of it comes up."""
+    """The profile that is brought up."""
     settings: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    """service → the bad setting. Empty where the workload or the fault is what is bad."""
+    """service → the bad setting. Empty if it is the workload or the fault that is bad."""
     scenario: ScenarioDoc
     must: CaughtDoc
 

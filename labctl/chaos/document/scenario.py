@@ -1,4 +1,4 @@
-"""What a scenario document may say: needs, workloads, a timeline of faults, what is expected."""
+"""The scenario document: needs, workloads, a timeline of faults, and the expected outcome."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from labctl.documents.source import suggestion
 from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, clock_problem, delay_problem
 from labctl.model.service import Document, Name, Profile, Size
 from labctl.model.sizes import size_bytes
+from labctl.workloads.model import HISTORY_LIMIT
 
 Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]
 Moment = Annotated[Any, AfterValidator(spans.moment), WithJsonSchema(spans.MOMENT_SCHEMA)]
-"""A span, or ``{random: [from, to]}``, which the seed decides."""
+"""A duration, or ``{random: [from, to]}``, which the seed decides."""
 
 
 def _target(value: Any) -> Any:
@@ -57,17 +58,15 @@ Memory = Annotated[Size, AfterValidator(_memory)]
 
 LONGEST = 3600.0
 """Seconds that a run may last."""
-LARGEST = 200 << 20
-"""Bytes that a history may grow to."""
 MOST_ACTIONS = 200
 _LINE = 160
 """Bytes of a line of a history; an operation has two."""
 _RATE = 20.0
-"""Operations a second that no workload's own rate exceeds."""
+"""Operations a second: no workload's default rate is higher."""
 
 
 class _Aliased(Document):
-    """A document with keys that Python has taken (as, for)."""
+    """A document with keys that are reserved in Python (as, for)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
@@ -76,13 +75,13 @@ class NeedsDoc(Document):
     """What a lab must have for the scenario to make sense in it."""
 
     topology: str | None = None
-    """The only topology that it is for; any that has the rest when left out."""
+    """The only topology that it is for; any that meets the other needs when left out."""
     profile: Profile = "support"
-    """The smallest profile that it can be run in."""
+    """The smallest profile that it can run in."""
     services: tuple[Name, ...] = ()
-    """Services that must be there, beside those that workloads and faults need anyway."""
+    """Services that must be in the lab, besides those that workloads and faults need anyway."""
     settings: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    """service → settings that must be in force: findings that hold with these only."""
+    """service → settings that must be in force, for findings that depend on them."""
 
 
 class SteadyDoc(Document):
@@ -102,13 +101,13 @@ class WorkloadDoc(_Aliased):
     kind: Store
     """The store."""
     as_: str = Field(alias="as")
-    """The way it is used: set, bank, register, ... as the store has it."""
+    """The way it is used: set, bank, register, ...; depends on the store."""
     rate: Annotated[float, Field(gt=0, le=200)] | None = None
-    """Operations a second, of all workers together; the workload's own when left out."""
+    """Operations a second of all workers together; the workload's default when left out."""
     workers: Annotated[int, Field(ge=1, le=32)] | None = None
-    """Clients at once; the workload's own when left out."""
+    """Number of clients; the workload's default when left out."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """What the way takes beside these."""
+    """Further settings of this workload."""
 
     @model_validator(mode="after")
     def _known(self) -> WorkloadDoc:
@@ -125,45 +124,45 @@ class WorkloadDoc(_Aliased):
 
 
 class FaultDoc(_Aliased):
-    """A fault: the keys that it takes follow from its word."""
+    """A fault; which keys it takes depends on its kind."""
 
     fault: FaultWord
-    """What happens."""
+    """The kind of fault."""
     target: Target | None = None
-    """Whom it happens to: a node, node/service, a part (galera-writer), ``{one: mariadb}`` (or
-    minority, majority, all), ``{is: vip-holder, not: galera-writer}``, or a list of these.
-    ``rabbit-leader:NAME`` leads a queue, or that of a workload."""
+    """Its target: a node, node/service, a part (galera-writer), ``{one: mariadb}`` (or minority,
+    majority, all), ``{is: vip-holder, not: galera-writer}``, or a list of these.
+    ``rabbit-leader:NAME`` is the leader of a queue, or of a workload's queue."""
     for_: Moment | None = Field(default=None, alias="for")
-    """How long; to the end of the run when left out."""
+    """How long it lasts; to the end of the run when left out."""
     groups: Groups | None = None
-    """Of a cut: nodes that do not hear the other groups; ``others`` are all that none names."""
+    """For a cut: groups of nodes that do not hear each other; ``others`` are all other nodes."""
     isolate: Target | None = None
-    """Of a cut: a group that hears nobody else."""
+    """For a cut: a group that is cut off from all other nodes."""
     shape: Literal["majority", "minority", "bridge", "ring"] | None = None
-    """Of a cut: the nodes are parted by chance so that this comes out. ``bridge``: two halves and
-    one node that hears both; ``ring``: each hears its two neighbours."""
+    """For a cut: the seed divides the nodes into this shape. ``bridge``: two halves and one node
+    that hears both; ``ring``: each node hears its two neighbours."""
     of: Name | None = None
-    """Of a cut with a shape: a service, whose nodes are parted; all but the client's without."""
+    """For a cut with a shape: a service, whose nodes are divided; by default all but the client."""
     direction: Literal["both", "in", "out"] | None = None
-    """``in``: the first group does not hear the others but is heard; ``out``: the other way."""
+    """``in``: the first group does not hear the others but is heard; ``out``: the reverse."""
     only: Annotated[str, StringConstraints(pattern=r"^(vrrp|port [1-9][0-9]{0,4})$")] | None = None
-    """Of a cut: nothing but VRRP, or but one TCP port (``port 4567``)."""
+    """For a cut: only VRRP, or only one TCP port (``port 4567``)."""
     percent: Annotated[float, Field(gt=0, le=100)] | None = None
-    """Of a loss: packets that get lost."""
+    """For a loss: share of packets that are lost."""
     rate: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(kbit|mbit)$")] | None = None
-    """Of a bandwidth: what is left of it."""
+    """For a bandwidth: what is left of it."""
     by: Annotated[str, StringConstraints(pattern=spans.OFFSET)] | None = None
-    """Of a delay: how late what a node sends is. Of a clock: how far it is ahead, or behind with
-    a ``-`` before it."""
+    """For a delay: by how much packets that a node sends are delayed. For a clock: how far it is
+    fast, or slow with a ``-`` before it."""
     jitter: Span | None = None
-    """Of a delay: it is more or less by up to this, by chance."""
+    """For a delay: how much it varies at random in either direction."""
     cpu: Annotated[float, Field(ge=LEAST_CPUS, le=MOST_CPUS)] | None = None
-    """Of a limit: CPU time that is left, in CPUs."""
+    """For a limit: CPU time that is left, in CPUs."""
     memory: Memory | None = None
-    """Of a limit: memory that is left (``200M``). What is above it already is refused by the engine
-    or killed by the kernel, what comes to it later is killed."""
+    """For a limit: memory that is left (``200M``). If more is in use already, the engine refuses
+    the limit or the kernel kills the process; one that reaches it later is killed."""
     action: Name | None = None
-    """One that the catalogue declares for the service."""
+    """An action that the catalogue declares for the service."""
 
     @model_validator(mode="after")
     def _takes(self) -> FaultDoc:
@@ -197,14 +196,14 @@ class FaultDoc(_Aliased):
                 f"a cut has one of 'groups', 'isolate' and 'shape', here is {said[:-1]}"
             )
         if self.of is not None and self.shape is None:
-            raise ValueError("'of' says whose nodes a shape parts; there is no 'shape'")
+            raise ValueError("'of' is for a cut with a 'shape', and there is no 'shape'")
         one_way = self.direction in ("in", "out")
         if one_way and (self.shape in ("bridge", "ring") or len(self.groups or ()) > 2):
             raise ValueError("a one-way cut is between two groups")
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What is said beside the fault's word, by key, as the document has it."""
+        """All keys but the kind of fault and its moments, as the document has them."""
         beside = {"at", "every", "times", "one_of", "fault"}
         fields = type(self).model_fields
         return {
@@ -215,18 +214,18 @@ class FaultDoc(_Aliased):
 
 
 class StepDoc(FaultDoc):
-    """A line of the timeline: a fault, or one of several, at a moment or again and again."""
+    """A line of the timeline: a fault or a choice of faults, once or repeatedly."""
 
     fault: FaultWord | None = None  # type: ignore[assignment]
-    """What happens; or else ``one_of``."""
+    """The kind of fault; or else ``one_of``."""
     at: Moment | None = None
-    """When, since the workloads began."""
+    """When, counted from the start of the workloads."""
     every: Span | None = None
-    """Again after so long, ``times`` times in all; ``at`` is the first, or ``every`` itself."""
+    """Repeat at this interval, ``times`` times in all; the first time is ``at``, or ``every``."""
     times: Annotated[int, Field(ge=2, le=100)] | None = None
-    """How often in all."""
+    """Number of times in all."""
     one_of: tuple[FaultDoc, ...] = ()
-    """Faults of which the seed chooses one each time."""
+    """Faults from which the seed chooses one each time."""
 
     @model_validator(mode="after")
     def _whole(self) -> StepDoc:
@@ -238,22 +237,22 @@ class StepDoc(FaultDoc):
         if (self.every is None) != (self.times is None):
             raise ValueError("'every' and 'times' go together")
         if self.at is None and self.every is None:
-            raise ValueError("says no moment; give it 'at', or 'every' and 'times'")
+            raise ValueError("has no moment; give it 'at', or 'every' and 'times'")
         return self
 
     @property
     def choices(self) -> tuple[FaultDoc, ...]:
-        """The faults that may come of it."""
+        """The faults that it may become."""
         return self.one_of or (self,)
 
     @property
     def count(self) -> int:
-        """How many actions come of it."""
+        """Number of faults that it makes."""
         return self.times or 1
 
     @property
     def end(self) -> float:
-        """Seconds after which the last of its faults is healed, at the latest."""
+        """Seconds after which the last of its faults is healed at the latest."""
         first = spans.latest(self.at) if self.at is not None else spans.seconds(self.every or "0s")
         again = (self.count - 1) * spans.seconds(self.every) if self.every else 0.0
         lasts = [spans.latest(each.for_) for each in self.choices if each.for_ is not None]
@@ -272,45 +271,45 @@ class AllowDoc(Document):
 
 
 class ExpectDoc(Document):
-    """What should come of the run."""
+    """The expected result of the run."""
 
     outcome: Outcome = "VALID"
     """The verdict."""
     allow: tuple[AllowDoc, ...] = ()
-    """Violations that are no failure here."""
+    """Violations that are not a failure here."""
     budgets: dict[str, Span] = Field(default_factory=dict)
-    """What (vip, galera, ...) → how long it may be away, where the timers would allow more or no
-    timer says."""
+    """What (vip, galera, ...) → how long it may be away, if the timers allow more or there are
+    none."""
     away: dict[Name, Span] = Field(default_factory=dict)
-    """Workload → how long it must have gone without an answer, in a scenario that shows a limit."""
+    """Workload → how long it must go without an answer, in a scenario that shows a limit."""
     known: Standing | None = None
-    """What becomes of the promise, in a scenario that reproduces a known finding."""
+    """The standing of the promise, in a scenario that reproduces a known finding."""
 
 
 class ScenarioDoc(Document):
-    """An experiment: what runs, what breaks, what must come out."""
+    """An experiment: what runs, what breaks, and the expected outcome."""
 
     name: Name
     description: str
-    """What is shown, in one sentence."""
+    """What it shows, in one sentence."""
     row: tuple[str, ...] = ()
-    """Rows of the table, or limits, that it is for."""
+    """The rows of the design's table, or limits, that it covers."""
     source: str = ""
     """Where the finding that it reproduces was published."""
     needs: NeedsDoc = NeedsDoc()
     steady: SteadyDoc = SteadyDoc()
     workloads: tuple[WorkloadDoc, ...]
-    """Who uses the lab meanwhile."""
+    """Clients that use the lab meanwhile."""
     timeline: tuple[StepDoc, ...]
-    """May be empty: what a lab does when nothing breaks."""
+    """May be empty, to show what a lab does when nothing breaks."""
     expect: ExpectDoc = ExpectDoc()
     tail: Span = "10s"
     """How long the workloads go on after the last fault is healed and the lab is steady again."""
     limit: Span = "5m"
-    """How long the run may take in all; then it is ended, and UNKNOWN."""
+    """How long the run may take in all; then it is ended, with the outcome UNKNOWN."""
 
     def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """What no part of the document can be wrong about by itself: place, sentence."""
+        """Contradictions between parts of the document: place, sentence."""
         yield from self._names()
         yield from self._size()
         yield from self._times()
@@ -319,7 +318,7 @@ class ScenarioDoc(Document):
     def _names(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         names = [workload.name for workload in self.workloads]
         if not names:
-            yield ("workloads",), "is an empty list; without clients nothing is shown"
+            yield ("workloads",), "is an empty list; without clients a run shows nothing"
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield ("workloads", index, "name"), f"'{name}' is there twice; rename one"
@@ -348,11 +347,12 @@ class ScenarioDoc(Document):
             yield ("limit",), f"is {self.limit}, should be between 1s and 1h"
         rate = sum(_RATE if each.rate is None else each.rate for each in self.workloads)
         size = rate * limit * 2 * _LINE
-        if size > LARGEST:
+        if size > HISTORY_LIMIT:
             yield (
                 ("limit",),
                 f"{rate:g} operations a second for {self.limit} may make a history of "
-                f"{size / (1 << 20):.0f} MiB, more than {LARGEST >> 20}; lower a rate or the limit",
+                f"{size / (1 << 20):.0f} MiB, and a run records {HISTORY_LIMIT >> 20} MiB at most; "
+                "lower a rate or the limit",
             )
         if sum(step.count for step in self.timeline) > MOST_ACTIONS:
             yield ("timeline",), f"comes to more than {MOST_ACTIONS} faults; make it shorter"
@@ -382,7 +382,7 @@ class ScenarioDoc(Document):
 
 
 def _halts(index: int, step: StepDoc) -> Iterator[tuple[int, float, float, str]]:
-    """When a step surely halts which node or instance; parts move on, so they are left out."""
+    """When a step halts a node or instance for certain; parts move, so they are left out."""
     if step.fault is None or not FAULTS[step.fault].halts:
         return
     moments: list[Any] = [step.at or step.every, step.for_ or "0s"]

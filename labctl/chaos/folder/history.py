@@ -1,9 +1,8 @@
-"""A run's history: events read line by line, and paired to operations. Pure but for one file."""
+"""A run's history: events, one to a line, and the operations that they are the ends of."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,15 +17,17 @@ End = Literal["ok", "fail", "info"]
 _TYPES = ("invoke", "ok", "fail", "info", "lag", "full")
 _NOTES = ("lag", "full")
 CLIENT = "client"
-"""The workload's name in the client's notes about itself."""
+"""The workload's name in the events about the client itself."""
+_LATEST = 1e9
+"""Seconds: no run is that long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """A line of ``history.jsonl``; ``t`` in seconds since the run began.
 
-    Two are the client's word about itself: ``lag``, for ``value`` seconds until ``t`` it did not
-    run, and ``full``, it wrote as much as it may and stopped.
+    Two types are about the client itself: ``lag`` (it did not run for ``value`` seconds until
+    ``t``) and ``full`` (it reached the limit of a history and stopped).
     """
 
     t: float
@@ -42,10 +43,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What one process asked for, and how that ended.
+    """What one process asked for, and how that ended; times in seconds since the run began.
 
-    ``info`` is an end that nobody knows; ``ended`` is None when none was recorded, for the run
-    was cut short.
+    ``ok``: acknowledged, ``fail``: surely not done, ``info``: unknown. ``ended`` is None when no
+    end was recorded, because the run was cut short.
     """
 
     workload: str
@@ -58,10 +59,12 @@ class Operation:
     answer: Any = None
     error: str = ""
     at: str | None = None
+    number: int = -1
+    """Its place among the operations of the history, by which reports link to it."""
 
     @property
     def value(self) -> Any:
-        """What came back where something did, else what was asked."""
+        """The answer if there is one, else what was asked."""
         return self.asked if self.answer is None else self.answer
 
     @property
@@ -73,8 +76,8 @@ class Operation:
 def read(path: Path) -> list[Event]:
     """The events of a file, in their order.
 
-    A last line without its end is left out: whoever wrote it was killed. InputError names the file
-    and the line of whatever else is no event.
+    A last line without a line end is left out: its writer was killed. InputError names the file
+    and the line of anything else that is not an event.
     """
     try:
         with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
@@ -84,7 +87,7 @@ def read(path: Path) -> list[Event]:
 
 
 def parse(lines: Iterable[str], name: str) -> list[Event]:
-    """Events of JSON lines, each with its line end; ``name`` is the file's, for sentences."""
+    """The events of JSON lines, each with its line end; ``name`` is the file's, for errors."""
     events = []
     for number, line in enumerate(lines, 1):
         try:
@@ -93,16 +96,28 @@ def parse(lines: Iterable[str], name: str) -> list[Event]:
             if not line.endswith("\n"):
                 break
             raise InputError(
-                f"{name}:{number}: is no event of a history: {line.strip()[:120]}"
+                f"{name}:{number}: is not an event of a history: {line.strip()[:120]}"
             ) from None
     return events
 
 
-def pair(events: Iterable[Event]) -> list[Operation]:
-    """Operations, in the order of their beginnings.
+def salvage(lines: Iterable[str]) -> tuple[list[Event], int]:
+    """The events of JSON lines by time, and the number of other lines: to show a run, not judge."""
+    events, damaged = [], 0
+    for line in lines:
+        try:
+            events.append(_event(line))
+        except (KeyError, TypeError, ValueError):
+            damaged += bool(line.strip())
+    return sorted(events, key=lambda event: event.t), damaged
 
-    Each process has one at a time. One that is followed by another without an end was cut short,
-    and so was one that is the process's last. InputError for an end without a beginning.
+
+def pair(events: Iterable[Event], *, strict: bool = True) -> list[Operation]:
+    """Operations, in the order in which they began.
+
+    Each process has one at a time. One without an end before the process's next, or at the end of
+    the history, was cut short. An end without a beginning is an InputError, or ignored if not
+    ``strict``.
     """
     operations: list[Operation] = []
     running: dict[tuple[str, int], int] = {}
@@ -113,11 +128,21 @@ def pair(events: Iterable[Event]) -> list[Operation]:
         if event.type == "invoke":
             running[who] = len(operations)
             operations.append(
-                Operation(*who, event.f, event.value, event.t, error=event.error, at=event.at)
+                Operation(
+                    *who,
+                    event.f,
+                    event.value,
+                    event.t,
+                    error=event.error,
+                    at=event.at,
+                    number=len(operations),
+                )
             )
             continue
         place = running.pop(who, None)
         if place is None:
+            if not strict:
+                continue
             raise InputError(
                 f"the history has an end without a beginning: '{event.type}' of process"
                 f" {event.process} of '{event.workload}' at {event.t:.3f} s"
@@ -135,7 +160,7 @@ def pair(events: Iterable[Event]) -> list[Operation]:
 
 
 def lags(events: Iterable[Event]) -> list[tuple[float, float]]:
-    """The spells (from, to) in which the client itself did not run, in seconds."""
+    """The times (from, to) in which the client itself did not run, in seconds."""
     return [(event.t - event.value, event.t) for event in events if event.type == "lag"]
 
 
@@ -150,11 +175,9 @@ def by_workload(operations: Sequence[Operation]) -> dict[str, list[Operation]]:
 def _event(line: str) -> Event:
     data = json.loads(line)
     kind = data["type"]
-    if kind not in _TYPES:
-        raise ValueError(kind)
     t = float(data["t"])
-    if not math.isfinite(t):
-        raise ValueError(t)
+    if kind not in _TYPES or not abs(t) < _LATEST:
+        raise ValueError(line)
     if kind in _NOTES:
         return Event(t, CLIENT, 0, kind, "", float(data["seconds"]) if kind == "lag" else None)
     workload, f, at = data["w"], data["f"], data.get("at")

@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and how it is written so that a killed run is readable."""
+"""The files of a run's folder, written so that the folder of a killed run can be read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from labctl.documents.reader import shown
 from labctl.errors import EngineError, InputError
 from labctl.state import paths
 from labctl.state.store import RUNS
@@ -20,20 +21,20 @@ OBSERVATIONS, FINALS, LOGS, VERDICT = "observations.jsonl", "finals.json", "logs
 
 
 def make(lab: str) -> Path:
-    """A new run's folder, 0700; its name sorts by time."""
+    """Make the folder of a new run, 0700; names sort by time."""
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}_{secrets.token_hex(3)}"
     folder = paths.lab_dir(lab) / RUNS / name
     try:
         (folder / LOGS).mkdir(mode=0o700, parents=True)
     except OSError as error:
-        raise EngineError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise EngineError(f"{folder}: cannot be created: {error.strerror}") from None
     for each in (folder.parent, folder):
         each.chmod(0o700)
     return folder
 
 
 def find(run: str) -> Path:
-    """A run's folder by its path, or by its id in whatever lab's runs. InputError without one."""
+    """The folder of a run, given by path or by id (of any lab). InputError if there is none."""
     if (Path(run) / RUN).is_file():
         return Path(run)
     found = [path.parent for path in (paths.home() / "labs").glob(f"*/{RUNS}/*/{RUN}")]
@@ -41,12 +42,12 @@ def find(run: str) -> Path:
     if len(chosen) == 1:
         return chosen[0]
     newest = max((folder.name for folder in found), default=None)
-    advice = f"the newest is {newest}" if newest else "`labctl chaos run` makes one"
+    advice = f"the newest is {newest}" if newest else "start one with `labctl chaos run`"
     raise InputError(f"there is no run '{run}': {advice}")
 
 
 def write(folder: Path, name: str, text: str) -> None:
-    """Write a file, 0600, so that a reader sees the old one or the new, never half of one."""
+    """Write a file, 0600, atomically: a reader sees the old file or the new one."""
     fresh = folder / f".{name.replace('/', '_')}.new"
     fresh.unlink(missing_ok=True)
     try:
@@ -58,27 +59,28 @@ def write(folder: Path, name: str, text: str) -> None:
 
 
 def write_json(folder: Path, name: str, data: Any) -> None:
-    """The same for JSON."""
+    """Write a JSON file, as ``write`` does."""
     write(folder, name, json.dumps(data, indent=1, default=str) + "\n")
 
 
 def read_json(folder: Path, name: str) -> Any:
     """A JSON file of a run. InputError when it is missing or damaged."""
+    path = folder / name
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{folder / name}: is missing: the run did not get so far") from None
+        raise InputError(f"{shown(path)}: is missing: the run did not get that far") from None
     except OSError as error:
-        raise InputError(f"{folder / name}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{shown(path)}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise InputError(f"{folder / name}: is no JSON ({error})") from None
+        raise InputError(f"{shown(path)}: is not JSON ({error})") from None
 
 
 class Lines:
-    """A file of JSON lines that several threads add to; each line is on its way to disk at once.
+    """A file of JSON lines that several threads add to; each line is written at once.
 
-    At most ``most`` bytes. What comes after, or when it is closed, or finds no room on the disk,
-    is counted in ``missed`` and left out; ``written`` are the lines that are there.
+    Lines beyond ``most`` bytes, after ``close`` or on a full disk are left out, and counted in
+    ``missed``; ``written`` counts the lines that are there.
     """
 
     def __init__(self, path: Path, most: int = 256 << 20) -> None:
@@ -97,14 +99,14 @@ class Lines:
                 self.missed += len(rows)
 
     def close(self) -> None:
-        """No more lines."""
+        """Close the file; further lines are missed."""
         with self._lock:
             if self._file is not None:
                 os.close(self._file)
             self._file = None
 
     def _put(self, text: bytes) -> bool:
-        """Write all of it or, on a disk that is full, nothing: no reader meets half a line."""
+        """Write all of the text or, on a full disk, none of it: no reader sees half a line."""
         if self._file is None or self._size + len(text) > self._most:
             return False
         try:
@@ -119,7 +121,7 @@ class Lines:
 
 
 def sort_lines(path: Path) -> None:
-    """Put the lines of a history in the order of their times, for those who read it."""
+    """Sort the lines of a history by time."""
     rows: Iterable[dict[str, Any]] = map(json.loads, path.read_text("utf-8").splitlines())
     ordered = sorted(rows, key=lambda row: row["t"])
     write(path.parent, path.name, "".join(json.dumps(row) + "\n" for row in ordered))

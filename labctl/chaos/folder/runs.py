@@ -1,4 +1,4 @@
-"""The runs that there are: what each was of, when, how long, and what came out. Reads folders."""
+"""The recorded runs: scenario, start, duration and outcome of each, read from their folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
 
 class Row(TypedDict):
-    """A run. ``seconds`` is None when it was killed, ``outcome`` when nobody has judged it."""
+    """A run. ``seconds`` is None if it was killed, ``outcome`` if it has not been judged."""
 
     run: str
     lab: str
@@ -28,22 +28,22 @@ class Row(TypedDict):
     faults: int
     outcome: Outcome | None
     expected: bool | None
-    """Whether it came out as its scenario says."""
+    """Whether the outcome is the one that its scenario expects."""
     why: str
     folder: str
 
 
 class Length(TypedDict):
-    """How long a scenario takes: seconds, the median of its whole runs, and how many these are."""
+    """How long a scenario takes: the median of its complete runs in seconds, and their number."""
 
     seconds: float
     runs: int
 
 
 def rows(lab: str | None = None) -> list[Row]:
-    """The runs of a lab, or of all labs that ever were, the oldest first.
+    """The runs of a lab, or of all labs including removed ones, oldest first.
 
-    What is damaged of a run is said in ``why``; no run is left out for that.
+    A damaged run is listed too; its ``why`` says what is damaged.
     """
     found = [path.parent for path in (paths.home() / "labs").glob(f"*/{RUNS}/*/{files.RUN}")]
     return [
@@ -54,10 +54,10 @@ def rows(lab: str | None = None) -> list[Row]:
 
 
 def lengths(found: Iterable[Row]) -> dict[str, Length]:
-    """Scenario → how long its runs took, those left out that were cut short of their end."""
+    """Scenario → how long its runs took; those that were cut short do not count."""
     took: dict[str, list[float]] = {}
     for row in found:
-        # A run that was not begun, for the lab was not steady, has no fault in its timeline.
+        # A run that never started because the lab was not steady has no fault in its timeline.
         if row["seconds"] is not None and row["faults"]:
             took.setdefault(row["scenario"], []).append(row["seconds"])
     return {
@@ -72,7 +72,7 @@ def _row(folder: Path) -> Row:
     verdict, _ = _document(folder, files.VERDICT, {})
     outcome, seconds = verdict.get("outcome"), run.get("seconds")
     expected = verdict.get("expected")
-    judged = "cut short" if not run.get("ended") else "nobody has judged it"
+    judged = "cut short" if not run.get("ended") else "not judged yet"
     return {
         "run": folder.name,
         "lab": folder.parents[1].name,
@@ -89,7 +89,7 @@ def _row(folder: Path) -> Row:
 
 
 def _document(folder: Path, name: str, empty: Kind) -> tuple[Kind, str]:
-    """A file's data when it is of the kind of ``empty``, else that, and what is wrong with it."""
+    """A file's data, or ``empty`` if it is not of that type; and what is wrong with the file."""
     if not (folder / name).exists():
         return empty, ""
     try:

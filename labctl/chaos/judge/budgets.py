@@ -1,129 +1,93 @@
-"""How long something may be away after a fault, by the timers in force, and how long it was.
-
-A bound is the longest of the ways that a failover has to go at the same time (peers notice,
-HAProxy notices, the address moves), and then what the client needs to come again. Each way is a
-sum of timers; the longest of these dominates. Pure.
-"""
+"""The budgets of a recorded run: each failover's bound against what its clients measured. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal
 
-from labctl.chaos.model import vrrp
+from labctl.chaos.judge.bounds import Bound, bounds_after
+from labctl.chaos.judge.record import Data, Record
 from labctl.chaos.model.findings import Budget, Outcome, Part
-from labctl.chaos.model.timers import Numbers
-from labctl.chaos.model.timers import vrrp as vrrp_timers
-from labctl.model import hearing
+from labctl.chaos.model.spans import seconds
 
-How = Literal["silent", "killed", "left"]
-"""``silent``: it is not heard any more, and resets nothing (no power, cut, frozen). ``killed``:
-its kernel refuses connections. ``left``: it said goodbye."""
-
-_HOW: Mapping[str, How] = {
-    "kill": "killed",
-    "crash-loop": "killed",
-    "restart": "left",
-    "term": "left",
-    "stop": "left",
-    "pause": "silent",
-    "power-off": "silent",
-    "reboot": "silent",
-    "cut": "silent",
-}
-"""Other faults end nothing: what is slow or full has no failover, so no bound."""
-_SERVICES: Mapping[str, str] = {
-    "keepalived": "vip",
-    "haproxy": "vip",
-    "mariadb": "galera",
-    "rabbitmq": "rabbitmq",
-    "redis": "redis",
-    "mongodb": "mongodb",
-    "neutron-l3-agent": "tenant",
-}
-_MEMBERS = {"galera": "mariadb", "rabbitmq": "rabbitmq", "redis": "redis", "mongodb": "mongodb"}
-_ANY_MEMBER = ("galera", "rabbitmq")
-"""Where the loss of any member is felt, not only of who plays the part."""
-_NODES = ("power-off", "reboot", "cut")
-"""Faults of whole nodes, whoever on them was named."""
-_BEHIND_THE_ADDRESS = ("vip", "galera", "api")
-ROUTER_PRIORITY = 50
-"""Of each instance of a router, as Neutron writes it (HA_DEFAULT_PRIORITY): all are alike."""
-_PORTS = {"port 4567": "galera", "port 25672": "rabbitmq", "port 6379": "redis"}
+_PLAYERS = {"galera": "writer", "redis": "master", "mongodb": "primary"}
+_NO_FAILOVER = {("rabbitmq", "classic"), ("tenant", "balanced")}
+"""Workloads on something that lives on one node, and is away with it until somebody moves it."""
+_TIMEOUT, _RATE = 5.0, 1.0
+"""Seconds, and operations a second, of a workload that sets neither."""
+_ALTERNATING = {"vip": 2, "tenant": 2}
+"""Kind → number of operations that its clients alternate between; each is measured by itself."""
+_SCENARIO = "limit of the scenario"
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The longest that something may be away."""
+def of_run(run: Record) -> list[Budget]:
+    """Bound and measurement for each fault that bit and each thing that a workload measures.
 
-    parts: tuple[Part, ...]
-
-    @property
-    def seconds(self) -> float:
-        """All parts together."""
-        return sum(part.seconds for part in self.parts)
-
-    @property
-    def dominant(self) -> str:
-        """The timer with the largest share."""
-        return max(self.parts, key=lambda part: part.seconds).timer
-
-
-def expected(
-    entry: Mapping[str, Any], numbers: Numbers, players: Mapping[str, str], client: float
-) -> dict[str, Bound]:
-    """What may be away after a fault, and how long: ``vip``, ``galera``, ... → its bound.
-
-    ``entry`` is one of timeline.json; ``players`` says who played a part when it bit (``vip`` →
-    the holder's node, ``galera`` → the writer's, ``redis``, ``mongodb``): who is not in it counts
-    as hit. ``client`` is how long, in seconds, the client waits for an answer before it asks
-    again. What has no majority left has no bound: it is away until it is healed. So is all that is
-    behind the virtual IP when its holder cannot talk to the client and the others still hear it.
+    Empty when the run recorded no timers. The bounds of faults that overlap add up.
     """
-    how = _HOW.get(entry["fault"])
-    if how is None:
-        return {}
-    found: dict[str, Bound] = {}
-    stays = _stays(players.get("vip"), entry, numbers)
-    for name, nodes, service in _hit(entry, numbers):
-        if stays and name in _BEHIND_THE_ADDRESS:
+    numbers = run.run.get("settings", {}).get("timers", {})
+    caps = run.scenario.get("expect", {}).get("budgets", {})
+    bitten = [entry for entry in run.timeline if entry.get("bites") is not None]
+    found: list[Budget] = []
+    if not numbers:
+        return found
+    played = {entry["index"]: players(run, entry) for entry in bitten}
+    for name in dict.fromkeys(workload["kind"] for workload in run.scenario["workloads"]):
+        watching = list(_watching(run.scenario, name))
+        if not watching:
             continue
-        if name not in _ANY_MEMBER and players.get(name, nodes[0]) not in nodes:
-            continue
-        members = numbers.get(f"members.{_MEMBERS.get(name, '')}", 0)
-        if name in _MEMBERS and 2 * len(nodes) >= members:
-            continue
-        if name == "tenant" and not _router_moves(nodes, numbers):
-            continue
-        # A kernel without power refuses nothing.
-        manner: How = "silent" if service is None and how == "killed" else how
-        ways = [way for way in _ways(name, manner, service, nodes, numbers) if way]
-        if ways:
-            longest = max(ways, key=lambda way: sum(part.seconds for part in way))
-            bound = Bound((*_again(entry), *longest, Part("client: waits for an answer", client)))
-            if name not in found or bound.seconds > found[name].seconds:
-                found[name] = bound
+        cap = seconds(caps[name]) if name in caps else None
+        client = _client(watching)
+        bounds = {
+            entry["index"]: bound
+            for entry in bitten
+            if (bound := bounds_after(entry, numbers, played[entry["index"]], client).get(name))
+        }
+        series = [each for one in watching for each in _series(run, one["name"])]
+        for entry in bitten:
+            bound = _together(entry, bitten, bounds, run.end)
+            if bound is None and cap is not None:
+                # The scenario bounds what no timer does.
+                bound = Bound((Part(_SCENARIO, cap),))
+            if bound is not None:
+                measured = _measured(entry, series, run.end)
+                found.append(compare(name, entry["index"], bound, measured, cap))
     return found
 
 
-def judged(
+def players(run: Record, entry: Data) -> dict[str, str]:
+    """Who held the virtual IP and led each cluster when a fault was asked for."""
+    seen = [each for each in run.observations if each["t"] <= entry["asked"]]
+    if not seen:
+        return {}
+    last = seen[-1]
+    found = {
+        kind: node
+        for kind, key in _PLAYERS.items()
+        if isinstance(node := last.get("clusters", {}).get(kind, {}).get(key), str)
+    }
+    holders = last.get("vip", [])
+    return {**found, "vip": holders[0]} if len(holders) == 1 else found
+
+
+def compare(
     name: str, fault: int, bound: Bound, measured: float | None, cap: float | None = None
 ) -> Budget:
-    """A bound and what was measured side by side; ``cap`` is what the scenario allows at most."""
-    parts, dominant, seconds = bound.parts, bound.dominant, bound.seconds
-    if cap is not None and cap < seconds:
-        parts, dominant, seconds = (Part("said by the scenario", cap),), "said by the scenario", cap
-    outcome, why = _outcome(name, seconds, dominant, measured)
-    return Budget(name, fault, seconds, parts, dominant, measured, outcome, why)
+    """What was measured against its bound; ``cap`` is what the scenario allows at most, seconds."""
+    parts, dominant, limit = bound.parts, bound.dominant, bound.seconds
+    if cap is not None and cap < limit:
+        parts, dominant, limit = (Part(_SCENARIO, cap),), _SCENARIO, cap
+    outcome, why = _outcome(name, limit, dominant, measured)
+    return Budget(name, fault, limit, parts, dominant, measured, outcome, why)
 
 
-def away(acknowledged: Sequence[float], since: float, until: float, end: float) -> float | None:
+def longest_silence(
+    acknowledged: Sequence[float], since: float, until: float, end: float
+) -> float | None:
     """The longest time without an acknowledgement that overlaps ``since`` to ``until``; seconds.
 
     ``acknowledged`` are the moments of acknowledgements, ``end`` is when the client stopped. None
-    when nothing was acknowledged before ``since``: then it was not there to be lost.
+    when nothing was acknowledged before ``since``: the service was not there to be lost.
     """
     times = sorted(acknowledged)
     if not times or times[0] > since:
@@ -137,206 +101,78 @@ def away(acknowledged: Sequence[float], since: float, until: float, end: float) 
 
 def _outcome(name: str, bound: float, dominant: str, measured: float | None) -> tuple[Outcome, str]:
     if measured is None:
-        return "UNKNOWN", f"{name}: nothing was acknowledged before the fault, so nothing is known"
+        return (
+            "UNKNOWN",
+            f"{name}: nothing was acknowledged before the fault, so nothing was measured",
+        )
     said = f"{name} was away for {measured:.2f} s, {bound:.2f} s are allowed ({dominant})"
     return ("INVALID" if measured > bound else "VALID"), said
 
 
-Hit = tuple[str, tuple[str, ...], str | None]
-"""What may be away, the nodes that are hit, and the service where it is one instance's fault."""
+def _watching(scenario: Data, name: str) -> Iterator[Data]:
+    for workload in scenario["workloads"]:
+        if workload["kind"] == name and (name, workload["as"]) not in _NO_FAILOVER:
+            yield workload
 
 
-def _hit(entry: Mapping[str, Any], numbers: Numbers) -> Iterator[Hit]:
-    targets: Collection[str] = entry["targets"]
-    if entry["fault"] in _NODES:
-        targets = sorted({target.partition("/")[0] for target in _outside(entry, numbers)})
-    only = entry.get("spec", {}).get("only")
-    nodes = tuple(sorted(target for target in targets if "/" not in target))
-    if only is not None:
-        if only in _PORTS and nodes:
-            yield _PORTS[only], nodes, None
-        return
-    # Where no node is left that could take the address, what it serves is away until healed.
-    served = ("vip", "api") if set(vrrp_timers(numbers)) - set(nodes) else ()
-    if nodes:
-        for name in (*served, *_MEMBERS, "tenant"):
-            yield name, nodes, None
-    services = {target.partition("/")[2] for target in targets if "/" in target}
-    for service in sorted(services):
-        on = tuple(t.partition("/")[0] for t in targets if t.endswith(f"/{service}"))
-        if service in _SERVICES:
-            yield _SERVICES[service], on, service
-        elif f"haproxy.{service}.inter" in numbers:
-            yield "api", on, service
-
-
-def _outside(entry: Mapping[str, Any], numbers: Numbers) -> Collection[str]:
-    """Who is away for the client: the targets; of a cut, all groups but its own or the largest."""
-    groups: Sequence[Sequence[str]] = (entry.get("resolved") or {}).get("groups") or ()
-    if len(groups) < 2:
-        named: Collection[str] = groups[0] if groups else entry["targets"]
-        return named
-    own = [group for group in groups if any(f"client.{node}" in numbers for node in group)]
-    near = own[0] if own else max(groups, key=len)
-    return [node for group in groups if group is not near for node in group]
-
-
-def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bool:
-    """Whether a cut parts the client and the address's holder, whom all its peers still hear."""
-    parted = entry.get("resolved") or {}
-    peers = set(vrrp_timers(numbers)) - {holder}
-    clients = [name.removeprefix("client.") for name in numbers if name.startswith("client.")]
-    if holder is None or entry["fault"] != "cut" or not peers or not clients:
-        return False
-    groups, pairs = parted.get("groups") or (), parted.get("pairs") or ()
-    deaf = hearing.deaf(groups, parted.get("direction", "both"), pairs)
-    apart = any(
-        client in deaf.get(holder, ()) or holder in deaf.get(client, ()) for client in clients
+def _client(workloads: Sequence[Data]) -> float:
+    """Seconds that a client may wait for one answer, and then until it asks the same again."""
+    return max(
+        float(each.get("settings", {}).get("timeout", _TIMEOUT))
+        + _ALTERNATING.get(each["kind"], 1) / (each.get("rate") or _RATE)
+        for each in workloads
     )
-    return apart and not any(holder in deaf.get(peer, ()) for peer in peers)
 
 
-def _again(entry: Mapping[str, Any]) -> tuple[Part, ...]:
-    """Who crashes again and again begins a failover each time, until it does so no more."""
-    if entry["fault"] != "crash-loop":
-        return ()
-    return (Part("it crashes again meanwhile", float(entry.get("lasts") or 0.0)),)
+def _together(
+    entry: Data, others: Sequence[Data], bounds: Mapping[int, Bound], end: float
+) -> Bound | None:
+    """A fault's bound, plus those of faults that overlap it; None when it has none."""
+    if entry["index"] not in bounds:
+        return None
+    since, until = entry["bites"], _healed(entry, end)
+    parts = list(bounds[entry["index"]].parts)
+    for other in others:
+        bound = bounds.get(other["index"])
+        if bound is None or other is entry:
+            continue
+        if other["bites"] < until and _healed(other, end) + bound.seconds > since:
+            parts.append(Part(f"and fault {other['index']}: {bound.dominant}", bound.seconds))
+    return Bound(tuple(parts))
 
 
-def _router_moves(nodes: Collection[str], numbers: Numbers) -> bool:
-    """Whether routers are on all nodes that are hit, and on another: elsewhere servers may be."""
-    routed = {name.removeprefix("router.on.") for name in numbers if name.startswith("router.on.")}
-    return set(nodes) < routed
+def _measured(entry: Data, series: Sequence[tuple[list[float], float]], end: float) -> float | None:
+    """The longest silence of any series; None when none had begun before the fault."""
+    until = _healed(entry, end)
+    silences = [
+        longest_silence(acknowledged, entry["bites"], until, last) for acknowledged, last in series
+    ]
+    return max((silence for silence in silences if silence is not None), default=None)
 
 
-def _ways(
-    name: str, how: How, service: str | None, nodes: tuple[str, ...], numbers: Numbers
-) -> list[list[Part]]:
-    """The ways that a failover goes at the same time."""
-    if name == "vip":
-        return [_vip(how, service, nodes, numbers)]
-    if name == "tenant":
-        return [_router(numbers)]
-    ways: list[list[Part]] = []
-    if service is None and "vrrp.advert" in numbers:
-        # A node takes with it the address, if it held it, and what is behind HAProxy there.
-        ways.append(_vip(how, None, nodes, numbers))
-    if name in ("galera", "api"):
-        ways += [_galera(how, numbers)] if service in (None, "mariadb") else []
-        ways.append(_balancer(how, service or "mariadb", numbers))
-    if name == "api" and service is None:
-        ways.append([Part("tcp_retries2", numbers["tcp.retries2"])])
-    if name == "redis":
-        ways.append(_sentinel(numbers))
-    if name == "mongodb":
-        ways.append(_mongodb(how, numbers))
-    if name == "rabbitmq":
-        ways.append(_rabbitmq(how, numbers))
-    return ways
+def _series(run: Record, name: str) -> Iterator[tuple[list[float], float]]:
+    """When each sort of operation of a workload was acknowledged, and when its client ended.
 
-
-def _vip(how: How, service: str | None, nodes: tuple[str, ...], numbers: Numbers) -> list[Part]:
-    """The address moves; its new holder says so at once, by gratuitous ARP."""
-    timers = vrrp_timers(numbers)
-    holders = [node for node in nodes if node in timers and len(timers) > 1]
-    if not holders:
-        return []
-    # Whoever holds it, of those that are hit: the slowest successor.
-    skew = max(vrrp.successor(timers, node).skew for node in holders)
-    skewed = Part("vrrp skew", skew)
-    if service == "haproxy":
-        interval, fall = numbers["vrrp.check_interval"], numbers["vrrp.check_fall"]
-        if how != "silent":
-            return [Part("vrrp check interval x fall", interval * fall), skewed]
-        hangs = fall * max(interval, numbers["vrrp.check_timeout"])
-        return [Part("vrrp check interval", interval), Part("vrrp check timeout", hangs), skewed]
-    if how == "left":
-        return [skewed]
-    return [Part("vrrp advert_int x 3", 3 * numbers["vrrp.advert"]), skewed]
-
-
-def _router(numbers: Numbers) -> list[Part]:
-    """Another instance of a router hears no adverts any more, and says that it has its addresses.
-
-    However an agent ends, its routers' keepaliveds are killed with it.
+    A ping that succeeds says nothing about connections, nor a read about writes. An API is called
+    too seldom to tell these apart. What a consumer takes was published before: it does not count.
     """
-    advert = numbers["router.advert"]
-    return [
-        Part("ha_vrrp_advert_int x 3", 3 * advert),
-        Part("vrrp skew of routers", advert * (256 - ROUTER_PRIORITY) / 256),
-    ]
+    mine = [event for event in run.events if event.workload == name]
+    end = max((event.t for event in mine), default=run.end)
+    kinds = {each["name"]: each["kind"] for each in run.scenario["workloads"]}
+    found: dict[str, list[float]] = {}
+    for event in mine:
+        if event.type == "ok" and event.f != "dequeue":
+            found.setdefault(_sort(kinds[name], event.f), []).append(event.t)
+    for acknowledged in found.values():
+        yield acknowledged, end
 
 
-def _galera(how: How, numbers: Numbers) -> list[Part]:
-    """The others agree that a member is gone; nobody commits meanwhile."""
-    if "galera.suspect" not in numbers:
-        return []
-    look = Part("evs.inactive_check_period", numbers["galera.check"])
-    alive = Part("evs.keepalive_period", numbers["galera.keepalive"])
-    if how == "left":
-        return [look, alive]
-    return [Part("evs.suspect_timeout", numbers["galera.suspect"]), look, alive]
+def _sort(kind: str, f: str) -> str:
+    if kind in _ALTERNATING:
+        return f
+    return "read" if kind != "api" and f == "read" else "change"
 
 
-def _balancer(how: How, service: str, numbers: Numbers) -> list[Part]:
-    """HAProxy takes a server out; until then it sends clients there."""
-    prefix = f"haproxy.{service}"
-    if f"{prefix}.inter" not in numbers or "haproxy.check" not in numbers:
-        return []
-    fall = numbers[f"{prefix}.fall"]
-    parts = [
-        Part(f"{service}: check inter", numbers[f"{prefix}.inter"]),
-        Part(f"{service}: fastinter x (fall - 1)", numbers[f"{prefix}.fastinter"] * (fall - 1)),
-    ]
-    if how == "silent":
-        # A check that is not answered ends with timeout check.
-        parts.append(Part(f"{service}: timeout check x fall", numbers["haproxy.check"] * fall))
-        parts.append(Part("timeout connect", numbers["haproxy.connect"]))
-    else:
-        parts.append(Part("retries x 1 s", numbers["haproxy.retries"]))
-    return parts
-
-
-def _sentinel(numbers: Numbers) -> list[Part]:
-    """Sentinels agree that the master is down, one leads, a replica is promoted.
-
-    A failover that fails is tried again after 2 × failover-timeout only: that is beyond the bound.
-    """
-    if "sentinel.down_after" not in numbers:
-        return []
-    return [
-        Part("down-after-milliseconds", numbers["sentinel.down_after"]),
-        Part("sentinels ask each other", numbers["sentinel.ask"]),
-        Part("start by chance", numbers["sentinel.desync"]),
-        Part("promotion is seen (INFO)", numbers["sentinel.info"]),
-    ]
-
-
-def _mongodb(how: How, numbers: Numbers) -> list[Part]:
-    if "mongodb.election" not in numbers:
-        return []
-    heartbeat = Part("heartbeatInterval", numbers["mongodb.heartbeat"])
-    if how == "left":
-        return [heartbeat]
-    election = numbers["mongodb.election"]
-    elected = [
-        Part("electionTimeoutMillis", election),
-        Part("election offset", election * numbers["mongodb.offset"]),
-        heartbeat,
-    ]
-    if how == "silent" and (caught_up := numbers.get("mongodb.heartbeat_timeout")):
-        elected.append(Part("heartbeatTimeoutSecs", caught_up))
-    return elected
-
-
-def _rabbitmq(how: How, numbers: Numbers) -> list[Part]:
-    """A quorum queue elects another leader; who is silent is not missed before the tick."""
-    if "rabbitmq.net_tick" not in numbers:
-        return []
-    elected = [
-        Part("aten poll", numbers["rabbitmq.aten"]),
-        Part("election", numbers["rabbitmq.election"]),
-    ]
-    if how == "silent":
-        return [Part("net_ticktime + 25 %", numbers["rabbitmq.net_tick"] * 1.25), *elected]
-    return elected
+def _healed(entry: Data, end: float) -> float:
+    healed = entry.get("healed")
+    return end if healed is None else float(healed)

@@ -1,53 +1,53 @@
-"""The guarantee ledger: what a store promises with its settings, and what a finding is then. Pure.
+"""The guarantee ledger: what a store promises with its settings; findings held against it. Pure.
 
-A store's settings are those in force (``settings`` in run.json, by store), then the workload's
-own (a client chooses its write concern). What a scenario *claims* counts instead of what is in
-force: a lab with a known-bad setting is held against what it says of itself.
+A store's settings are those in force (``settings`` in run.json, by store), then the workload's own
+(a client chooses its write concern). What a scenario *claims* overrides both: a lab with a bad
+setting, made on purpose, is held against what it pretends to be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from labctl.chaos.model.findings import Check, Finding, Outcome, Standing
 
 Settings = Mapping[str, Any]
 Guarantee = Literal["promised", "documented", "none", "unknown"]
-"""``documented``: its documentation says that this can be lost. ``none``: nobody says anything.
+"""``documented``: the store's documentation says that this may be lost. ``none``: it says nothing.
 ``unknown``: the settings that decide it are not known."""
 
 CRON = 2.0
-"""Seconds by which a store notices late that its window is over: Redis looks once a second, and
-a reply may be one second old."""
+"""Seconds by which a store may be late to notice that a time limit has passed: Redis checks once a
+second, and a replica's last reply may be a second old."""
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What a store promises for what it acknowledged."""
+    """What a store promises for acknowledged operations."""
 
     says: str
     source: str
     durable: Guarantee = "promised"
-    """What was acknowledged is there in the end."""
+    """What was acknowledged is still there at the end."""
     once: Guarantee = "promised"
     """Nothing is there twice."""
     fresh: Guarantee = "none"
-    """A read elsewhere, begun after an acknowledgement, sees it."""
+    """A read from any member that starts after an acknowledgement sees that write."""
     linearizable: Guarantee = "none"
     isolated: Guarantee = "none"
-    """Transactions do not undo or half see each other: nothing is lost between two updates."""
+    """Transactions neither undo nor partly see each other: there are no lost updates."""
     settled: Guarantee = "documented"
-    """What was begun ends: nothing stays in between for ever."""
+    """What was started finishes: nothing stays in a transitional state for ever."""
     held: Guarantee = "none"
-    """The virtual IP has one holder though adverts are blocked or a holder sleeps."""
+    """The virtual IP has one holder even when adverts are blocked or a holder is frozen."""
     window: float | None = None
-    """Seconds of writes that may be lost at a time where ``durable`` is documented; None: any."""
+    """Seconds of writes that one fault may lose if ``durable`` is documented; None: no limit."""
 
 
 _WAYS: Mapping[tuple[str, str], Settings] = {
-    # These read FOR UPDATE, or change a row in one statement.
+    # They read FOR UPDATE, or change a row in a single statement.
     ("galera", "bank"): {"locking": True},
     ("galera", "append"): {"locking": True},
     ("rabbitmq", "quorum"): {"queue_type": "quorum"},
@@ -56,14 +56,14 @@ _WAYS: Mapping[tuple[str, str], Settings] = {
     ("mongodb", "w1"): {"write_concern": 1},
     ("mongodb", "register"): {"write_concern": "majority", "read_concern": "linearizable"},
 }
-"""Kind and way of a workload → what its client sets."""
+"""Kind and way of a workload → settings that its client chooses."""
 
 
 def promise(kind: str, way: str, effective: Mapping[str, Settings], own: Settings) -> Promise:
-    """What the store of a workload, used as ``way``, promises.
+    """What a store promises to a workload that uses it as ``way``.
 
-    ``effective`` are the run's settings by store, ``own`` the workload's, with ``claims``. A
-    store without a rule keeps its state in Galera, as every API does.
+    ``effective`` are the run's settings by store, ``own`` the workload's, with ``claims``. A store
+    without a rule keeps its state in Galera, as every API does.
     """
     store = kind if kind in _RULES else "galera"
     claims = own.get("claims") or {}
@@ -71,16 +71,16 @@ def promise(kind: str, way: str, effective: Mapping[str, Settings], own: Setting
     if way == "read-after-write":
         client["wsrep_sync_wait"] = int(bool(own.get("sync_wait")))
     settings = {**effective.get(store, {}), **client, **own, **claims}
-    made = _RULES.get(kind, _api)(settings)
+    promised = _RULES.get(kind, _api)(settings)
     if not claims:
-        return made
-    said = ", ".join(f"{key}={_word(value)}" for key, value in claims.items())
-    return Promise(**{**_fields(made), "says": f"{made.says} (the scenario claims {said})"})
+        return promised
+    claimed = ", ".join(f"{key}={_shown(value)}" for key, value in claims.items())
+    return replace(promised, says=f"{promised.says} (the scenario claims {claimed})")
 
 
-def weigh(workload: str, finding: Finding, made: Promise) -> Check:
-    """A finding as a check: kept, lost though promised, as documented, not promised, unknown."""
-    outcome, standing, more = _weighed(finding, made)
+def judged(workload: str, finding: Finding, promised: Promise) -> Check:
+    """Hold a finding against a promise: kept, lost though promised, as documented, ..."""
+    outcome, standing, more = _outcome(finding, promised)
     return Check(
         workload=workload,
         check=finding.check,
@@ -92,17 +92,17 @@ def weigh(workload: str, finding: Finding, made: Promise) -> Check:
     )
 
 
-def _weighed(finding: Finding, made: Promise) -> tuple[Outcome, Standing, str]:
+def _outcome(finding: Finding, promised: Promise) -> tuple[Outcome, Standing, str]:
     if finding.broken is None:
         return "UNKNOWN", "unknown", ""
     if not finding.broken or finding.aspect == "nothing":
         return "VALID", "kept", ""
     if finding.aspect == "always":
         return "INVALID", "lost though promised", ""
-    guarantee, more = _guarantee(finding, finding.aspect, made)
+    guarantee, more = _guarantee(finding, finding.aspect, promised)
     outcome, standing = _BROKEN[guarantee]
-    said = f"; {made.says} [{made.source}]" if made.says else ""
-    return outcome, standing, more + said
+    terms = f"; {promised.says} [{promised.source}]" if promised.says else ""
+    return outcome, standing, more + terms
 
 
 _BROKEN: Mapping[Guarantee, tuple[Outcome, Standing]] = {
@@ -113,25 +113,25 @@ _BROKEN: Mapping[Guarantee, tuple[Outcome, Standing]] = {
 }
 
 
-def _guarantee(finding: Finding, aspect: str, made: Promise) -> tuple[Guarantee, str]:
-    """What covers a finding, and what is to be said of it."""
-    guarantee: Guarantee = getattr(made, aspect)
+def _guarantee(finding: Finding, aspect: str, promised: Promise) -> tuple[Guarantee, str]:
+    """The guarantee that a broken finding falls under, and a remark for its reason."""
+    guarantee: Guarantee = getattr(promised, aspect)
     if guarantee == "unknown":
-        return guarantee, "; nobody can say whether that was promised"
-    if guarantee == "documented" and aspect == "durable" and made.window is not None:
+        return guarantee, "; whether that was promised is unknown"
+    if guarantee == "documented" and aspect == "durable" and promised.window is not None:
         if not finding.times:
-            return "unknown", "; nobody can say when what is lost was acknowledged"
-        longest = longest_spell(finding.times, made.window)
-        if longest > made.window + CRON:
-            more = f"; within {longest:.1f} s, more than the {made.window:.0f} s documented"
+            return "unknown", "; when the lost writes were acknowledged is unknown"
+        longest = longest_span(finding.times, promised.window)
+        if longest > promised.window + CRON:
+            more = f"; within {longest:.1f} s, more than the {promised.window:.0f} s documented"
             return "promised", more
     return guarantee, ""
 
 
-def longest_spell(times: Sequence[float], apart: float) -> float:
-    """The longest time from a first to a last moment, of those less than ``apart`` from another.
+def longest_span(times: Sequence[float], apart: float) -> float:
+    """The longest time that a group of moments spans; a gap longer than ``apart`` ends a group.
 
-    Losses further apart than that belong to different faults.
+    Losses further apart than that belong to different faults. All in seconds.
     """
     longest, began, last = 0.0, None, 0.0
     for moment in sorted(times):
@@ -148,13 +148,13 @@ def _galera(settings: Settings) -> Promise:
     writers = "several" if settings.get("spread") else settings.get("writers", 1)
     locking = settings.get("locking") or settings.get("innodb_snapshot_isolation")
     causal = _when(wait, lambda value: bool(int(value) & 1), "documented")
-    # Who reads where all writes go sees them, whether or not others have applied them yet.
+    # A read from the member that takes all writes sees them, applied elsewhere or not.
     same = settings.get("through_vip") and writers == 1
     return Promise(
-        says=f"innodb_flush_log_at_trx_commit={_word(flush)}, wsrep_sync_wait={_word(wait)},"
-        f" {_word(writers)} writing member(s), {'with' if locking else 'without'} locking reads",
+        says=f"innodb_flush_log_at_trx_commit={_shown(flush)}, wsrep_sync_wait={_shown(wait)},"
+        f" {_shown(writers)} writing member(s), {'with' if locking else 'without'} locking reads",
         source="MariaDB: InnoDB system variables, wsrep_sync_wait; jepsen.io 2026-03-16",
-        # 2 and 0 leave the last second to the page cache or to the process.
+        # 2 and 0 keep the last second in the page cache or in the process only.
         durable=_when(flush, lambda value: int(value) == 1, "documented"),
         fresh="promised" if same else causal,
         linearizable=causal,
@@ -166,7 +166,7 @@ def _rabbitmq(settings: Settings) -> Promise:
     kind, confirms = settings.get("queue_type"), settings.get("confirms", True)
     durable = _when(kind, lambda value: value == "quorum", "documented")
     return Promise(
-        says=f"{_word(kind)} queue, publisher confirms {'on' if confirms else 'off'}",
+        says=f"{_shown(kind)} queue, publisher confirms {'on' if confirms else 'off'}",
         source="rabbitmq.com: Quorum Queues, Consumer Acknowledgements and Publisher Confirms",
         durable=durable if confirms else "none",
         once="documented",
@@ -176,11 +176,11 @@ def _rabbitmq(settings: Settings) -> Promise:
 def _redis(settings: Settings) -> Promise:
     least = settings.get("min_replicas_to_write")
     lag = settings.get("min_replicas_max_lag", 10)
-    # 0 in either of them turns the bound off.
+    # 0 in either of them turns the limit off.
     bounded = least is not None and int(least) > 0 and float(lag) > 0
     return Promise(
-        says=f"asynchronous replication, min-replicas-to-write {_word(least)}"
-        + (f" within {_word(lag)} s" if bounded else ""),
+        says=f"asynchronous replication, min-replicas-to-write {_shown(least)}"
+        + (f" within {_shown(lag)} s" if bounded else ""),
         source="redis.io: High availability with Redis Sentinel",
         durable="unknown" if least is None else "documented",
         fresh="documented",
@@ -196,8 +196,8 @@ def _mongodb(settings: Settings) -> Promise:
     majority = _when(write, lambda value: value == "majority", "documented")
     linear: Guarantee = majority if read == "linearizable" else "documented"
     return Promise(
-        says=f"write concern {_word(write)}, {'journalled' if journal else 'not journalled'},"
-        f" read concern {_word(read)}",
+        says=f"write concern {_shown(write)}, {'journalled' if journal else 'not journalled'},"
+        f" read concern {_shown(read)}",
         source="mongodb.com manual: Write Concern, Read Concern, Rollbacks",
         durable=majority if journal or majority != "promised" else "documented",
         fresh=linear,
@@ -208,7 +208,7 @@ def _mongodb(settings: Settings) -> Promise:
 
 def _memcached(_: Settings) -> Promise:
     return Promise(
-        says="a cache: what it holds may go at any time",
+        says="a cache: what it holds may be evicted at any time",
         source="memcached.org: About",
         durable="documented",
     )
@@ -216,17 +216,17 @@ def _memcached(_: Settings) -> Promise:
 
 def _tenant(_: Settings) -> Promise:
     return Promise(
-        says="a router that VRRP moves among its nodes; a load balancer that nothing moves",
+        says="a router that VRRP moves between nodes; a load balancer that nothing moves",
         source="Neutron: Distributed and HA routers (l3_ha); Octavia: topology SINGLE",
     )
 
 
 def _api(settings: Settings) -> Promise:
-    """Of an OpenStack API: its rows are Galera's, and RPC casts are delivered at most once."""
+    """An OpenStack API: its rows are in Galera, and RPC casts are delivered at most once."""
     rows = _galera(settings)
     return Promise(
-        says=f"rows in Galera ({rows.says}), work handed on by casts",
-        source="oslo.messaging: a server acknowledges before it works; " + rows.source,
+        says=f"rows in Galera ({rows.says}), work passed on by RPC casts",
+        source="oslo.messaging: a server acknowledges before it does the work; " + rows.source,
         durable=rows.durable,
         fresh=rows.fresh,
         settled="documented",
@@ -244,15 +244,11 @@ _RULES: Mapping[str, Callable[[Settings], Promise]] = {
 
 
 def _when(value: Any, holds: Callable[[Any], bool], otherwise: Guarantee) -> Guarantee:
-    """Promised if it holds; unknown when nobody said the value."""
+    """Promised if the value satisfies ``holds``; unknown if it is None."""
     if value is None:
         return "unknown"
     return "promised" if holds(value) else otherwise
 
 
-def _word(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "unknown" if value is None else str(value)
-
-
-def _fields(made: Promise) -> dict[str, Any]:
-    return {name: getattr(made, name) for name in made.__dataclass_fields__}

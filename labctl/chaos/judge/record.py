@@ -1,4 +1,4 @@
-"""What a run left in its folder, read for judging. The only part of judging that reads files."""
+"""A run's folder read strictly, to be judged: what is damaged is an error, never left out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from labctl.chaos.document.scenario import ScenarioDoc
 from labctl.chaos.folder import history
+from labctl.chaos.folder import layout as files
 from labctl.chaos.folder.history import Event, Operation
 from labctl.chaos.judge.checks.observed import Observation
 from labctl.chaos.judge.checks.windows import Spell
@@ -17,13 +18,14 @@ from labctl.documents import reader
 from labctl.errors import InputError
 
 Data = Mapping[str, Any]
+Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
 
 @dataclass(frozen=True)
 class Record:
     """A run as it was recorded; times in seconds since it began.
 
-    A run that was cut short has no ``finals``, and maybe no observations.
+    A run that was cut short has no ``finals``, and perhaps no observations.
     """
 
     run: Data
@@ -34,11 +36,11 @@ class Record:
     observations: Sequence[Observation] = ()
     finals: Data | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
-    """How many lines the files have that grow line by line."""
+    """How many lines history and observations have."""
 
     @property
     def end(self) -> float:
-        """The last moment of which anything is known."""
+        """The last moment about which anything is known."""
         times = [event.t for event in self.events[-1:]]
         times += [observation["t"] for observation in self.observations[-1:]]
         return max(times, default=0.0)
@@ -54,29 +56,29 @@ class Record:
 
     @property
     def lags(self) -> list[Spell]:
-        """The spells in which the client itself did not run."""
+        """The times in which the client itself did not run."""
         return history.lags(self.events)
 
 
 def read(folder: Path) -> Record:
     """Read a run's folder.
 
-    InputError names the file that is missing or damaged; only what a run writes before it begins
+    InputError names the file that is missing or damaged. Only what a run writes before it starts
     must be there.
     """
     events: list[Event] = []
-    if (folder / "history.jsonl").exists():
-        events = sorted(history.read(folder / "history.jsonl"), key=lambda event: event.t)
-    observations = _observations(folder / "observations.jsonl")
+    if (folder / files.HISTORY).exists():
+        events = sorted(history.read(folder / files.HISTORY), key=lambda event: event.t)
+    observations = _observations(folder / files.OBSERVATIONS)
     return Record(
-        run=_mapping(folder / "run.json", needed=True) or {},
-        scenario=_scenario(folder / "scenario.yml"),
-        timeline=_timeline(folder / "timeline.json"),
+        run=_document(folder, files.RUN, {}),
+        scenario=_scenario(folder / files.SCENARIO),
+        timeline=_timeline(folder),
         events=events,
         operations=history.pair(events),
         observations=observations,
-        finals=_mapping(folder / "finals.json"),
-        lines={"history.jsonl": len(events), "observations.jsonl": len(observations)},
+        finals=_document(folder, files.FINALS, {}) if (folder / files.FINALS).exists() else None,
+        lines={files.HISTORY: len(events), files.OBSERVATIONS: len(observations)},
     )
 
 
@@ -91,36 +93,24 @@ def _scenario(path: Path) -> Data:
     return scenario
 
 
-def _timeline(path: Path) -> list[Data]:
-    data = _json(path)
-    if data is None:
-        raise InputError(f"{reader.shown(path)}: no such file: nobody knows what was broken")
-    if not isinstance(data, list) or not all(isinstance(fault, dict) for fault in data):
-        raise InputError(f"{reader.shown(path)}: is no timeline of a run")
+def _timeline(folder: Path) -> list[Data]:
+    faults: list[Data] = _document(folder, files.TIMELINE, [])
+    if not all(isinstance(fault, dict) for fault in faults):
+        raise InputError(f"{reader.shown(folder / files.TIMELINE)}: is not the timeline of a run")
+    return faults
+
+
+def _document(folder: Path, name: str, kind: Kind) -> Kind:
+    """A file's data, which must be of the type of ``kind``."""
+    data = files.read_json(folder, name)
+    if not isinstance(data, type(kind)):
+        should = "a list" if isinstance(kind, list) else "a mapping"
+        raise InputError(f"{reader.shown(folder / name)}: should be {should}")
     return data
-
-
-def _mapping(path: Path, *, needed: bool = False) -> Data | None:
-    data = _json(path)
-    if data is None and needed:
-        raise InputError(f"{reader.shown(path)}: no such file: is this a run's folder?")
-    if data is not None and not isinstance(data, dict):
-        raise InputError(f"{reader.shown(path)}: should be a mapping")
-    return data
-
-
-def _json(path: Path) -> Any:
-    """A file's data; None when there is no such file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{reader.shown(path)}: cannot be read: {error}") from None
 
 
 def _observations(path: Path) -> list[Observation]:
-    """Lines with a time; a last one without its end is left out."""
+    """Lines with a time; a last one without a line end is left out."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -136,6 +126,6 @@ def _observations(path: Path) -> list[Observation]:
             if number > text.count("\n"):
                 break
             raise InputError(
-                f"{reader.shown(path)}:{number}: is no observation: {line.strip()[:120]}"
+                f"{reader.shown(path)}:{number}: is not an observation: {line.strip()[:120]}"
             ) from None
     return found

@@ -1,6 +1,6 @@
-"""From a run's record to its verdict. Pure, but for reading the folder.
+"""From a run's record to its verdict. Pure, except for reading the folder.
 
-The rules, in their order:
+The rules, in order:
 
 1. A lab that was not steady before the faults is not judged: UNKNOWN, with what was found.
 2. A check or a budget that is INVALID makes the run INVALID, unless the scenario allows it.
@@ -45,21 +45,21 @@ from labctl.chaos.model.spans import seconds
 from labctl.workloads.registry import KINDS
 
 Budgets = Callable[[Record], Sequence[Budget]]
-"""Computes the budgets of a run's faults, with what was measured of them."""
+"""Computes the budgets of a run's faults, with what was measured."""
 
 LAB = "lab"
-"""In the place of a workload, in checks of what labctl itself saw."""
+"""Stands for a workload in checks of what labctl itself observed."""
 LATE = 0.5
-"""Seconds: a client that slept so long in all may have measured itself."""
+"""Seconds: a client that did not run for so long in all may have measured itself."""
 
 
 def judge(folder: Path, budgets: Budgets | None = None) -> Verdict:
-    """The verdict about the run in a folder. InputError when the folder cannot be read."""
+    """The verdict on the run in a folder. InputError when the folder cannot be read."""
     return verdict(record.read(folder), budgets)
 
 
 def verdict(run: Record, budgets: Budgets | None = None) -> Verdict:
-    """The verdict about a run."""
+    """The verdict on a run."""
     before, after = steady(run)
     expect = run.scenario.get("expect") or {}
     found = [*_workloads(run), *_lab(run), _steady_check(after)]
@@ -84,7 +84,7 @@ def verdict(run: Record, budgets: Budgets | None = None) -> Verdict:
 def steady(run: Record) -> tuple[Steady, Steady]:
     """Whether the lab was steady before the first fault and at the end.
 
-    As the run recorded it (``steady`` in run.json), else by the observations next to these.
+    As the run recorded it (``steady`` in run.json), else by the observation closest to each.
     """
     said = run.run.get("steady") or {}
     first = min((fault.get("began", 0.0) for fault in run.timeline), default=run.end)
@@ -99,22 +99,24 @@ def _steady(said: Any, seen: Sequence[Data]) -> Steady:
     if isinstance(said, dict):
         return Steady(said.get("held"), [str(each) for each in said.get("said", ())])
     if not seen:
-        return Steady(None, ["nobody looked"])
+        return Steady(None, ["it was not observed"])
     if "unready" not in seen[0]:
-        return Steady(None, [str(seen[0].get("error") or "nobody looked")])
+        return Steady(None, [str(seen[0].get("error") or "it was not observed")])
     unready = [f"{name} is not ready" for name in seen[0]["unready"]]
     return Steady(not unready, unready)
 
 
 def _steady_check(after: Steady) -> Check:
     if after.held is None:
-        return Check(LAB, "steady", "UNKNOWN", "unknown", "nobody looked at the lab in the end")
+        return Check(LAB, "steady", "UNKNOWN", "unknown", "the lab was not observed after the run")
     if after.held and after.said:
         why = f"whether the lab is steady after the run is {'; '.join(after.said)}"
         return Check(LAB, "steady", "VALID", "kept", why)
     if after.held:
         return Check(LAB, "steady", "VALID", "kept", "the lab is steady after the run")
-    why = f"the lab is not steady after the run: {'; '.join(after.said) or 'it was not said why'}"
+    why = (
+        f"the lab is not steady after the run: {'; '.join(after.said) or 'no reason was recorded'}"
+    )
     evidence = [Evidence(each) for each in after.said]
     return Check(LAB, "steady", "INVALID", "lost though promised", why, evidence=evidence)
 
@@ -128,30 +130,30 @@ def _workloads(run: Record) -> list[Check]:
         check = checker(kind, way)
         finals = None if _unread(run, name) else (run.finals or {}).get(name)
         if check is None:
-            found = [unknown(way, f"nobody can check a workload '{way}' of kind '{kind}'")]
+            found = [unknown(way, f"there is no check for workloads '{way}' of kind '{kind}'")]
         else:
             found = check(mine, finals, own)
         found = [_undisturbed(_client(finding, run), run, own) for finding in found]
         found.append(windows.served(mine, run.lags, run.faults))
-        made = ledger.promise(kind, way, run.run.get("settings") or {}, own)
-        checks += [ledger.weigh(name, finding, made) for finding in found]
+        promised = ledger.promise(kind, way, run.run.get("settings") or {}, own)
+        checks += [ledger.judged(name, finding, promised) for finding in found]
     return checks
 
 
 def _settings(workload: Data) -> Data:
-    """A workload's settings: its own, and what it has where it says nothing."""
+    """A workload's settings: those that the scenario sets, else the defaults."""
     known = KINDS.get(str(workload.get("kind")), {}).get(str(workload.get("as")))
     return {**(known.settings if known else {}), **(workload.get("settings") or {})}
 
 
 def _unread(run: Record, name: str) -> str:
-    """Why what a workload left in the end could not be read; empty when it could."""
+    """Why a workload's final state could not be read; empty when it could."""
     finals = (run.finals or {}).get(name)
     return str(finals["error"]) if isinstance(finals, dict) and set(finals) == {"error"} else ""
 
 
 def _undisturbed(finding: Finding, run: Record, own: Data) -> Finding:
-    """What is stuck without a fault that could have lost the work is excused by nothing."""
+    """Nothing excuses things that are stuck although no fault could have lost the work."""
     if finding.check != "stuck" or not finding.broken:
         return finding
     settle = float(own.get("settle", api.SETTLE))
@@ -159,21 +161,21 @@ def _undisturbed(finding: Finding, run: Record, own: Data) -> Finding:
     alone = [t for t in finding.times if not any(begin <= t <= end for begin, end in near)]
     if not alone:
         return finding
-    why = f"{finding.why}; {len(alone)} of them were asked for while nothing was broken"
+    why = f"{finding.why}; {len(alone)} of them were requested while nothing was broken"
     return replace(finding, why=why, aspect="always")
 
 
 def _client(finding: Finding, run: Record) -> Finding:
-    """A latency that the client may have made itself blames nobody."""
+    """A latency that the client may have caused itself proves nothing."""
     asleep = sum(end - begin for begin, end in run.lags)
     if finding.check != "latency" or not finding.broken or asleep < LATE:
         return finding
-    why = f"{finding.why}; but the client itself slept {asleep:.2f} s"
+    why = f"{finding.why}; but the client itself did not run for {asleep:.2f} s"
     return replace(finding, broken=None, why=why)
 
 
 def _lab(run: Record) -> list[Check]:
-    """What labctl saw, by the workload that is about it; else by ``lab``."""
+    """Checks of what labctl observed, filed under the workload concerned, else under ``lab``."""
     names: dict[str, str] = {}
     for workload in run.scenario.get("workloads", ()):
         names.setdefault(str(workload.get("kind")), str(workload.get("name")))
@@ -182,14 +184,14 @@ def _lab(run: Record) -> list[Check]:
     found.append(("vip", vip.check_holders(run.observations, run.faults)))
     stayed = dead.check(run.observations, run.timeline)
     found += [(LAB, stayed)] if stayed else []
-    promised = ledger.Promise("", "")
-    return [ledger.weigh(names.get(kind, LAB), finding, promised) for kind, finding in found]
+    none = ledger.Promise("", "")
+    return [ledger.judged(names.get(kind, LAB), finding, none) for kind, finding in found]
 
 
 def _allowed(check: Check, expect: Data) -> Check:
-    """A violation that the scenario allows; one of the lab's is allowed by any workload.
+    """A check, VALID if the scenario allows its violation; any workload may allow the lab's.
 
-    It is then what the scenario says is known, or else not promised.
+    Its promise is then the known finding that the scenario names, or else not promised.
     """
     if check.promise in ("kept", "unknown"):
         return check
@@ -202,7 +204,7 @@ def _allowed(check: Check, expect: Data) -> Check:
 
 
 def _own_slowness(budget: Budget, run: Record) -> Budget:
-    """A budget that is exceeded by no more than the client slept meanwhile is not judged."""
+    """A budget that was exceeded by no more than the time the client did not run is UNKNOWN."""
     if budget.outcome != "INVALID" or budget.measured is None:
         return budget
     times = [f.get("bites") for f in run.timeline if f.get("index") == budget.fault]
@@ -210,7 +212,7 @@ def _own_slowness(budget: Budget, run: Record) -> Budget:
     asleep = windows.overlap((began, began + 2 * budget.measured), run.lags)
     if not asleep or budget.measured - asleep > budget.bound:
         return budget
-    why = f"{budget.why}; but the client itself slept {asleep:.2f} s of it"
+    why = f"{budget.why}; but the client itself did not run for {asleep:.2f} s of it"
     return replace(budget, outcome="UNKNOWN", why=why)
 
 
@@ -218,7 +220,7 @@ def _outcome(
     run: Record, before: Steady, checks: Sequence[Check], budgets: Sequence[Budget]
 ) -> tuple[Outcome, str]:
     if before.held is False:
-        why = "; ".join(before.said) or "it was not said why"
+        why = "; ".join(before.said) or "no reason was recorded"
         return "UNKNOWN", f"the lab was not steady before the run, so it is not judged: {why}"
     said = [(c.outcome, f"{c.workload}: {c.check}: {c.why}") for c in checks]
     said += [(b.outcome, f"budget of {b.name}: {b.why}") for b in budgets]
@@ -233,11 +235,11 @@ def _outcome(
         *(w for o, w in said if o == "UNKNOWN"),
     ]
     if before.held is None:
-        unsure.append("nobody looked whether the lab was steady before the run")
+        unsure.append("whether the lab was steady before the run was not observed")
     if unsure:
         return "UNKNOWN", _first(unsure)
     lost = [why for (_, why), c in zip(said, checks, strict=False) if c.promise != "kept"]
-    held = "all that was promised was kept"
+    held = "every promise was kept"
     return "VALID", f"{held}; {_first(lost)}" if lost else held
 
 
@@ -276,7 +278,7 @@ def _overtaken(run: Record) -> list[str]:
 
 
 def _faultless(run: Record) -> list[str]:
-    """What a scenario says and the run did not do."""
+    """What the scenario has and the run did not do."""
     if not run.scenario.get("workloads"):
         return ["the scenario has no workloads, so nothing was tested"]
     if run.scenario.get("timeline") and not run.timeline:
@@ -288,21 +290,21 @@ def _short(run: Record) -> list[str]:
     if run.run.get("cut_short"):
         return [f"the run was cut short: {run.run['cut_short']}"]
     if any(event.type == "full" for event in run.events):
-        return ["the run was cut short: the client wrote as much history as it may and stopped"]
+        return ["the run was cut short: the client reached the limit of a history and stopped"]
     if not run.finals:
-        return ["the run was cut short: nothing was read in the end"]
+        return ["the run was cut short: the final state of the stores was not read"]
     if not run.run.get("ended"):
         return ["the run was cut short: labctl was killed before its end"]
     wrote = run.run.get("lines") or {}
     return [
-        f"{name} has {there} of the {wrote[name]} lines that the run wrote"
+        f"{name} has {there} of the {wrote[name]} lines that the run recorded"
         for name, there in run.lines.items()
         if there != wrote.get(name, there)
     ]
 
 
 def _not_shown(expect: Data, checks: Sequence[Check], outcome: Outcome) -> str:
-    """Why a run that came out VALID shows nothing of what its scenario is there to show."""
+    """Why a VALID run does not show what its scenario is there to show; empty if it does."""
     if outcome != "VALID":
         return ""
     known = expect.get("known")
@@ -314,7 +316,7 @@ def _not_shown(expect: Data, checks: Sequence[Check], outcome: Outcome) -> str:
     for name, least in (expect.get("away") or {}).items():
         gap = gaps.get(name, 0.0)
         if gap < seconds(least):
-            said = f"{name} was to be away for {least} and was for {gap:.2f} s at most"
+            said = f"{name} should have been away for {least} and was for {gap:.2f} s at most"
             return f"{said}: it did not show this time"
     if expect.get("outcome") == "INVALID":
         return "the scenario expects INVALID, and nothing was found: it did not show this time"
@@ -327,10 +329,10 @@ def _notes(run: Record) -> list[str]:
     if asleep:
         notes.append(
             f"the client itself was late {len(asleep)} times, by {max(asleep):.2f} s at most and"
-            f" {sum(asleep):.2f} s in all: gaps of that length are its own"
+            f" {sum(asleep):.2f} s in all: gaps of that length may be its own"
         )
     notes += [
-        f"what {name} left could not be read in the end: {why}"
+        f"the final state of {name} could not be read: {why}"
         for name in (str(each.get("name")) for each in run.scenario.get("workloads", ()))
         if (why := _unread(run, name))
     ]

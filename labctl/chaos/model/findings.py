@@ -1,4 +1,4 @@
-"""What a run comes to, as data: findings, checks, budgets and the verdict, with their JSON."""
+"""The results of a run: findings, checks, budgets and the verdict, with their JSON."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Literal
 Outcome = Literal["VALID", "INVALID", "UNKNOWN"]
 
 Standing = Literal["kept", "lost though promised", "lost as documented", "not promised", "unknown"]
-"""What became of a promise."""
+"""Whether a promise was kept; see :mod:`labctl.chaos.judge.ledger`."""
 
 Aspect = Literal[
     "durable", "once", "fresh", "linearizable", "isolated", "settled", "held", "always", "nothing"
 ]
-"""What a finding is held against: a guarantee of the ledger's by its name, ``always`` (no store
-may do that, whatever its settings) or ``nothing`` (said, and never a failure)."""
+"""What a finding is held against: a guarantee of the ledger by name, ``always`` (no store may do
+that, whatever its settings) or ``nothing`` (for information, never a failure)."""
 
 MAX_EVIDENCE = 20
-"""Operations that a check quotes at most."""
+"""The most operations that a check quotes."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """An operation, or a moment, that shows what a check says; seconds since the run began."""
+    """An operation or a moment that shows a finding; ``t`` in seconds since the run began."""
 
     said: str
     t: float | None = None
@@ -38,10 +38,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a checker found, before anything is said about promises.
+    """What a checker found, before it is held against a promise.
 
-    ``broken`` is None when it cannot be said. ``times`` are the moments (seconds since the run
-    began) of the acknowledgements that are broken, for promises that hold but for a window.
+    ``broken`` is None when that is unknown. ``times`` are the moments (seconds since the run began)
+    of the acknowledgements concerned, for promises that allow the loss of a bounded time.
     """
 
     check: str
@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """A finding about a workload (or ``lab``), held against what was promised."""
+    """A finding about a workload (or the ``lab``), held against what was promised."""
 
     workload: str
     check: str
@@ -88,9 +88,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long something may be away after a fault (its index in the timeline), and was; seconds.
+    """How long something may be unavailable after a fault, and how long it was; seconds.
 
-    ``measured`` is None when it could not be measured.
+    ``fault`` is its index in the timeline. ``measured`` is None when it could not be measured.
     """
 
     name: str
@@ -118,10 +118,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Steady:
-    """Whether the steady state held, and what spoke against it."""
+    """Whether the lab was steady, and if not, why."""
 
     held: bool | None
-    """None: nobody looked."""
+    """None: not observed."""
     said: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Steady:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said about a run."""
+    """The judgement of a run."""
 
     outcome: Outcome
     why: str
@@ -141,11 +141,11 @@ class Verdict:
     budgets: Sequence[Budget] = ()
     notes: Sequence[str] = ()
     expected: Outcome = "VALID"
-    """What the scenario says that comes out: a sabotaged lab is there to be caught."""
+    """The outcome that the scenario expects: INVALID for a lab sabotaged to be caught."""
 
     @property
     def as_expected(self) -> bool:
-        """Whether it came out as the scenario says."""
+        """Whether the outcome is the one that the scenario expects."""
         return self.outcome == self.expected
 
     def to_json(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The timers in force that decide how long a failover takes, read from a resolved lab. Pure.
 
-They are numbers by name, in seconds where they are times, so that a run can keep them
-(``settings.timers`` in run.json) and be judged again without its lab.
+They are numbers by name, times in seconds, so that a run can record them (``settings.timers`` in
+run.json) and be judged again without its lab.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from labctl.model.lab import Lab, Service
 Numbers = Mapping[str, float]
 
 CHECK_TIMEOUT = 3.0
-"""Seconds that keepalived waits for its check's script (``timeout`` in keepalived.conf.j2)."""
+"""Seconds that keepalived waits for its check script (``timeout`` in keepalived.conf.j2)."""
 RETRIES = 3.0
-"""HAProxy's ``retries``, each a second after the one before."""
+"""HAProxy's ``retries``, each one second after the one before."""
 TCP_RETRIES2 = 25.4
-"""Seconds until data that nobody acknowledges ends a connection: tcp_retries2 = 6 (desired.py),
-0.2 s doubled each time: 0.2 × (2^7 - 1)."""
+"""Seconds until unacknowledged data ends a connection: tcp_retries2 = 6 (desired.py), that is 0.2 s
+doubled each time: 0.2 × (2^7 - 1)."""
 
 _BUILT_IN: Mapping[str, Numbers] = {
     # Galera 26.4, gcs/gcomm defaults: evs.keepalive_period, inactive_check_period, install_timeout.
     "mariadb": {"galera.keepalive": 1.0, "galera.check": 0.5, "galera.install": 7.5},
-    # Sentinel asks its peers once a second, starts within a second by chance, and reads INFO from
-    # the promoted replica once a second (sentinel.c).
+    # Sentinel asks its peers once a second, delays an election by up to a second at random, and
+    # reads INFO from the promoted replica once a second (sentinel.c).
     "sentinel": {"sentinel.ask": 1.0, "sentinel.desync": 1.0, "sentinel.info": 1.0},
-    # electionTimeoutMillis is lengthened by up to 15 percent by chance; heartbeats each 2 s. Who is
-    # elected asks all members how far they are before it takes writes, and waits for one that is
-    # silent for heartbeatTimeoutSecs (catch-up, SERVER-26848).
+    # electionTimeoutMillis is lengthened by up to 15 percent at random; heartbeats every 2 s. A new
+    # primary asks all members how far they are before it takes writes, and waits
+    # heartbeatTimeoutSecs for one that does not answer (catch-up, SERVER-26848).
     "mongodb": {
         "mongodb.offset": 0.15,
         "mongodb.heartbeat": 2.0,
         "mongodb.heartbeat_timeout": 10.0,
     },
-    # Of quorum queues: aten looks once a second, an election takes another at most (ra).
+    # Quorum queues: aten polls once a second, an election takes at most another second (ra).
     "rabbitmq": {"rabbitmq.aten": 1.0, "rabbitmq.election": 1.0},
 }
 
 
 def timers(lab: Lab) -> dict[str, float]:
-    """Every timer of the lab that a bound follows from, by name."""
+    """Every timer of the lab that a bound is computed from, by name."""
     found: dict[str, float] = {"tcp.retries2": TCP_RETRIES2, f"client.{lab.client.name}": 1.0}
     for service in lab.services.values():
         found |= {f"members.{service.name}": float(len(service.nodes))}
@@ -54,7 +54,7 @@ def timers(lab: Lab) -> dict[str, float]:
 
 
 def vrrp(numbers: Numbers) -> dict[str, Timers]:
-    """Node → keepalived's timers, of the numbers that :func:`timers` gave."""
+    """Node → keepalived's timers, from the result of :func:`timers`."""
     prefix = "vrrp.priority."
     return {
         name.removeprefix(prefix): Timers(
@@ -117,5 +117,5 @@ def _option(options: str, name: str) -> float | None:
         return None
     if name == "fall":
         return float(matched[1])
-    # HAProxy's times are milliseconds where no unit is said.
+    # HAProxy's times are in milliseconds unless they have a unit.
     return seconds(matched[1] + (matched[2] or "ms"))

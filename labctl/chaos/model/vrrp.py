@@ -1,4 +1,4 @@
-"""How long the virtual IP may be away at most, from the timers that keepalived is given. Pure."""
+"""How long the virtual IP may be away at most, from keepalived's timers. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def timers(conf: str) -> Timers:
     for name, pattern in _PATTERNS.items():
         match = re.search(pattern, conf, re.MULTILINE)
         if match is None:
-            raise LabError(f"the lab's keepalived.conf says no {name.replace('_', ' ')}")
+            raise LabError(f"the lab's keepalived.conf sets no {name.replace('_', ' ')}")
         found[name] = match[1]
     return Timers(
         advert=float(found["advert"]),
@@ -50,9 +50,9 @@ def timers(conf: str) -> Timers:
 def service_death(nodes: Mapping[str, Timers], holder: str) -> float:
     """Longest gap in seconds when HAProxy dies on the node that holds the virtual IP.
 
-    check interval × fall, for the death may come just after a check, + the next node's skew: the
-    holder gives up with an advert of priority 0, after which a backup waits for its skew only.
-    The check itself (a refused connection) takes no time.
+    check interval × fall, because HAProxy may die just after a check, + the next node's skew: the
+    holder gives the address up with an advert of priority 0, after which a backup waits only for
+    its skew. The check itself (a refused connection) takes no time.
     """
     own = nodes[holder]
     return own.check_interval * own.check_fall + successor(nodes, holder).skew
@@ -61,15 +61,15 @@ def service_death(nodes: Mapping[str, Timers], holder: str) -> float:
 def power_loss(nodes: Mapping[str, Timers], holder: str) -> float:
     """Longest gap in seconds when the holder falls silent.
 
-    VRRP's Master_Down_Interval: 3 × advert interval + the next node's skew, counted from the
-    last advert, which is the moment of the loss at the latest.
+    VRRP's Master_Down_Interval: 3 × advert interval + the next node's skew, counted from the last
+    advert, which came no later than the loss.
     """
     following = successor(nodes, holder)
     return 3 * following.advert + following.skew
 
 
 def successor(nodes: Mapping[str, Timers], holder: str) -> Timers:
-    """Whoever waits shortest: the other node with the highest priority."""
+    """The node that takes over: of the others, the one with the highest priority waits shortest."""
     others = [timers for name, timers in nodes.items() if name != holder]
     if not others:
         raise LabError(f"no other node can take the virtual IP from {holder}")

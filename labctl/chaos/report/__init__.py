@@ -1,4 +1,8 @@
-"""The report of a run, from its folder: a page, JUnit XML, Markdown and lines for a terminal."""
+"""The report of a run, from its folder: a page, JUnit XML, Markdown and lines for a terminal.
+
+What may enter is presentation: reading the folder leniently, drawing and wording. Nothing here
+judges, writes files or needs a lab.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ HTML, JUNIT, SUMMARY = "report.html", "junit.xml", "summary.md"
 
 
 def made(folder: Path) -> Mapping[str, str]:
-    """The files of a run's report, name to text. It reads what is there, and writes nothing."""
+    """The files of a run's report: name → text. Reads what is there and writes nothing."""
     record = read(folder)
     return {HTML: html(record), JUNIT: junit(record), SUMMARY: summary(record)}
 

@@ -1,19 +1,19 @@
-"""Many operations as few figures: what a picture of a given width can show."""
+"""Many operations reduced to a few figures, as many as a picture of a given width can show."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labctl.chaos.report.operations import Operation
+from labctl.chaos.folder.history import Operation
 
 POINTS = 600
-"""So many operations are shown each by itself; more as a band."""
+"""Up to so many operations are drawn one by one; more are drawn as a band."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The operations that ended in a slice of time from ``start`` on; latencies in seconds."""
+    """The operations that ended in the slice of time from ``start``; latencies in seconds."""
 
     start: float
     ok: int
@@ -25,7 +25,7 @@ class Bin:
 
 
 def bins(found: Sequence[Operation], length: float, many: int) -> list[Bin]:
-    """Slices of equal length, those in which nothing ended left out.
+    """Slices of equal length, without those in which nothing ended.
 
     Latency is that of acknowledged operations. One without an end counts where it began.
     """
@@ -38,12 +38,12 @@ def bins(found: Sequence[Operation], length: float, many: int) -> list[Bin]:
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The value that ``part`` of the sorted values do not exceed (nearest rank)."""
+    """The value that a share ``part`` of the sorted values does not exceed (nearest rank)."""
     return values[min(int(part * len(values)), len(values) - 1)]
 
 
 def _bin(start: float, inside: Sequence[Operation]) -> Bin:
-    took = sorted(o.took for o in inside if o.end == "ok" and o.took is not None)
+    took = sorted(o.seconds for o in inside if o.end == "ok" and o.seconds is not None)
     ends = [o.end for o in inside]
     return Bin(
         start=start,

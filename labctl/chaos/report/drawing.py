@@ -1,28 +1,30 @@
-"""What every row of the picture is made of: bars with a tip, labels, headings."""
+"""The building blocks of the picture: rows, bars with a tooltip, labels, headings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from labctl.chaos.report.axis import TimeAxis
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.markup import join, tag
 
 LABEL_GAP = 10
 _LETTER = 6.3
-"""Pixels of a letter, about: system fonts differ."""
+"""Approximate width of a letter in pixels: system fonts differ."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A part of the picture that is ``height`` pixels high, drawn from 0 downwards."""
+    """A part of the picture, ``height`` pixels high, drawn from 0 downwards."""
 
-    markup: Safe
+    markup: Markup
     height: float
 
 
 def stack(rows: Iterable[Row], top: float = 0.0) -> Row:
-    """Rows below each other."""
+    """Rows one below the other."""
     parts, y = [], top
     for row in rows:
         parts.append(tag("g", row.markup, transform=f"translate(0 {y:.1f})"))
@@ -34,18 +36,18 @@ def heading(text: str, axis: TimeAxis, remark: str = "") -> Row:
     """The title of a group of rows, with a line across."""
     line = tag("line", class_="rule", x1=8, x2=axis.right, y1=10, y2=10)
     title = tag("text", text, class_="group", x=8, y=28)
-    said = tag("text", remark, class_="remark", x=axis.left, y=28) if remark else Safe("")
+    said = tag("text", remark, class_="remark", x=axis.left, y=28) if remark else Markup("")
     return Row(join((line, title, said)), 36)
 
 
-def label(text: str, axis: TimeAxis, y: float, class_: str = "lane") -> Safe:
+def label(text: str, axis: TimeAxis, y: float, class_: str = "lane") -> Markup:
     """A row's name, left of the axis."""
     shown = text if len(text) <= 25 else text[:24] + "…"
     return tag("text", shown, class_=class_, x=axis.left - LABEL_GAP, y=y, text_anchor="end")
 
 
-def bar(axis: TimeAxis, start: float, end: float, y: float, height: float, **more: str) -> Safe:
-    """A span of time; ``tip`` is what it says when pointed at, ``class_`` how it looks."""
+def bar(axis: TimeAxis, start: float, end: float, y: float, height: float, **more: str) -> Markup:
+    """A span of time; ``tip`` is its tooltip, ``class_`` its CSS class."""
     x = axis.x(start)
     width = max(axis.x(end) - x, 1.5)
     tip = more.pop("tip", "")
@@ -54,19 +56,19 @@ def bar(axis: TimeAxis, start: float, end: float, y: float, height: float, **mor
 
 
 class Room:
-    """Where texts of a line are already: one that would lie over another is left out."""
+    """The free space of a line of texts: one that would overlap another is left out."""
 
     def __init__(self) -> None:
         self._taken: list[tuple[float, float]] = []
 
     def take(self, left: float, right: float) -> bool:
-        """Whether there is room between two pixels; if so, it is taken."""
+        """Whether the space between two pixels is free; if so, it is taken."""
         free = all(right <= begin or end <= left for begin, end in self._taken)
         if free:
             self._taken.append((left, right))
         return free
 
 
-def wide(text: str) -> float:
-    """About how many pixels a text takes."""
+def width_of(text: str) -> float:
+    """The approximate width of a text in pixels."""
     return _LETTER * len(text)

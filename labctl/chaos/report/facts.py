@@ -1,13 +1,15 @@
-"""Sections of the page that tell: faults with their proof, operations, and the run itself."""
+"""Sections of the page with facts: faults with their proof, operations, and the run itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from markupsafe import Markup
+
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.report.lanes import family
-from labctl.chaos.report.markup import Safe, join, tag
-from labctl.chaos.report.operations import Operation
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Fault, Record
 from labctl.chaos.report.verdicts import targets
 from labctl.chaos.report.words import moment, plain, seconds
@@ -16,17 +18,17 @@ _MOST_ROWS = 400
 _MOST_SCENARIO = 60_000
 
 
-def faults(record: Record) -> Safe:
-    """Every fault: when it was asked for, that it bit, that nothing of it was left."""
+def faults(record: Record) -> Markup:
+    """Every fault: when it was asked for, that it bit, and that nothing of it was left."""
     if not record.faults:
         return tag("p", "No fault was made.", class_="quiet")
     return tag("ol", *map(_fault, record.faults[:_MOST_ROWS]), class_="faults")
 
 
-def operations(found: Mapping[int, Operation], record: Record) -> Safe:
-    """The operations that checks speak of, in the order of time, with what was broken then."""
+def operations(found: Mapping[int, Operation], record: Record) -> Markup:
+    """The operations that checks refer to, by time, with the faults in force then."""
     if not found:
-        return tag("p", "No check speaks of a single operation.", class_="quiet")
+        return tag("p", "No check refers to a single operation.", class_="quiet")
     titles = ("began", "took", "workload", "process", "operation", "asked at", "end", "meanwhile")
     head = tag("tr", *(tag("th", title, scope="col") for title in titles))
     rows = [_operation(found[number], record.faults) for number in sorted(found)]
@@ -34,13 +36,13 @@ def operations(found: Mapping[int, Operation], record: Record) -> Safe:
     return tag("div", table, class_="wide")
 
 
-def about(record: Record) -> Safe:
-    """How to do it again, with which versions, and what else is in the run's folder."""
+def about(record: Record) -> Markup:
+    """How to repeat the run, its versions and settings, and what else is in its folder."""
     run, name = record.run, record.name
     versions = run.get("versions")
     known = versions if isinstance(versions, dict) else {}
     facts = {
-        "again": tag("code", f"labctl chaos replay {name}"),
+        "repeat": tag("code", f"labctl chaos replay {name}"),
         "judge again": tag("code", f"labctl chaos check {name}"),
         "seed": plain(run.get("seed", "-")),
         "began": plain(run.get("began", "-")),
@@ -53,7 +55,7 @@ def about(record: Record) -> Safe:
         (
             _facts(facts),
             _folded("Versions", _facts({str(k): plain(v) for k, v in known.items()}), bool(known)),
-            _folded("Settings that promises and budgets follow from", _settings(run), True),
+            _folded("Settings that promises and budgets depend on", _settings(run), True),
             _folded(
                 "Scenario", tag("pre", record.scenario[:_MOST_SCENARIO]), bool(record.scenario)
             ),
@@ -61,7 +63,7 @@ def about(record: Record) -> Safe:
     )
 
 
-def _fault(fault: Fault) -> Safe:
+def _fault(fault: Fault) -> Markup:
     bites = fault.bites
     proof = "did not bite"
     if bites is not None:
@@ -88,18 +90,18 @@ def _evidence(data: Any) -> str:
     if not data:
         return "none recorded"
     if isinstance(data, dict):
-        return "; ".join(f"{plain(key, 60)}: {_told(value)}" for key, value in data.items())
+        return "; ".join(f"{plain(key, 60)}: {_value(value)}" for key, value in data.items())
     return plain(data, 400)
 
 
-def _told(value: Any) -> str:
-    """A value of the evidence; figures of several targets without brackets."""
+def _value(value: Any) -> str:
+    """A value of the evidence; those of several targets without brackets."""
     if isinstance(value, dict):
         return plain(", ".join(f"{key} {plain(each, 40)}" for key, each in value.items()), 200)
     return plain(value, 200)
 
 
-def _operation(operation: Operation, faults: Iterable[Fault]) -> Safe:
+def _operation(operation: Operation, faults: Iterable[Fault]) -> Markup:
     meanwhile = [
         f.said
         for f in faults
@@ -107,10 +109,12 @@ def _operation(operation: Operation, faults: Iterable[Fault]) -> Safe:
         and f.bites <= (operation.began if operation.ended is None else operation.ended)
         and (f.healed is None or f.healed >= operation.began)
     ]
-    end = operation.end + (f": {plain(operation.error, 200)}" if operation.error else "")
+    cut_short = "the run was cut short before its end" if operation.ended is None else ""
+    error = operation.error or cut_short
+    end = operation.end + (f": {plain(error, 200)}" if error else "")
     cells = (
         tag("th", moment(operation.began), scope="row"),
-        tag("td", seconds(operation.took)),
+        tag("td", seconds(operation.seconds)),
         tag("td", operation.workload),
         tag("td", str(operation.process)),
         tag("td", tag("code", f"{operation.f} {plain(operation.value, 120)}")),
@@ -121,16 +125,16 @@ def _operation(operation: Operation, faults: Iterable[Fault]) -> Safe:
     return tag("tr", *cells, id=f"op-{operation.number}")
 
 
-def _settings(run: Mapping[str, Any]) -> Safe:
+def _settings(run: Mapping[str, Any]) -> Markup:
     settings = run.get("settings")
     if not isinstance(settings, dict) or not settings:
-        return Safe("")
+        return Markup("")
     return _facts({str(key): plain(value, 600) for key, value in settings.items()})
 
 
-def _folded(title: str, inside: Safe, there: bool) -> Safe:
-    return tag("details", tag("summary", title), inside) if there and inside else Safe("")
+def _folded(title: str, inside: Markup, there: bool) -> Markup:
+    return tag("details", tag("summary", title), inside) if there and inside else Markup("")
 
 
-def _facts(facts: Mapping[str, str]) -> Safe:
+def _facts(facts: Mapping[str, str]) -> Markup:
     return tag("dl", *(join((tag("dt", key), tag("dd", value))) for key, value in facts.items()))

@@ -1,21 +1,23 @@
-"""The first thing that is read: what was done, what was kept, what was lost, what was away."""
+"""The summary at the top of the page: what was done, kept and lost, and what was away."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from labctl.chaos.report.markup import Safe, tag
+from markupsafe import Markup
+
+from labctl.chaos.report.markup import tag
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.verdicts import STANDINGS, outcome_of
 from labctl.chaos.report.words import KEPT, SIGNS, moment, plain, seconds
 
 _MOST = 5
-"""Lines of a card; the sections below have all."""
+"""Lines of a card; the sections below it have all."""
 _KEPT, _UNKNOWN = STANDINGS[0], STANDINGS[-1]
 
 
-def glance(record: Record) -> Safe:
-    """A card for each of them; one that has nothing to say is left out, but for losses."""
+def glance(record: Record) -> Markup:
+    """One card each; cards with nothing to say are left out, except that about losses."""
     standings = {name: list(_by_workload(record, name)) for name in STANDINGS}
     lost = [
         (f"{who}: {', '.join(checks)}", name)
@@ -27,16 +29,16 @@ def glance(record: Record) -> Safe:
         _card("Done", "faults", _done(record), record.description),
         _card("Kept", "ledger", _kept(standings[_KEPT])),
         _card("Lost or broken", "verdicts", _marked(lost), "" if lost else _nothing(record)),
-        _card("Nobody knows", "verdicts", _unknown(record, standings[_UNKNOWN])),
+        _card("Unknown", "verdicts", _unknown(record, standings[_UNKNOWN])),
         _card("Away", "budgets", map(_away, record.budgets)),
     ]
     return tag("div", *(card for card in cards if card), class_="glance")
 
 
-def _card(title: str, section: str, lines: Iterable[str | Safe], said: str = "") -> Safe:
+def _card(title: str, section: str, lines: Iterable[str | Markup], said: str = "") -> Markup:
     shown = list(lines)
     if not shown and not said:
-        return Safe("")
+        return Markup("")
     more = len(shown) - _MOST
     items = [tag("li", line) for line in shown[:_MOST]]
     if more > 0:
@@ -44,14 +46,14 @@ def _card(title: str, section: str, lines: Iterable[str | Safe], said: str = "")
     return tag(
         "div",
         tag("h2", tag("a", title, href=f"#{section}")),
-        tag("p", said) if said else Safe(""),
-        tag("ul", *items) if items else Safe(""),
+        tag("p", said) if said else Markup(""),
+        tag("ul", *items) if items else Markup(""),
     )
 
 
 def _nothing(record: Record) -> str:
-    """Who looked at nothing has seen no loss."""
-    return "nothing that was checked" if record.checks else "nobody looked: nothing was checked"
+    """That there is no loss, unless nothing was checked."""
+    return "nothing that was checked" if record.checks else "unknown: nothing was checked"
 
 
 def _done(record: Record) -> list[str]:
@@ -66,8 +68,8 @@ def _fault(fault: Fault) -> str:
 
 
 def _kept(standings: Sequence[tuple[str, list[str]]]) -> list[str]:
-    """What was kept, and by whom: many workloads keep the same."""
-    # What is dearest comes first.
+    """What was kept, and for which workloads: often the same for many."""
+    # The most important come first.
     found: dict[str, list[str]] = {kept: [] for kept in KEPT.values()}
     for who, checks in standings:
         for check in checks:
@@ -76,7 +78,7 @@ def _kept(standings: Sequence[tuple[str, list[str]]]) -> list[str]:
 
 
 def _by_workload(record: Record, standing: str) -> Iterator[tuple[str, list[str]]]:
-    """A workload and its checks that came out so."""
+    """Workloads, and their checks with this standing."""
     found: dict[str, list[str]] = {}
     for check in record.checks:
         said = str(check.get("promise"))
@@ -87,7 +89,7 @@ def _by_workload(record: Record, standing: str) -> Iterator[tuple[str, list[str]
         yield who, list(dict.fromkeys(checks))
 
 
-def _marked(lost: Sequence[tuple[str, str]]) -> Iterator[Safe]:
+def _marked(lost: Sequence[tuple[str, str]]) -> Iterator[Markup]:
     for text, standing in lost:
         yield tag("span", f"{text} ", tag("b", standing, class_=standing.replace(" ", "-")))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from labctl.chaos.report import spans
 from labctl.chaos.report.axis import TimeAxis
-from labctl.chaos.report.drawing import Room, Row, bar, heading, label, wide
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.drawing import Room, Row, bar, heading, label, width_of
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Fault, Observation, Record
 from labctl.chaos.report.words import count, moment, names, seconds
 
@@ -20,7 +23,7 @@ _FAMILIES = {
 
 
 def family(fault: Fault) -> str:
-    """What a fault is about, for its colour: process, node or network."""
+    """The kind of thing that a fault hits, for its colour: process, node or network."""
     return next((name for name, kinds in _FAMILIES.items() if fault.kind in kinds), "process")
 
 
@@ -35,7 +38,7 @@ def faults(record: Record, axis: TimeAxis) -> Iterator[Row]:
         yield Row(_fault(fault, axis), _FAULT)
 
 
-def bands(record: Record, axis: TimeAxis, top: float, bottom: float) -> Safe:
+def bands(record: Record, axis: TimeAxis, top: float, bottom: float) -> Markup:
     """The times in which a fault bites, behind everything."""
     return join(
         bar(axis, f.bites, _healed(f, axis), top, bottom - top, class_="band")
@@ -45,33 +48,29 @@ def bands(record: Record, axis: TimeAxis, top: float, bottom: float) -> Safe:
 
 
 def virtual_ip(record: Record, axis: TimeAxis) -> Iterator[Row]:
-    """A lane for every node that held the virtual IP, and one for when it was not just one."""
+    """A lane for each node that held the virtual IP, and one for times of no or several holders."""
     seen = record.observations
     nodes = spans.holders(seen)
     if not seen:
         return
-    yield heading("Virtual IP", axis, "who holds it, as labctl saw it")
+    yield heading("Virtual IP", axis, "who holds it, as labctl observed it")
     for node in nodes:
-        held = spans.spans(seen, _holding(node), axis.length)
-        bars = [
-            bar(
-                axis,
-                span.start,
-                span.end,
-                2,
-                12,
-                class_="double" if span.what[1] else "held",
-                tip=_tip(f"{node} holds it{' beside another' if span.what[1] else ''}", span),
+        held = (s for s in spans.spans(seen, _holding(node), axis.length) if s.what[0])
+        held_marks = (
+            (
+                span,
+                "double" if span.what[1] else "held",
+                f"{node} holds it{' and so does another' if span.what[1] else ''}",
             )
             for span in held
-            if span.what[0]
-        ]
+        )
+        bars = _bars(axis, held_marks, 2, 12)
         yield Row(join((label(node, axis, 12), _ground(axis, 2, 12), *bars)), _LANE)
     wrong = [s for s in spans.spans(seen, lambda o: len(o.vip), axis.length) if s.what != 1]
     if wrong:
         room = Room()
         marks = (_wrong(span, axis, room) for span in sorted(wrong, key=_twice_first))
-        yield Row(join((label("not just one", axis, 13), *marks)), 24)
+        yield Row(join((label("not exactly one", axis, 13), *marks)), 24)
 
 
 def clusters(record: Record, axis: TimeAxis) -> Iterator[Row]:
@@ -80,31 +79,25 @@ def clusters(record: Record, axis: TimeAxis) -> Iterator[Row]:
     known = spans.clusters(seen)
     if not known:
         return
-    yield heading("Clusters", axis, "as their members say it")
+    yield heading("Clusters", axis, "as their members report")
     for cluster, members in known.items():
         for member in members:
             states = spans.spans(seen, _as_member(cluster, member), axis.length)
-            bars = [
-                bar(
-                    axis,
-                    span.start,
-                    span.end,
-                    1,
-                    10,
-                    class_="leads" if span.what[1] and span.what[0] == "part" else span.what[0],
-                    tip=_tip(
-                        f"{cluster} on {member}: {span.what[2]}{', leads' if span.what[1] else ''}",
-                        span,
-                    ),
+            marks = (
+                (
+                    span,
+                    "leads" if span.what[1] and span.what[0] == "part" else span.what[0],
+                    f"{cluster} on {member}: {span.what[2]}{', leads' if span.what[1] else ''}",
                 )
                 for span in states
-            ]
+            )
+            bars = _bars(axis, marks, 1, 10)
             yield Row(join((label(f"{cluster}  {member}", axis, 10), *bars)), _THIN)
-        yield Row(Safe(""), 6)
+        yield Row(Markup(""), 6)
 
 
 def unready(record: Record, axis: TimeAxis) -> Iterator[Row]:
-    """A lane for every instance that did not answer, those that were away longest first."""
+    """A lane for each instance that did not answer, those away longest first."""
     seen = record.observations
     away = {
         name: [s for s in spans.spans(seen, _away(name), axis.length) if s.what]
@@ -114,18 +107,24 @@ def unready(record: Record, axis: TimeAxis) -> Iterator[Row]:
         return
     ordered = sorted(away, key=lambda n: (-sum(s.end - s.start for s in away[n]), n))
     more = len(ordered) - _MOST_UNREADY
-    also = f", and {more} more for less long" if more > 0 else ""
+    also = f", and {more} more for a shorter time" if more > 0 else ""
     yield heading("Not ready", axis, count(len(ordered), "instance") + also)
     for name in ordered[:_MOST_UNREADY]:
-        bars = [
-            bar(axis, s.start, s.end, 1, 10, class_="away", tip=_tip(f"{name} is not ready", s))
-            for s in away[name]
-        ]
+        bars = _bars(axis, ((s, "away", f"{name} is not ready") for s in away[name]), 1, 10)
         yield Row(join((label(name, axis, 10), *bars)), _THIN)
 
 
+def _bars(
+    axis: TimeAxis, marks: Iterable[tuple[spans.Span[Any], str, str]], y: float, height: float
+) -> Iterator[Markup]:
+    """Spans as bars, each with its CSS class and what its tooltip says."""
+    for span, class_, said in marks:
+        tip = _tip(said, span)
+        yield bar(axis, span.start, span.end, y, height, class_=class_, tip=tip)
+
+
 def _holding(node: str) -> Callable[[Observation], tuple[bool, bool]]:
-    """Whether a node holds the virtual IP, and whether another does, too."""
+    """Whether a node holds the virtual IP, and whether another one does too."""
     return lambda seen: (node in seen.vip, len(seen.vip) > 1)
 
 
@@ -137,7 +136,7 @@ def _away(instance: str) -> Callable[[Observation], bool]:
     return lambda seen: instance in seen.unready
 
 
-def _fault(fault: Fault, axis: TimeAxis) -> Safe:
+def _fault(fault: Fault, axis: TimeAxis) -> Markup:
     bites = fault.bites
     until = _healed(fault, axis)
     tip = f"{fault.said}: asked at {moment(fault.asked)}, "
@@ -151,34 +150,34 @@ def _fault(fault: Fault, axis: TimeAxis) -> Safe:
         parts.append(bar(axis, bites, until, 3, 17, class_=family(fault), rx="3", tip=tip))
     text = fault.said if bites is not None else f"{fault.said} — did not bite"
     left, right = axis.x(fault.asked), axis.x(until)
-    if bites is not None and wide(text) + 12 < right - axis.x(bites):
+    if bites is not None and width_of(text) + 12 < right - axis.x(bites):
         parts.append(tag("text", text, class_="on", x=axis.x(bites) + 7, y=15.5))
-    elif right + 8 + wide(text) < axis.right:
+    elif right + 8 + width_of(text) < axis.right:
         parts.append(tag("text", text, class_="beside", x=right + 7, y=15.5))
     else:
         parts.append(tag("text", text, class_="beside", x=left - 7, y=15.5, text_anchor="end"))
     return tag("a", join(parts), href=f"#fault-{fault.index}")
 
 
-def _wrong(span: spans.Span[int], axis: TimeAxis, room: Room) -> Safe:
-    what, class_ = ("nobody", "none") if span.what == 0 else (f"{span.what} at once", "double")
+def _wrong(span: spans.Span[int], axis: TimeAxis, room: Room) -> Markup:
+    what, class_ = ("no holder", "none") if span.what == 0 else (f"{span.what} at once", "double")
     text = f"{what}, {seconds(span.end - span.start)}"
     x, end = axis.x(span.start), "start"
-    if x + wide(text) > axis.right:
+    if x + width_of(text) > axis.right:
         x, end = axis.x(span.end), "end"
     mark = bar(axis, span.start, span.end, 2, 6, class_=class_, tip=_tip(what, span))
-    left = x if end == "start" else x - wide(text)
-    if not room.take(left, left + wide(text)):
+    left = x if end == "start" else x - width_of(text)
+    if not room.take(left, left + width_of(text)):
         return mark
     return join((mark, tag("text", text, class_="small", x=x, y=19, text_anchor=end)))
 
 
 def _twice_first(span: spans.Span[int]) -> int:
-    """Who finds room for words: two holders at once before nobody."""
+    """Order in which spells get their texts: two holders at once before none."""
     return -span.what
 
 
-def _ground(axis: TimeAxis, y: float, height: float) -> Safe:
+def _ground(axis: TimeAxis, y: float, height: float) -> Markup:
     return tag(
         "rect", class_="ground", x=axis.left, y=y, width=axis.right - axis.left, height=height
     )
@@ -196,5 +195,5 @@ def _tip(what: str, span: spans.Span[object]) -> str:
 
 
 def legend(found: Sequence[Fault]) -> list[tuple[str, str]]:
-    """Class and word of the kinds of fault that there are."""
+    """CSS class and name of each kind of fault in the run."""
     return [(name, name) for name in sorted({family(fault) for fault in found})]

@@ -1,48 +1,14 @@
-"""What clients asked and how it ended, and the times in which nothing was acknowledged."""
+"""Times in which nothing was acknowledged, and the operations that a check's evidence is about."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-_ENDS = ("ok", "fail", "info")
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation; ``began`` and ``ended`` in seconds since the run began.
-
-    ``end`` is ok, fail (surely not done) or info (nobody knows); ``ended`` is None when the run
-    was cut short before it.
-    """
-
-    number: int
-    """Its place in the history: what links to it is named so."""
-    workload: str
-    process: int
-    f: str
-    value: Any
-    began: float
-    ended: float | None
-    end: str
-    error: str
-    at: str
-
-    @property
-    def took(self) -> float | None:
-        """Seconds from the question to its end."""
-        return None if self.ended is None else max(self.ended - self.began, 0.0)
-
-
-@dataclass(frozen=True)
-class Lag:
-    """A time in which the client itself did not run, in seconds since the run began."""
-
-    start: float
-    end: float
+from labctl.chaos.folder.history import Operation
 
 
 @dataclass(frozen=True)
@@ -54,49 +20,15 @@ class Gap:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Its length."""
         return self.end - self.start
 
 
-def operations(events: Iterable[Mapping[str, Any]]) -> list[Operation]:
-    """Pair every invoke with the end of the same workload and process, by their order."""
-    open_: dict[tuple[str, str], tuple[int, Mapping[str, Any]]] = {}
-    found: list[Operation] = []
-    for number, event in enumerate(events):
-        key = (str(event.get("w", "")), str(event.get("p", "")))
-        kind = event.get("type")
-        if kind == "invoke":
-            if key in open_:
-                found.append(_operation(*open_.pop(key), None))
-            open_[key] = number, event
-        elif kind in _ENDS and key in open_:
-            found.append(_operation(*open_.pop(key), event))
-    found += [_operation(number, event, None) for number, event in open_.values()]
-    return sorted(found, key=lambda operation: operation.number)
-
-
-def lags(events: Iterable[Mapping[str, Any]]) -> list[Lag]:
-    """The client's own word on when it did not run."""
-    return [
-        Lag(max(float(e["t"]) - float(e["seconds"]), 0.0), float(e["t"]))
-        for e in events
-        if e.get("type") == "lag" and isinstance(e.get("seconds"), int | float)
-    ]
-
-
-def by_workload(found: Iterable[Operation]) -> dict[str, list[Operation]]:
-    """The operations of each workload, in the order of the workloads' names."""
-    groups: dict[str, list[Operation]] = {}
-    for operation in found:
-        groups.setdefault(operation.workload, []).append(operation)
-    return dict(sorted(groups.items()))
-
-
 def gaps(found: Sequence[Operation]) -> list[Gap]:
-    """The times in which nothing was acknowledged although something was asked, longest first.
+    """The times in which operations were asked for and none acknowledged, longest first.
 
-    Longer than a second and than ten times what lies between two acknowledgements otherwise.
-    The time after the last one counts to the last event.
+    Only those longer than a second and than ten times the median between two acknowledgements.
+    The last one ends with the last event.
     """
     good = sorted(o.ended for o in found if o.end == "ok" and o.ended is not None)
     if not found:
@@ -112,10 +44,10 @@ def gaps(found: Sequence[Operation]) -> list[Gap]:
 def concerned(
     found: Sequence[Operation], check: Mapping[str, Any], piece: Mapping[str, Any]
 ) -> Operation | None:
-    """The operation that a piece of a check's evidence speaks of; None when it is none.
+    """The operation that a piece of a check's evidence is about; None when it is about none.
 
-    The piece's moment lies within the operation, or its value is what was asked: then the one
-    that is nearest in time.
+    The piece's moment lies within the operation, or their values are equal; of several, the one
+    nearest in time.
     """
     process, f, t = piece.get("p"), piece.get("f"), piece.get("t")
     at = float(t) if isinstance(t, int | float) else None
@@ -138,20 +70,3 @@ def _within(operation: Operation, at: float | None) -> bool:
         return False
     end = operation.began if operation.ended is None else operation.ended
     return operation.began - 0.001 <= at <= end + 0.001
-
-
-def _operation(number: int, asked: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Operation:
-    end = ended or {}
-    process = asked.get("p")
-    return Operation(
-        number=number,
-        workload=str(asked.get("w", "")),
-        process=process if isinstance(process, int) else -1,
-        f=str(asked.get("f", "")),
-        value=end.get("value") if asked.get("value") is None else asked.get("value"),
-        began=float(asked["t"]),
-        ended=float(end["t"]) if ended else None,
-        end=str(end.get("type", "info")),
-        error=str(end.get("error") or ("" if ended else "the run was cut short before its end")),
-        at=str(end.get("at") or asked.get("at") or ""),
-    )

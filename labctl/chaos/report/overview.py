@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from labctl.chaos.folder import layout as files
 from labctl.chaos.folder.runs import Row
-from labctl.chaos.report.markup import Safe, join, tag
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.page import document
 from labctl.chaos.report.plain import cell, xml
 from labctl.chaos.report.record import Data, time_of
@@ -23,12 +25,12 @@ HTML, JUNIT, SUMMARY = "chaos.html", "chaos.xml", "chaos.md"
 _ORDER = ("INVALID", "UNKNOWN", "VALID")
 """The worst first."""
 _NO_ROW = "other"
-"""Scenarios that are for no row of the table and no limit."""
+"""The group of scenarios that are for no row of the table and no limit."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The newest run of a scenario, with what its folder says."""
+    """The newest run of a scenario, and what its folder says."""
 
     row: Row
     description: str
@@ -38,33 +40,33 @@ class Entry:
 
     @property
     def outcome(self) -> str:
-        """Its outcome; UNKNOWN where nobody has judged it."""
+        """Its outcome; UNKNOWN if it has not been judged."""
         return self.row["outcome"] or "UNKNOWN"
 
     @property
     def budgets(self) -> list[Data]:
-        """Its budgets of which something was measured."""
+        """Its budgets with a measurement."""
         return [b for b in _dicts(self.verdict.get("budgets")) if time_of(b.get("measured"))]
 
     @property
     def longest(self) -> Data | None:
-        """The budget of which the largest share was used."""
+        """The budget that was used up the most."""
         return max(self.budgets, key=_used, default=None)
 
     @property
     def standings(self) -> Counter[str]:
-        """What became of its promises: standing → checks."""
+        """Its promises: standing → number of checks."""
         return Counter(str(check.get("promise")) for check in _dicts(self.verdict.get("checks")))
 
 
 def entries(found: Iterable[Row]) -> list[Entry]:
-    """The newest run of each scenario; by row of the table, then by name."""
+    """The newest run of each scenario, by row of the table, then by name."""
     newest = {row["scenario"]: row for row in found}
     return sorted(map(_entry, newest.values()), key=lambda e: (e.group, e.row["scenario"]))
 
 
 def made(lab: str, found: Sequence[Entry]) -> Mapping[str, str]:
-    """The files of an overview, name to text; it lies beside the folder of the lab's runs."""
+    """The files of an overview, name → text; their directory is next to that of the lab's runs."""
     return {HTML: html(lab, found), JUNIT: junit(lab, found), SUMMARY: summary(lab, found)}
 
 
@@ -75,7 +77,7 @@ def html(lab: str, found: Sequence[Entry]) -> str:
     head = tag(
         "header",
         tag("p", "labctl chaos", class_="kicker"),
-        tag("h1", f"What lab {lab} keeps"),
+        tag("h1", f"What survives in lab {lab}"),
         tag(
             "div",
             tag("p", tag("span", SIGNS[worst], aria_hidden="true"), " ", worst, class_="word"),
@@ -124,7 +126,7 @@ def summary(lab: str, found: Sequence[Entry]) -> str:
         for entry in sorted(found, key=lambda entry: _ORDER.index(entry.outcome))
     ]
     lines = [
-        f"### What lab {cell(lab)} keeps: {_worst(found)}",
+        f"### What survives in lab {cell(lab)}: {_worst(found)}",
         "",
         cell(_said(found)),
         "",
@@ -164,12 +166,12 @@ def _dicts(value: Any) -> list[Data]:
 
 
 def _used(budget: Data) -> float:
-    """The share of a bound that was used."""
+    """The share of the bound that was used up."""
     return (time_of(budget.get("measured")) or 0.0) / max(time_of(budget.get("bound")) or 0.0, 1e-9)
 
 
 def _worst(found: Sequence[Entry]) -> str:
-    """No run at all proves nothing."""
+    """The worst outcome; UNKNOWN if there is no run, which proves nothing."""
     outcomes = {entry.outcome for entry in found} or {"UNKNOWN"}
     return next(outcome for outcome in _ORDER if outcome in outcomes)
 
@@ -184,7 +186,7 @@ def _said(found: Sequence[Entry]) -> str:
     told = f"{count(len(found), 'scenario')}, the newest run of each: {each or 'none'}"
     lost = [entry for entry in found if entry.outcome == "VALID" and _lost(entry)]
     if lost:
-        told += f"; in {len(lost)} of the VALID something was lost that was not promised"
+        told += f"; in {len(lost)} of the VALID runs something was lost that was not promised"
     return f"{told}. {seconds(_length(found))} in all"
 
 
@@ -192,23 +194,29 @@ def _lost(entry: Entry) -> bool:
     return bool(entry.standings["lost as documented"] + entry.standings["not promised"])
 
 
-def _square(entry: Entry) -> Safe:
-    """One of many: its colour and sign, and a way to its row."""
+def _square(entry: Entry) -> Markup:
+    """A small square with the outcome's sign, linked to the scenario's row."""
     name = entry.row["scenario"]
     sign = tag("a", SIGNS[entry.outcome], href=f"#{name}", title=f"{name}: {entry.outcome}")
     return tag("li", sign, class_=entry.outcome.lower())
 
 
-def _table(found: Sequence[Entry]) -> Safe:
-    heads = ("outcome", "scenario", "away: measured of what its timers allow", "promises", "length")
+def _table(found: Sequence[Entry]) -> Markup:
+    heads = (
+        "outcome",
+        "scenario",
+        "away: measured, of what its timers allow",
+        "promises",
+        "length",
+    )
     head = tag("tr", *(tag("th", text, scope="col") for text in heads))
     return tag("table", tag("thead", head), tag("tbody", *map(_row, found)), class_="overview")
 
 
-def _row(entry: Entry) -> Safe:
+def _row(entry: Entry) -> Markup:
     row = entry.row
     link = tag("a", row["scenario"], href=f"../runs/{row['run']}/report.html")
-    why = tag("p", row["why"], class_="because") if entry.outcome != "VALID" else Safe("")
+    why = tag("p", row["why"], class_="because") if entry.outcome != "VALID" else Markup("")
     return tag(
         "tr",
         tag("td", badge(entry.outcome)),
@@ -220,10 +228,10 @@ def _row(entry: Entry) -> Safe:
     )
 
 
-def _bar(entry: Entry) -> Safe:
+def _bar(entry: Entry) -> Markup:
     budget = entry.longest
     if budget is None:
-        return Safe("")
+        return Markup("")
     filled = tag("i", class_=f"bar {outcome_of(budget).lower()}", style=share(_used(budget)))
     return join((tag("div", filled, class_="track"), tag("p", _away(entry), class_="quiet")))
 
@@ -238,14 +246,14 @@ def _away(entry: Entry) -> str:
 
 
 def _timer(budget: Data) -> str:
-    """The longest timer of the lab's own; the client's where there is none."""
+    """The lab's longest timer; the client's if there is none."""
     parts = _dicts(budget.get("parts"))
     own = [part for part in parts if not str(part.get("timer")).startswith("client: ")] or parts
     longest = max(own, key=lambda part: time_of(part.get("seconds")) or 0.0, default=budget)
     return plain(longest.get("timer") or budget.get("dominant", ""))
 
 
-def _promises(entry: Entry) -> list[Safe]:
+def _promises(entry: Entry) -> list[Markup]:
     standings = entry.standings
     return [
         tag("p", f"{standings[name]} {name}", class_=name.replace(" ", "-"))

@@ -1,32 +1,35 @@
-"""The report for people: one HTML file that needs nothing else."""
+"""The report for people: one self-contained HTML page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
 
+from markupsafe import Markup
+
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.report import facts, lanes, verdicts
 from labctl.chaos.report.glance import glance
-from labctl.chaos.report.markup import Safe, tag
-from labctl.chaos.report.operations import Operation, concerned
+from labctl.chaos.report.markup import tag
+from labctl.chaos.report.operations import concerned
 from labctl.chaos.report.picture import picture
 from labctl.chaos.report.record import Record
 from labctl.chaos.report.words import SIGNS, count, plain, seconds
 
 Keys = tuple[tuple[str, str], ...]
-"""Class and words of what the picture is made of."""
+"""CSS class and meaning of each element of the picture."""
 
 _BITTEN: Keys = (("key bites", "a fault bites"),)
 _SEEN: Keys = (
-    ("key held", "holds the virtual IP, takes part"),
+    ("key held", "holds the virtual IP, or is a member"),
     ("key leads", "leads"),
-    ("key odd", "joins, or out of quorum"),
-    ("key hatched", "away, or held twice"),
+    ("key odd", "joining, or out of quorum"),
+    ("key hatched", "away, or two holders"),
 )
 _ASKED: Keys = (
     ("key ok", "acknowledged"),
     ("key fail", "failed"),
-    ("key info", "nobody knows"),
+    ("key info", "unknown"),
     ("key silent", "nothing acknowledged"),
     ("key diamond", "operation in question"),
 )
@@ -34,7 +37,7 @@ _SLEPT: Keys = (("key asleep", "the client itself did not run"),)
 
 
 def html(record: Record) -> str:
-    """The whole page, a few hundred kB at most however long the run was."""
+    """The whole page: at most a few hundred kB, however long the run."""
     meant = _concerned(record)
     marked = {operation.number: operation for operation in meant.values()}
     body = tag(
@@ -43,17 +46,17 @@ def html(record: Record) -> str:
         glance(record),
         _section("What happened", _figure(record, marked), "picture"),
         _section("Failover budgets", verdicts.budgets(record), "budgets"),
-        _section("Promised and kept", verdicts.ledger(record), "ledger"),
+        _section("Promises", verdicts.ledger(record), "ledger"),
         _section("Verdicts", verdicts.checks(record, meant), "verdicts"),
         _section("Faults, and the proof of them", facts.faults(record), "faults"),
-        _section("Operations concerned", facts.operations(marked, record), "operations"),
+        _section("Operations in question", facts.operations(marked, record), "operations"),
         _section("This run", facts.about(record), "run"),
     )
     return document(f"{record.outcome}: {record.title}", body)
 
 
-def document(title: str, body: Safe) -> str:
-    """A page of its own that needs nothing else."""
+def document(title: str, body: Markup) -> str:
+    """A self-contained HTML page."""
     style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     head = tag(
         "head",
@@ -61,12 +64,12 @@ def document(title: str, body: Safe) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("style", Safe(style)),
+        tag("style", Markup(style)),  # noqa: S704 - a file of ours
     )
     return f"<!doctype html>\n{tag('html', head, tag('body', body), lang='en')}\n"
 
 
-def _head(record: Record) -> Safe:
+def _head(record: Record) -> Markup:
     run, outcome = record.run, record.outcome
     chips = {
         "run": record.name,
@@ -95,14 +98,14 @@ def _head(record: Record) -> Safe:
     )
 
 
-def _remarks(record: Record) -> Iterator[Safe]:
+def _remarks(record: Record) -> Iterator[Markup]:
     steady = record.verdict.get("steady")
     for when in ("before", "after"):
         state = steady.get(when) if isinstance(steady, dict) else None
         if isinstance(state, dict) and state.get("held") is not True:
             said = state.get("said")
             reasons = "; ".join(map(str, said)) if isinstance(said, list) else ""
-            held = "was not steady" if state.get("held") is False else "was not asked"
+            held = "was not steady" if state.get("held") is False else "was not observed"
             told = f": {plain(reasons, 400)}" if reasons else ""
             yield tag("li", f"The lab {held} {when} the faults{told}")
     expected = record.verdict.get("expected")
@@ -112,7 +115,7 @@ def _remarks(record: Record) -> Iterator[Safe]:
         yield tag("li", plain(note, 400))
 
 
-def _figure(record: Record, marked: dict[int, Operation]) -> Safe:
+def _figure(record: Record, marked: dict[int, Operation]) -> Markup:
     keys = [(f"key {class_}", f"{word} fault") for class_, word in lanes.legend(record.faults)]
     for drawn, said in (
         (record.faults, _BITTEN),
@@ -129,7 +132,7 @@ def _figure(record: Record, marked: dict[int, Operation]) -> Safe:
     )
 
 
-def _section(title: str, inside: Safe, name: str) -> Safe:
+def _section(title: str, inside: Markup, name: str) -> Markup:
     return tag("section", tag("h2", title), inside, id=name)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from markupsafe import Markup
+
+from labctl.chaos.folder.history import Operation, by_workload
 from labctl.chaos.report import lanes, latency
 from labctl.chaos.report.axis import TimeAxis
 from labctl.chaos.report.drawing import Row, heading, stack
-from labctl.chaos.report.markup import Safe, join, tag
-from labctl.chaos.report.operations import Operation, by_workload
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Record
 from labctl.chaos.report.words import seconds
 
@@ -16,8 +18,8 @@ WIDTH = 1200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 186, 1188, 22, 26
 
 
-def picture(record: Record, marked: Mapping[int, Operation]) -> Safe:
-    """Everything that happened; ``marked`` are the operations that checks speak of."""
+def picture(record: Record, marked: Mapping[int, Operation]) -> Markup:
+    """Everything that happened; ``marked`` are the operations that checks refer to."""
     axis = TimeAxis(record.length, _LEFT, _RIGHT)
     rows = stack(_rows(record, axis, list(marked.values())), _TOP)
     height = rows.height + _BOTTOM
@@ -51,12 +53,12 @@ def _rows(record: Record, axis: TimeAxis, marked: Sequence[Operation]) -> Iterat
             "grey: nothing acknowledged",
         )
     up = latency.scale(record.operations)
-    for name, found in groups.items():
+    for name, found in sorted(groups.items()):
         own = [operation for operation in marked if operation.workload == name]
         yield latency.workload(found, axis, up, record.lags, own)
 
 
-def _time(axis: TimeAxis, bottom: float) -> Safe:
+def _time(axis: TimeAxis, bottom: float) -> Markup:
     parts = []
     for t in axis.ticks():
         x = axis.x(t)
@@ -67,8 +69,8 @@ def _time(axis: TimeAxis, bottom: float) -> Safe:
     return join(parts)
 
 
-def _patterns() -> Safe:
-    """Hatchings: what must be told apart without colours, too."""
+def _patterns() -> Markup:
+    """Hatchings, to tell states apart without colours."""
     stripes = [
         tag(
             "pattern",

@@ -1,11 +1,13 @@
-"""The report for machines and for a few lines: JUnit XML, Markdown, a terminal."""
+"""The report without pictures: JUnit XML, Markdown, and lines for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from labctl.chaos.report.markup import Safe, clean, tag
+from markupsafe import Markup
+
+from labctl.chaos.report.markup import clean, tag
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.verdicts import outcome_of
 from labctl.chaos.report.words import count, moment, plain, seconds
@@ -13,7 +15,7 @@ from labctl.chaos.report.words import count, moment, plain, seconds
 
 @dataclass(frozen=True)
 class Case:
-    """Something that was judged: a check, a budget, a fault, or the steady state."""
+    """Something with an outcome: a check, a budget, a fault, or the steady state."""
 
     group: str
     name: str
@@ -23,7 +25,7 @@ class Case:
 
 
 def cases(record: Record) -> list[Case]:
-    """Everything that decides a run's outcome; one that nobody has judged is one unknown case."""
+    """Everything that decides a run's outcome; a run not judged yet is one unknown case."""
     if not record.verdict:
         return [Case("run", "judged", "UNKNOWN", record.why), *map(_fault, record.faults)]
     found = [
@@ -40,7 +42,7 @@ def cases(record: Record) -> list[Case]:
 def junit(record: Record) -> str:
     """JUnit XML. INVALID is a failure, UNKNOWN an error.
 
-    Not skipped: a skipped test counts as passed, and what nobody could judge has not passed.
+    UNKNOWN is not skipped: a skipped test counts as passed, which a run without proof has not.
     """
     found = cases(record)
     tests = [
@@ -63,7 +65,7 @@ def junit(record: Record) -> str:
 
 
 def xml(
-    name: str, inside: Sequence[Safe], outcomes: Sequence[str], length: float, began: str = ""
+    name: str, inside: Sequence[Markup], outcomes: Sequence[str], length: float, began: str = ""
 ) -> str:
     """A JUnit document with one suite; ``length`` is in seconds."""
     counts = {
@@ -79,7 +81,7 @@ def xml(
 
 
 def summary(record: Record) -> str:
-    """Markdown for a pull request: the outcome, a row for each case, how to do it again."""
+    """Markdown for a pull request: the outcome, a row for each case, how to repeat the run."""
     rows = [
         f"| {case.outcome} | {cell(case.group)} | {cell(case.name)} "
         f"| {cell(case.why)}{f' ({cell(case.remark)})' if case.remark else ''} |"
@@ -97,7 +99,7 @@ def summary(record: Record) -> str:
         "|---|---|---|---|",
         *rows,
         "",
-        f"{cell(facts)}. Again: `labctl chaos replay {record.name}`",
+        f"{cell(facts)}. Repeat: `labctl chaos replay {record.name}`",
         *(f"\n- {cell(note)}" for note in record.notes[:10]),
     ]
     return "\n".join(lines) + "\n"
@@ -106,7 +108,7 @@ def summary(record: Record) -> str:
 def lines(record: Record) -> list[str]:
     """The verdict for a terminal, without colours: the outcome first, then what decided it.
 
-    What is in order is one line, not many.
+    All that is VALID shares one line.
     """
     found = cases(record)
     good = [case for case in found if case.outcome == "VALID"]
@@ -132,7 +134,7 @@ def _steady(record: Record) -> Iterator[Case]:
         why = "; ".join(map(str, said)) if isinstance(said, list) and said else ""
         held = state["held"] is True
         outcome = "VALID" if held else "UNKNOWN" if when == "before" else record.outcome
-        yield Case("steady", when, outcome, why or ("it held" if held else "it did not hold"))
+        yield Case("steady", when, outcome, why or ("steady" if held else "not steady"))
 
 
 def _fault(fault: Fault) -> Case:
@@ -166,7 +168,7 @@ def _budget(budget: Data, record: Record) -> Case:
     )
 
 
-def _result(case: Case) -> list[Safe]:
+def _result(case: Case) -> list[Markup]:
     kind = {"INVALID": "failure", "UNKNOWN": "error"}.get(case.outcome)
     if kind is None:
         return []
@@ -174,7 +176,7 @@ def _result(case: Case) -> list[Safe]:
 
 
 def cell(text: str) -> str:
-    """Text as Markdown shows it, in one cell of a table: no markup, links or mentions of it."""
+    """Text for one cell of a Markdown table: no markup, links or mentions come of it."""
     line = " ".join(clean(text).split()).replace("&", "&amp;").replace("<", "&lt;")
     for sign in "\\`*_[]|@#":
         line = line.replace(sign, f"\\{sign}" if sign != "@" else "@\u200b")

@@ -1,4 +1,4 @@
-"""What the folder of a run holds, as far as it got: a run that was killed is read, too."""
+"""A run's folder read leniently, to be shown: what is missing or damaged is left out, and said."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labctl.chaos.report.operations import Lag, Operation, lags, operations
+from labctl.chaos.folder import history
+from labctl.chaos.folder import layout as files
+from labctl.chaos.folder.history import Event, Operation
 from labctl.documents import reader
 from labctl.errors import InputError
 
@@ -18,7 +20,7 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of the timeline; moments in seconds since the run began, None: it never was so."""
+    """A fault of the timeline; moments in seconds since the run began, None if they never came."""
 
     index: int
     kind: str
@@ -44,20 +46,21 @@ class Observation:
 
 @dataclass(frozen=True)
 class Record:
-    """A run. ``missing`` says in sentences what of it cannot be shown."""
+    """A run, as far as its folder tells. ``missing`` are sentences on what cannot be shown."""
 
     name: str
     run: Data = field(default_factory=dict)
     scenario: str = ""
     faults: Sequence[Fault] = ()
     operations: Sequence[Operation] = ()
-    lags: Sequence[Lag] = ()
+    lags: Sequence[tuple[float, float]] = ()
+    """From, to: when the client itself did not run."""
     observations: Sequence[Observation] = ()
     verdict: Data = field(default_factory=dict)
     logs: Sequence[str] = ()
     missing: Sequence[str] = ()
     description: str = ""
-    """What the scenario is to show, in its own words."""
+    """The scenario's own description."""
 
     @property
     def title(self) -> str:
@@ -66,14 +69,14 @@ class Record:
 
     @property
     def outcome(self) -> str:
-        """VALID, INVALID, or UNKNOWN: also when nobody has judged it."""
+        """VALID, INVALID or UNKNOWN; UNKNOWN, too, when the run has not been judged."""
         said = self.verdict.get("outcome")
         return said if said in ("VALID", "INVALID") else "UNKNOWN"
 
     @property
     def why(self) -> str:
         """The reason for the outcome, one sentence."""
-        unjudged = "nobody has judged this run yet: labctl chaos check does"
+        unjudged = "this run has not been judged yet: labctl chaos check does"
         return str(self.verdict.get("why") or unjudged)
 
     @property
@@ -88,13 +91,13 @@ class Record:
 
     @property
     def notes(self) -> list[str]:
-        """What else the verdict says, and what is missing."""
+        """The verdict's notes, and what is missing."""
         said = self.verdict.get("notes")
         return [*(map(str, said) if isinstance(said, list) else ()), *self.missing]
 
     @property
     def length(self) -> float:
-        """Seconds until the last thing that is known of the run; never 0."""
+        """Seconds until the last event that is known of the run; never 0."""
         moments = [t for f in self.faults for t in (f.asked, f.bites, f.healed) if t is not None]
         moments += [o.t for o in self.observations]
         moments += [o.ended if o.ended is not None else o.began for o in self.operations]
@@ -102,31 +105,31 @@ class Record:
 
 
 def read(folder: Path) -> Record:
-    """Read what is there. What is missing or damaged is said in ``Record.missing``; no error."""
+    """Read what is there; never an error."""
     missing: list[str] = []
-    run = _document(folder / "run.json", missing)
-    faults = _document(folder / "timeline.json", missing)
-    verdict = _document(folder / "verdict.json", missing)
-    events = list(_lines(folder / "history.jsonl", missing))
-    seen = _lines(folder / "observations.jsonl", missing)
-    scenario = _text(folder / "scenario.yml", missing)
+    run = _document(folder / files.RUN, missing)
+    faults = _document(folder / files.TIMELINE, missing)
+    verdict = _document(folder / files.VERDICT, missing)
+    events = _events(folder / files.HISTORY, missing)
+    seen = _observations(folder / files.OBSERVATIONS, missing)
+    scenario = _text(folder / files.SCENARIO, missing)
     return Record(
         name=folder.resolve().name,
         run=run if isinstance(run, dict) else {},
         scenario=scenario,
         description=_description(scenario),
         faults=[_fault(index, data) for index, data in enumerate(_mappings(faults))],
-        operations=operations(events),
-        lags=lags(events),
+        operations=history.pair(events, strict=False),
+        lags=history.lags(events),
         observations=[_observation(data) for data in seen],
         verdict=verdict if isinstance(verdict, dict) else {},
-        logs=sorted(path.name for path in folder.glob("logs/*") if path.is_file()),
+        logs=sorted(path.name for path in folder.glob(f"{files.LOGS}/*") if path.is_file()),
         missing=tuple(missing),
     )
 
 
 def time_of(value: Any) -> float | None:
-    """A moment in seconds, or None for what is no number."""
+    """A moment in seconds; None for anything that is no number."""
     real = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if real and abs(value) < 1e9 else None
 
@@ -135,16 +138,16 @@ def _text(path: Path, missing: list[str]) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        missing.append(f"{path.name} is missing: the run did not get so far")
+        missing.append(f"{path.name} is missing: the run did not get that far")
     except OSError as error:
         missing.append(f"{path.name} cannot be read: {error.strerror}")
     return ""
 
 
 def _description(scenario: str) -> str:
-    """Of a scenario's text; nothing when it cannot be read."""
+    """The description in a scenario's text; empty when it cannot be read."""
     with suppress(InputError):
-        data, _ = reader.parse(scenario, "scenario.yml")
+        data, _ = reader.parse(scenario, files.SCENARIO)
         if isinstance(data, dict):
             return " ".join(str(data.get("description") or "").split())
     return ""
@@ -159,8 +162,14 @@ def _document(path: Path, missing: list[str]) -> Any:
         return None
 
 
-def _lines(path: Path, missing: list[str]) -> Iterator[Data]:
-    torn = 0
+def _events(path: Path, missing: list[str]) -> list[Event]:
+    events, damaged = history.salvage(_text(path, missing).splitlines())
+    _note_damage(path, damaged, missing)
+    return events
+
+
+def _observations(path: Path, missing: list[str]) -> Iterator[Data]:
+    damaged = 0
     for line in _text(path, missing).splitlines():
         try:
             data = json.loads(line)
@@ -169,9 +178,13 @@ def _lines(path: Path, missing: list[str]) -> Iterator[Data]:
         if isinstance(data, dict) and time_of(data.get("t")) is not None:
             yield data
         else:
-            torn += bool(line.strip())
-    if torn:
-        missing.append(f"{path.name} has {torn} torn or damaged lines, which are left out")
+            damaged += bool(line.strip())
+    _note_damage(path, damaged, missing)
+
+
+def _note_damage(path: Path, damaged: int, missing: list[str]) -> None:
+    if damaged:
+        missing.append(f"{path.name} has {damaged} torn or damaged lines, which are left out")
 
 
 def _mappings(data: Any) -> list[Data]:

@@ -1,4 +1,4 @@
-"""What_co was observed about once a second, as spans of time in which it stayed the same."""
+"""Observations, about one a second, as spans of time in which something stayed the same."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from labctl.chaos.report.record import Observation
 
-What_co = TypeVar("What_co", bound=Hashable, covariant=True)
+State_co = TypeVar("State_co", bound=Hashable, covariant=True)
 Part = Literal["part", "odd", "away"]
-"""A member takes part, answers something else, or does not answer."""
+"""A member takes part in its cluster, answers something else, or does not answer."""
 
 _LEADS = ("writer", "leader", "master", "primary")
 _TAKES_PART = re.compile(r"Primary, Synced|primary|secondary|running|names ", re.IGNORECASE)
@@ -21,26 +21,26 @@ _ODD = re.compile(r"non-Primary|Primary, |Donor|Join|no member|HTTP ", re.IGNORE
 
 
 @dataclass(frozen=True)
-class Span(Generic[What_co]):
-    """Something that was so from ``start`` to ``end``, in seconds since the run began."""
+class Span(Generic[State_co]):
+    """A state that lasted from ``start`` to ``end``, in seconds since the run began."""
 
     start: float
     end: float
-    what: What_co
+    what: State_co
 
 
 def spans(
-    seen: Sequence[Observation], what: Callable[[Observation], What_co], end: float
-) -> list[Span[What_co]]:
-    """Equal observations in one span.
+    seen: Sequence[Observation], what: Callable[[Observation], State_co], end: float
+) -> list[Span[State_co]]:
+    """Join equal observations into spans.
 
-    Each holds until the next, but for no longer than labctl usually looks away: nobody knows
-    what was so in a longer pause.
+    An observation holds until the next, but at most for four times the usual interval: what
+    happened in a longer pause is unknown.
     """
     steps = [b.t - a.t for a, b in itertools.pairwise(seen)]
     most = max(4 * median(steps), 3.0) if steps else 3.0
     nexts = [o.t for o in seen[1:]] + [end]
-    found: list[Span[What_co]] = []
+    found: list[Span[State_co]] = []
     for observation, until in zip(seen, nexts, strict=True):
         stop, now = min(until, observation.t + most), what(observation)
         if found and found[-1].what == now and found[-1].end == observation.t:
@@ -51,12 +51,12 @@ def spans(
 
 
 def holders(seen: Sequence[Observation]) -> list[str]:
-    """Nodes that ever had the virtual IP."""
+    """Nodes that held the virtual IP at any time."""
     return sorted({name for o in seen for name in o.vip})
 
 
 def clusters(seen: Sequence[Observation]) -> dict[str, list[str]]:
-    """Every cluster that was seen, and the members that it ever had."""
+    """Every cluster observed, and all members that it had at any time."""
     found: dict[str, set[str]] = {}
     for observation in seen:
         for name, state in observation.clusters.items():
@@ -65,12 +65,12 @@ def clusters(seen: Sequence[Observation]) -> dict[str, list[str]]:
 
 
 def leader(state: Mapping[str, Any]) -> str:
-    """Who leads, by the part it plays; empty for nobody."""
+    """The leader, whatever its role is called; empty if there is none."""
     return next((str(state[key]) for key in _LEADS if state.get(key)), "")
 
 
 def member(state: Mapping[str, Any], name: str) -> tuple[Part, bool, str]:
-    """Whether a member takes part in its cluster, whether it leads it, and what it says itself."""
+    """Whether a member takes part in its cluster, whether it leads it, and its own report."""
     said = _members(state).get(name, "")
     leads = leader(state) == name
     if _ODD.match(said) and not said.startswith("Primary, Synced"):

@@ -1,37 +1,39 @@
-"""Sections of the page that judge: checks with their evidence, the ledger, the budgets."""
+"""Sections of the page with judgements: checks with their evidence, the ledger, the budgets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.report.lanes import family
-from labctl.chaos.report.markup import Safe, join, tag
-from labctl.chaos.report.operations import Operation
+from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.words import SIGNS, moment, names, plain, seconds
 
 STANDINGS = ("kept", "lost though promised", "lost as documented", "not promised", "unknown")
-"""What can have become of a promise, in the order in which it is told."""
+"""The standings of promises, in the order of the page."""
 
 Concerned = Mapping[tuple[int, int], Operation]
-"""Check's and its evidence's place → the operation that is meant."""
+"""(Index of a check, index of its evidence) → the operation it is about."""
 
 
 def outcome_of(data: Data) -> str:
-    """A check's or budget's outcome; UNKNOWN for what is none."""
+    """The outcome of a check or budget; UNKNOWN if it is none."""
     said = data.get("outcome")
     return said if isinstance(said, str) and said in SIGNS else "UNKNOWN"
 
 
-def badge(outcome: str) -> Safe:
-    """An outcome with its sign: it can be read without colours."""
+def badge(outcome: str) -> Markup:
+    """An outcome with its sign, readable without colours."""
     return tag("span", f"{SIGNS[outcome]} {outcome}", class_=f"badge {outcome.lower()}")
 
 
-def checks(record: Record, concerned: Concerned) -> Safe:
-    """What was checked, by workload, with what shows it."""
-    groups: dict[str, list[Safe]] = {}
+def checks(record: Record, concerned: Concerned) -> Markup:
+    """The checks by workload, with their evidence."""
+    groups: dict[str, list[Markup]] = {}
     for place, check in enumerate(record.checks):
         card = _check(place, check, concerned)
         groups.setdefault(str(check.get("workload") or "lab"), []).append(card)
@@ -40,10 +42,10 @@ def checks(record: Record, concerned: Concerned) -> Safe:
     ) or tag("p", "Nothing was checked.", class_="quiet")
 
 
-def ledger(record: Record) -> Safe:
-    """What was promised and what was kept: a row a check, a column a standing."""
+def ledger(record: Record) -> Markup:
+    """The promises: a row for each check, a column for each standing."""
     if not record.checks:
-        return tag("p", "No promise was held against anything.", class_="quiet")
+        return tag("p", "No promise was checked.", class_="quiet")
     kept = [str(check.get("promise")) for check in record.checks]
     sums = [
         tag("li", tag("b", str(kept.count(name))), f" {name}", class_=_slug(name))
@@ -66,8 +68,8 @@ def ledger(record: Record) -> Safe:
     return join((tag("ul", *sums, class_="sums"), tag("div", table, class_="wide")))
 
 
-def budgets(record: Record) -> Safe:
-    """Every budget: the bound with its timers above what was measured, on one scale."""
+def budgets(record: Record) -> Markup:
+    """Every budget: the bound with its timers above the measurement, on one scale."""
     known = record.budgets
     if not known:
         return tag("p", "No budget applied to this run.", class_="quiet")
@@ -76,7 +78,7 @@ def budgets(record: Record) -> Safe:
     return join(_budget(budget, record.faults, scale) for budget in known)
 
 
-def _check(place: int, check: Data, concerned: Concerned) -> Safe:
+def _check(place: int, check: Data, concerned: Concerned) -> Markup:
     outcome = outcome_of(check)
     counts = check.get("counts")
     told = counts.items() if isinstance(counts, dict) else ()
@@ -95,24 +97,24 @@ def _check(place: int, check: Data, concerned: Concerned) -> Safe:
             tag("span", plain(check.get("promise", "unknown")), class_="promise"),
         ),
         tag("p", plain(check.get("why", ""), 600)),
-        tag("ul", *chips, class_="counts") if chips else Safe(""),
-        tag("ol", *rows, class_="evidence") if rows else Safe(""),
+        tag("ul", *chips, class_="counts") if chips else Markup(""),
+        tag("ol", *rows, class_="evidence") if rows else Markup(""),
         class_=f"check {outcome.lower()}",
         id=f"check-{place}",
     )
 
 
-def _piece(piece: Data, operation: Operation | None) -> Safe:
+def _piece(piece: Data, operation: Operation | None) -> Markup:
     said = plain(piece.get("said", ""), 300)
     what = " ".join(filter(None, (str(piece.get("f") or ""), _value(piece.get("value")))))
     at = time_of(piece.get("t"))
     link = tag("a", what or "operation", href=f"#op-{operation.number}") if operation else None
-    shown = link or (tag("code", what) if what else Safe(""))
-    when = tag("span", moment(at), class_="when") if at is not None else Safe("")
+    shown = link or (tag("code", what) if what else Markup(""))
+    when = tag("span", moment(at), class_="when") if at is not None else Markup("")
     return tag("li", when, " ", shown, " ", tag("span", said))
 
 
-def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Safe:
+def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Markup:
     outcome = outcome_of(budget)
     bound, measured = time_of(budget.get("bound")) or 0.0, time_of(budget.get("measured"))
     parts = budget.get("parts")
@@ -122,7 +124,7 @@ def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Safe:
     cause = (
         tag("a", fault.said, href=f"#fault-{fault.index}", class_=f"cause {family(fault)}")
         if fault
-        else Safe("")
+        else Markup("")
     )
     dominant = str(budget.get("dominant") or "")
     taken = f"{seconds(measured)} measured" if measured is not None else "not measured"
@@ -146,8 +148,8 @@ def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Safe:
     )
 
 
-def _segments(timers: Sequence[Data], dominant: str, bound: float, scale: float) -> list[Safe]:
-    """The bound as the timers that it is made of; as one where they are not known."""
+def _segments(timers: Sequence[Data], dominant: str, bound: float, scale: float) -> list[Markup]:
+    """The bound as a bar of its timers; as one piece if they are unknown."""
     found = [
         tag(
             "i",
@@ -160,7 +162,7 @@ def _segments(timers: Sequence[Data], dominant: str, bound: float, scale: float)
     return found or [tag("i", class_="bar part", style=_width(bound, scale))]
 
 
-def _timer(timer: Data, dominant: str) -> Safe:
+def _timer(timer: Data, dominant: str) -> Markup:
     name = plain(timer.get("timer", ""))
     leads = name == dominant
     said = f" {name}" + (" — the dominant timer" if leads else "")
@@ -173,7 +175,7 @@ def _width(value: float, scale: float) -> str:
 
 
 def share(part: float) -> str:
-    """The style of a bar as long as a part of its track; 1 is all of it."""
+    """The style of a bar that fills this part of its track; 1 is all of it."""
     return f"width:{min(100.0, max(0.0, 100 * part)):.2f}%"
 
 
@@ -192,5 +194,5 @@ def _slug(name: str) -> str:
 
 
 def targets(fault: Fault) -> str:
-    """Whom a fault was aimed at, at most a dozen of them."""
-    return names(fault.targets, 12) or "nobody"
+    """The targets of a fault, at most a dozen."""
+    return names(fault.targets, 12) or "none"

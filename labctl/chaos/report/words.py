@@ -1,4 +1,4 @@
-"""Figures and outcomes as people read them."""
+"""Figures and outcomes, formatted for people."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import json
 from typing import Any
 
 SIGNS = {"VALID": "✓", "INVALID": "✗", "UNKNOWN": "?"}
-"""An outcome never speaks by its colour alone."""
+"""The sign of each outcome, so that colour is never the only cue."""
 
 KEPT = {
     "lost": "nothing lost",
     "duplicated": "nothing twice",
-    "unexpected": "nothing that was not asked for",
-    "recovered": "unknown ends looked up",
-    "stale": "no stale read",
-    "lost update": "no update undone",
-    "total conserved": "the total",
-    "linearizable": "linearizable",
+    "unexpected": "nothing unexpected",
+    "recovered": "unknown ends resolved",
+    "stale": "no stale reads",
+    "lost update": "no lost updates",
+    "total conserved": "the total of accounts",
+    "linearizable": "linearizability",
     "members agree": "members agree",
     "two primaries": "never two primaries",
-    "negative": "nothing below zero",
-    "reordered": "the order",
-    "leaderless": "queues have leaders",
-    "consumers": "consumers are served",
+    "negative": "no negative balances",
+    "reordered": "order",
+    "leaderless": "queues had leaders",
+    "consumers": "consumers served",
     "holders": "one holder of the virtual IP",
     "client's holders": "one holder for the client",
-    "stays dead": "the dead stay dead",
-    "answers": "right answers",
-    "age": "nothing too old",
+    "stays dead": "nothing restarted by itself",
+    "answers": "unchanged answers",
+    "age": "no outdated measures",
     "latency": "answers in time",
     "orphans": "no orphans",
     "doubles": "no doubles",
@@ -35,7 +35,7 @@ KEPT = {
     "errors": "served again",
     "steady": "steady again",
 }
-"""What a check found to be well: its name says what it looks for, which is what went wrong."""
+"""Check → what it found to be in order: the check itself is named after what may go wrong."""
 
 
 def seconds(value: float | None) -> str:
@@ -44,11 +44,13 @@ def seconds(value: float | None) -> str:
         return "-"
     if value < 0.9995:
         return f"{value * 1000:.0f} ms"
-    if value < 10:
+    if value < 9.995:
         return f"{value:.2f} s"
-    if value < 120:
+    if value < 119.95:
         return f"{value:.1f} s"
-    return f"{value // 60:.0f} min {value % 60:02.0f} s"
+    # Rounded first, or 599.7 s were 9 min 60 s.
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02} s"
 
 
 def moment(value: float | None) -> str:
@@ -62,7 +64,7 @@ def count(value: int, one: str, more: str | None = None) -> str:
 
 
 def plain(value: Any, most: int = 160) -> str:
-    """Any value on one line, cut at ``most`` characters."""
+    """Any value on one line of at most ``most`` characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 3] + "..."

@@ -1,4 +1,4 @@
-"""Several scenarios one after another: which of them fit a lab, and what came of all. Pure."""
+"""Several scenarios one after another: which of them fit a lab, and the overall result. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from labctl.chaos.document import library
 from labctl.chaos.model.findings import Outcome
-from labctl.chaos.run import prepare
+from labctl.chaos.run import plan as plans
 from labctl.errors import EngineError, InputError
 from labctl.model.lab import Lab
 
 CODES = {"VALID": 0, "INVALID": 1, "UNKNOWN": 4}
 """Outcome of a run → exit code."""
 
-Able = Callable[[Collection[str]], None]
-"""Asks the machine whether it can make faults, by their words. EngineError when it cannot."""
+CheckMachine = Callable[[Collection[str]], None]
+"""Raises EngineError when the machine cannot make one of these faults."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a campaign carries out, in this order, and what it leaves out, with the reason."""
+    """The scenarios that a campaign runs, in order, and those it leaves out, with the reason."""
 
     names: tuple[str, ...]
     left_out: dict[str, str]
@@ -30,13 +30,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a scenario; no outcome where it could not be carried out."""
+    """The result of a scenario; ``outcome`` is None if it could not be run."""
 
     scenario: str
     outcome: Outcome | None
     why: str
     code: int
-    """The exit code that it would have had alone."""
+    """The exit code of ``labctl chaos run`` for this scenario alone."""
     run: str | None = None
     seconds: float | None = None
 
@@ -45,12 +45,12 @@ class Result:
         return asdict(self)
 
 
-def choose(words: Sequence[str], lab: Lab, able: Able | None = None) -> Choice:
-    """The scenarios that are named, by name or file, and those of the library that words find.
+def choose(words: Sequence[str], lab: Lab, check_machine: CheckMachine | None = None) -> Choice:
+    """Choose scenarios by name, file or search word; all of the library when there are no words.
 
-    All of the library without a word. InputError for a word that finds none, and for what is wrong
-    with a scenario that is named or what the lab lacks for it; of those that were found, what the
-    lab or the machine lacks only leaves them out.
+    A scenario found by a word is left out if the lab or the machine lacks something for it. For one
+    that is named that is an error: InputError, or the machine's EngineError. A word that finds
+    nothing is an InputError.
     """
     named = {word for word in words if _is_name(word)}
     names: list[str] = []
@@ -59,9 +59,9 @@ def choose(words: Sequence[str], lab: Lab, able: Able | None = None) -> Choice:
     fitting, left_out = [], {}
     for name in dict.fromkeys(names):
         try:
-            plan = prepare.plan(name, lab, 0)
-            if able is not None:
-                able({action.fault for action in plan.actions})
+            plan = plans.from_scenario(name, lab, 0)
+            if check_machine is not None:
+                check_machine({action.fault for action in plan.actions})
         except (InputError, EngineError) as error:
             if name in named:
                 raise
@@ -72,18 +72,18 @@ def choose(words: Sequence[str], lab: Lab, able: Able | None = None) -> Choice:
 
 
 def worst(results: Sequence[Result]) -> int:
-    """The exit code of all: 1 if one is INVALID, else that of an error, else 4 for UNKNOWN."""
+    """The exit code of a campaign: 1 if a run is INVALID, else an error's, else 4 if UNKNOWN."""
     codes = [result.code for result in results]
     invalid = [result.code for result in results if result.outcome == "INVALID"]
     errors = [result.code for result in results if result.outcome is None]
     return next(iter((*invalid, *errors)), max(codes, default=0))
 
 
-def counted(results: Sequence[Result], left_out: Collection[str]) -> str:
+def tally(results: Sequence[Result], left_out: Collection[str]) -> str:
     """``12 VALID, 1 INVALID, 2 left out``."""
-    counts: Counter[str] = Counter(result.outcome or "not carried out" for result in results)
-    said = [f"{counts[word]} {word}" for word in (*CODES, "not carried out") if counts[word]]
-    return ", ".join(said + [f"{len(left_out)} left out"] * bool(left_out)) or "nothing fits"
+    counts: Counter[str] = Counter(result.outcome or "not run" for result in results)
+    said = [f"{counts[word]} {word}" for word in (*CODES, "not run") if counts[word]]
+    return ", ".join(said + [f"{len(left_out)} left out"] * bool(left_out)) or "no scenario fits"
 
 
 def _is_name(word: str) -> bool:

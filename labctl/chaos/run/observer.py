@@ -1,4 +1,4 @@
-"""What labctl sees of a lab while a run goes on: about once a second, as cheaply as it can."""
+"""Observes a lab during a run, about once a second and as cheaply as possible."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from labctl.planning.desired import Desired
 from labctl.running.probe import inspect
 
 EVERY = 1.0
-"""Seconds from one look to the next, unless a look itself takes longer."""
+"""Seconds from one observation to the next, unless an observation itself takes longer."""
 _REST = 0.25
-"""Of the time that a look takes: rest after it, so that a slow lab is not asked without end."""
+"""Pause after an observation, as a share of its length, so that a slow lab gets a rest."""
 _SPEC = "/run/labctl/observed.json"
 
 
 class Observer:
-    """Looks at a lab until it is stopped; a row for each look."""
+    """Observes a lab until it is stopped, and adds a row for each observation."""
 
     def __init__(
         self,
@@ -36,18 +36,18 @@ class Observer:
         self._engine, self._desired, self._rows, self._clock = engine, desired, rows, clock
         self._probes = [name for name in desired.probes if name.partition("/")[2] in services]
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._thread = threading.Thread(target=self._observe, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start observing."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop observing."""
         self._stop.set()
         self._thread.join(30)
 
-    def _go_on(self) -> None:
+    def _observe(self) -> None:
         while not self._stop.is_set():
             asked = time.monotonic()
             self._rows.add(self.look())
@@ -55,7 +55,7 @@ class Observer:
             self._stop.wait(max(EVERY - took, _REST * took))
 
     def look(self) -> dict[str, Any]:
-        """One look: who holds the virtual IP, the clusters, who is not ready; or why not."""
+        """Observe once: who holds the virtual IP, the clusters, unready instances; or the error."""
         row: dict[str, Any] = {"t": round(self._clock(), 3), "vip": [], "clusters": {}}
         try:
             there = {c.name: c for c in self._engine.containers(self._desired.lab.name)}

@@ -1,4 +1,4 @@
-"""The settings in force that promises and budgets follow from: the catalogue's, and rendered."""
+"""The settings in force that promises and budgets depend on: the catalogue's, and rendered ones."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _STORES = {
     "redis": "redis",
     "mongodb": "mongodb",
 }
-"""Service → the store it is, as workloads name it."""
+"""Service → the name that workloads have for this store."""
 
 _RENDERED = {
     "mariadb": ("innodb_flush_log_at_trx_commit", "wsrep_sync_wait", "innodb_snapshot_isolation"),
     "redis": ("min-replicas-to-write", "min-replicas-max-lag"),
 }
-"""Service → directives whose values are read from its rendered files."""
+"""Service → directives that are read from its rendered files."""
 
 
 def effective(desired: Desired) -> dict[str, dict[str, Any]]:
-    """Store, or service → its settings in force (directives with _ for -), and ``timers``.
+    """Store or service → its settings in force (directives with _ for -), and ``timers``.
 
-    What the catalogue writes into a template without a setting is read from the rendered file,
-    so that a lab that is made badly on purpose is judged by what it runs.
+    Values that a template has without a setting are read from the rendered file, so that a lab
+    sabotaged on purpose is judged by what it really runs.
     """
     found: dict[str, dict[str, Any]] = {"timers": dict(timers(desired.lab))}
     for name, service in desired.lab.services.items():

@@ -1,8 +1,8 @@
-"""A scenario and a seed come to a timeline here: which fault, when, for how long. Pure.
+"""Turns a scenario and a seed into a timeline: which fault, when, on what, for how long. Pure.
 
-The same scenario, lab and seed come to the same timeline. Parts (galera-writer) stay what they
-are: who plays them is looked up at the moment of the fault. What a seed can decide before is
-decided: moments, one of several faults, which instances of a service, the sides of a cut.
+The same scenario, lab and seed give the same timeline. Parts (galera-writer) stay symbolic: who
+plays them is looked up at the moment of the fault. All that the seed can decide is decided here:
+moments, one of several faults, which instances of a service, the sides of a cut.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from labctl.model.lab import Lab
 
 @dataclass(frozen=True)
 class Pick:
-    """Targets of which the first ``take`` count, without who is ``unless`` at that moment.
+    """The first ``take`` of the targets ``of`` that are not excluded at the moment of the fault.
 
-    ``unless`` names parts, nodes or instances; whoever is on the same node as one is out.
+    ``unless`` names parts, nodes or instances; targets on the node of one of these are excluded.
     """
 
     take: int
@@ -40,27 +40,27 @@ class Pick:
 
 
 Symbol = str | Pick
-"""A name that the lab is asked about (``c1/mariadb``, ``galera-writer``), or a choice of names."""
+"""A name to look up in the lab (``c1/mariadb``, ``galera-writer``), or a choice of names."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """A fault to be made: seconds since the workloads began, and who or what it is for."""
+    """A fault to be made, and its targets; times in seconds since the workloads started."""
 
     index: int
     at: float
     fault: FaultWord
     heal_at: float | None
-    """None: at the end of the run, or never where there is nothing to heal."""
+    """None: at the end of the run, or never if there is nothing to heal."""
     targets: tuple[Symbol, ...] = ()
     groups: tuple[tuple[Symbol, ...], ...] = ()
-    """Of a cut: as ``labctl cut`` takes them; one group is cut from everybody else."""
+    """For a cut: as for ``labctl cut``; a single group is cut off from all other nodes."""
     pairs: tuple[tuple[str, str], ...] = ()
-    """Of a cut: nodes that do not hear each other, for a shape that no groups make."""
+    """For a cut: pairs of nodes that do not hear each other, for a shape that no groups make."""
     terms: dict[str, Any] = field(default_factory=dict)
-    """What else it takes: direction, only, percent, cpu, ...; spans in seconds."""
+    """Its other keys: direction, only, percent, cpu, ...; durations in seconds."""
     spec: dict[str, Any] = field(default_factory=dict)
-    """As the scenario says it, with ``fault`` and without moments."""
+    """The scenario's own terms, with ``fault`` and without moments."""
 
     @property
     def said(self) -> str:
@@ -73,12 +73,11 @@ class Action:
 
 
 def resolve(scenario: ScenarioDoc, lab: Lab, seed: int) -> tuple[Action, ...]:
-    """The timeline, in the order of its moments.
+    """The timeline, sorted by time.
 
-    InputError when the lab has not what a fault is for: see ``fit.check`` for the sentence that
-    names file and place.
+    InputError when the lab lacks a fault's target; ``fit.check`` says so with file and place.
     """
-    # Text, so that a seed means the same in every Python.
+    # Seeded by text, which means the same in every version of Python.
     random = Random(f"{scenario.name}/{seed}")  # noqa: S311 - to repeat it, not to hide it
     drawn = [
         (at, _fault(step, random), random.getrandbits(32))
@@ -93,7 +92,7 @@ def resolve(scenario: ScenarioDoc, lab: Lab, seed: int) -> tuple[Action, ...]:
 
 
 def named(lab: Lab, aim: Aim) -> tuple[str, ...]:
-    """The instances of a share's service, in the topology's order. InputError without any."""
+    """The instances of a share's service, in the topology's order. InputError if there is none."""
     service = lab.services.get(aim.service)
     if service is None:
         raise InputError(f"lab '{lab.name}' has no service '{aim.service}'")
@@ -165,7 +164,7 @@ def _sides(fault: FaultDoc, lab: Lab, random: Random) -> Sides:
         return (_symbols(fault.isolate, lab, random),), ()
     if fault.groups is not None:
         groups = tuple(_symbols(group, lab, random) for group in fault.groups)
-        # One group alone is cut from all others already.
+        # A single group is cut off from all others anyway.
         return tuple(group for group in groups if group != (OTHERS,)), ()
     nodes = shaped(lab, fault.of)
     random.shuffle(nodes)
@@ -173,7 +172,7 @@ def _sides(fault: FaultDoc, lab: Lab, random: Random) -> Sides:
 
 
 def shaped(lab: Lab, service: str | None) -> list[str]:
-    """The nodes that a shape parts: a service's, or all but the client's. InputError if too few."""
+    """The nodes that a shape divides: a service's, or all but the client. InputError if unknown."""
     if service is not None:
         return [name.partition("/")[0] for name in named(lab, Aim(share="all", service=service))]
     return [node.name for node in lab.nodes if node != lab.client]
@@ -192,7 +191,7 @@ def _shape(shape: str, nodes: Sequence[str]) -> Sides:
             if other - one not in (1, count - 1)
         ]
         return (), tuple(parted)
-    # The first group is what the shape's name says, for one-way cuts.
+    # The shape is named after its first group, which matters for one-way cuts.
     large, small = tuple(nodes[: half + 1]), tuple(nodes[half + 1 :])
     return ((large, small) if shape == "majority" else (small, large)), ()
 

@@ -1,4 +1,4 @@
-"""Ages: what is polled again and again is never older than a bounded time."""
+"""Age of measures: the newest measure of a polled meter is never older than a bound."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from labctl.chaos.model.findings import Finding
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Measures older than ``bound`` seconds (a setting). ``measure`` answers {age, moment}."""
+    """Find measures older than ``bound`` seconds (a setting). ``measure`` answers {age, moment}."""
     seen = [op for op in ended(operations, "ok") if op.f == "measure"]
     if not seen:
         return [unknown("age", "no measure was seen, so nothing was tested")]
@@ -18,8 +18,8 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
     bound, oldest = float(settings["bound"]), max(op.answer["age"] for op in seen)
     old = [op for op in seen if op.answer["age"] > bound]
     counts = {"measures": len(moments), "oldest": oldest, "old": len(old)}
-    why = f"{len(moments)} measures; the newest was {oldest:.0f} s old at most, of {bound:g}"
+    why = f"{len(moments)} measures; the newest was at most {oldest:.0f} s old, of {bound:g} s"
     if not old:
         return [kept("age", why, **counts)]
-    said = evidence(old, "nothing newer than this was there")
+    said = evidence(old, "there was no newer measure")
     return [Finding("age", True, why, "always", counts, said)]

@@ -1,4 +1,4 @@
-"""Answers: the same question has the same answer all the time, within a bounded time."""
+"""Answers: the same question always gets the same answer, within a bounded time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from labctl.chaos.model.findings import Finding
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Answers that differ from the first one; latency over ``bound`` seconds where it is set."""
+    """Find answers that differ from the first, and those slower than ``bound`` seconds, if set."""
     asked = ended(operations, "ok")
     if not asked:
         return [unknown("answers", "nothing was answered, so nothing was tested")]
@@ -24,7 +24,7 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
     counts = {"acknowledged": len(asked), "different": len(other)}
     if other:
         why = f"{len(other)} of {len(asked)} answers differ from the first one"
-        said = evidence(other, "another answer than the first one")
+        said = evidence(other, "differs from the first answer")
         found = Finding("answers", True, why, "always", counts, said)
     else:
         found = kept("answers", f"{len(asked)} answers were unchanged", **counts)
@@ -38,6 +38,6 @@ def _latency(asked: Sequence[Operation], settings: Settings) -> list[Finding]:
     times = sorted(op.seconds or 0.0 for op in asked)
     slow = [op for op in asked if (op.seconds or 0.0) > float(bound)]
     counts = {"p50": percentile(times, 50), "p95": percentile(times, 95), "max": times[-1]}
-    why = f"the slowest answer took {times[-1]:.2f} s, {len(slow)} more than {bound} s"
+    why = f"the slowest answer took {times[-1]:.2f} s, {len(slow)} took more than {bound} s"
     said = evidence(slow, "slower than the bound")
     return [Finding("latency", bool(slow), why, "always", counts, said)]

@@ -1,4 +1,4 @@
-"""Things made through an API: what was acknowledged is there, once, whole, and not in between."""
+"""Resources of an API: what was acknowledged exists, once, intact, and is not stuck."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from labctl.chaos.judge.checks.finding import (
 from labctl.chaos.model.findings import Evidence, Finding
 
 ABSENT = "absent"
-"""A thing's status when it is not there."""
+"""The status of a thing that does not exist."""
 
 _BAD = ("error", "_failed", "killed")
-"""How the statuses end of what came to a bad end."""
-_BETWEEN = ("ing", "_progress", "build", "queued", "pending_create", "pending_delete")
-"""How the statuses end of what was begun and has not ended."""
-_FINE = ("running", "listening")
+"""Endings of the statuses of things that failed."""
+_TRANSITIONAL = ("ing", "_progress", "build", "queued", "pending_create", "pending_delete")
+"""Endings of the statuses of things in transition."""
+_NOT_TRANSITIONAL = ("running", "listening")
 SETTLE = 30.0
-"""Seconds that a thing may be in between, where the workload does not say how long."""
+"""Seconds that a thing may be in transition, unless the workload sets ``settle``."""
 
 Thing = Mapping[str, Any]
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Lost, stale, orphans, doubles, stuck.
+    """Find lost, stale, orphaned, doubled and stuck things.
 
     ``create`` and ``delete`` have a thing's name, ``read`` answers {name, status, intact}; finals:
-    place → things of the same kind. What was asked for less than ``settle`` seconds (a setting)
-    before the end may still be in between.
+    place → things of the same form. What was requested less than ``settle`` seconds (a setting)
+    before the end may still be in transition.
     """
     made = {_name(op): op for op in operations if op.f == "create"}
     deleted = {_name(op): op for op in operations if op.f == "delete"}
     created = [op for op in ended(operations, "ok") if op.f == "create"]
     if finals is None:
-        return [unknown("lost", "what is there in the end was not listed")]
+        return [unknown("lost", "the things that exist at the end were not listed")]
     if not created:
         return [unknown("lost", "nothing was acknowledged, so nothing was tested")]
     things = [thing for thing in _things(finals) if _status(thing) != ABSENT]
@@ -75,25 +75,27 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
     return [
         _lost(missing, damaged, len(created)),
         _stale(answers, made, deleted),
-        _named("orphans", orphans, "there though refused or deleted", "always"),
+        _named("orphans", orphans, "there although refused or deleted", "always"),
         _named("doubles", doubles, "there more than once", "once"),
         _stuck(stuck, operations, good & {_name(op) for op in created}),
     ]
 
 
 def _late(operations: Sequence[Operation], settle: float) -> set[str]:
-    """The things of which something was asked too short a time before the end to be done."""
+    """The things that were changed too shortly before the end for that to be done."""
     end = max(op.began if op.ended is None else op.ended for op in operations)
     changes = [op for op in operations if op.f in ("create", "delete")]
     return {_name(op) for op in changes if (op.ended or op.began) > end - settle}
 
 
 def _stuck(stuck: Mapping[str, str], operations: Sequence[Operation], good: set[str]) -> Finding:
-    """Things that do not come to a good end, and when something was last asked of them."""
+    """Things that neither finish nor fail cleanly, and when each was last changed."""
     if not good:
-        why = "nothing that was acknowledged came to a good end, so nothing was tested"
+        why = "nothing that was acknowledged was ever completed, so nothing was tested"
         return unknown("stuck", why, stuck=len(stuck))
-    found = _named("stuck", {f"{n} ({s})" for n, s in stuck.items()}, "stuck in between", "settled")
+    found = _named(
+        "stuck", {f"{n} ({s})" for n, s in stuck.items()}, "stuck in transition", "settled"
+    )
     changes = [op for op in operations if op.f in ("create", "delete") and _name(op) in stuck]
     asked = {_name(op): op.began for op in sorted(changes, key=lambda op: op.began)}
     return replace(found, times=sorted(asked.values()))
@@ -103,11 +105,11 @@ def _lost(missing: Sequence[Operation], damaged: Sequence[Operation], created: i
     counts = {"acknowledged": created, "lost": len(missing), "damaged": len(damaged)}
     if not missing and not damaged:
         return kept(
-            "lost", f"all of {created} acknowledged are there and whole", "durable", **counts
+            "lost", f"all {created} acknowledged things are there and intact", "durable", **counts
         )
-    said = evidence(missing, "acknowledged, and not there in the end")
-    said += evidence(damaged, "acknowledged, and not what was sent")
-    why = f"of {created} acknowledged, {len(missing)} are not there and {len(damaged)} are damaged"
+    said = evidence(missing, "acknowledged, and missing at the end")
+    said += evidence(damaged, "acknowledged, and not as sent")
+    why = f"of {created} acknowledged, {len(missing)} are missing and {len(damaged)} are damaged"
     times = [op.ended for op in (*missing, *damaged) if op.ended is not None]
     return Finding("lost", True, why, "durable", counts, said, times)
 
@@ -117,7 +119,7 @@ def _stale(
     made: Mapping[str, Operation],
     deleted: Mapping[str, Operation],
 ) -> Finding:
-    """Reads that did not find what was acknowledged before them, and not yet deleted."""
+    """Reads that did not find what had been acknowledged before them and not been deleted."""
     wrong = []
     for op in answers:
         create, delete = made.get(_name(op)), deleted.get(_name(op))
@@ -129,7 +131,7 @@ def _stale(
     if not wrong:
         return kept("stale", f"{len(answers)} reads found what they should", "fresh", **counts)
     why = f"{len(wrong)} of {len(answers)} reads did not find what was acknowledged before them"
-    said = evidence(wrong, "not found, though acknowledged before")
+    said = evidence(wrong, "not found, although acknowledged before")
     return Finding("stale", True, why, "fresh", counts, said)
 
 
@@ -151,7 +153,7 @@ def _name(operation: Operation) -> str:
 
 def _between(thing: Thing) -> bool:
     status = _status(thing)
-    return status.endswith(_BETWEEN) and status not in _FINE
+    return status.endswith(_TRANSITIONAL) and status not in _NOT_TRANSITIONAL
 
 
 def _bad(thing: Thing) -> bool:
@@ -163,12 +165,12 @@ def _good(thing: Thing) -> bool:
 
 
 def _status(thing: Thing) -> str:
-    """Its status; one that is only listed is there."""
+    """Its status; a thing that is listed without one exists."""
     return str(thing.get("status", "there") or "").lower()
 
 
 def _things(finals: Any) -> Iterator[Thing]:
-    """Every mapping with a name, however finals nest them; text is a thing without a status."""
+    """Every mapping with a name, at any depth of finals; a text is a thing without a status."""
     if isinstance(finals, Mapping):
         if "name" in finals:
             yield finals

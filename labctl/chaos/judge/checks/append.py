@@ -1,7 +1,7 @@
-"""Lists that are appended to: every read is a beginning of every longer one of the same key.
+"""Lists that are appended to: of two reads of a key, the shorter is a prefix of the longer.
 
-After Elle (Kingsbury and Alvaro 2020): an append puts a number of its own at a list's end, so the
-lists say in which order the appends happened.
+After Elle (Kingsbury and Alvaro 2020): each append adds a unique number at a list's end, so the
+lists show in which order the appends happened.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Element = tuple[Hashable, Hashable]
 
 @dataclass
 class _Seen:
-    """What a key's clients did and saw."""
+    """What clients appended to a key, and what they read."""
 
     appends: dict[Hashable, Operation] = field(default_factory=dict)
     reads: list[tuple[Operation | None, list[Any]]] = field(default_factory=list)
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Lost, lost update, duplicated, reordered, unexpected.
+    """Find elements lost, overwritten, duplicated, reordered or unexpected.
 
     ``txn``: [["append", key, n], ["r", key, list]]; ``append``: [key, n]; ``read``: [key, list].
     Finals: place → {key: list}.
@@ -48,12 +48,12 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
         return [unknown("lost", "nothing was acknowledged, so nothing was tested")]
     order = [_reordered(keys), _duplicated(keys), _unexpected(keys)]
     if not ends:
-        return [unknown("lost", "the lists were not read in the end"), *order]
+        return [unknown("lost", "the lists were not read at the end"), *order]
     return [*_lost(keys, ends), *order, *_agreement(finals)]
 
 
 def _parts(operation: Operation) -> Iterable[tuple[str, Any, Any]]:
-    """What an operation did: append or r, key, value."""
+    """The parts of an operation: append or r, key, value."""
     if operation.f == "txn":
         done = operation.answer if operation.end == "ok" else operation.asked
         for f, name, value in done or ():
@@ -65,7 +65,7 @@ def _parts(operation: Operation) -> Iterable[tuple[str, Any, Any]]:
 
 
 def _ends(finals: Finals) -> dict[Hashable, list[list[Any]]]:
-    """Key → its lists in the end, one for each place. JSON's keys are text; ours may be numbers."""
+    """Key → its final lists, one for each place. JSON's keys are text; ours may be numbers."""
     found: dict[Hashable, list[list[Any]]] = {}
     for books in dict(finals or {}).values():
         if isinstance(books, Mapping):
@@ -77,7 +77,7 @@ def _ends(finals: Finals) -> dict[Hashable, list[list[Any]]]:
 
 
 def _agreement(finals: Finals) -> list[Finding]:
-    """In the end every member has every list whole: a shorter one is only a beginning."""
+    """At the end every member has every list in full: a shorter one is only a prefix."""
     books = {name: book for name, book in dict(finals or {}).items() if isinstance(book, Mapping)}
     return agreement(
         {
@@ -90,7 +90,7 @@ def _agreement(finals: Finals) -> list[Finding]:
 def _lost(
     keys: Mapping[Hashable, _Seen], ends: Mapping[Hashable, Sequence[Sequence[Any]]]
 ) -> list[Finding]:
-    """Acknowledged and not there: overwritten by one beside it (lost update), or just gone."""
+    """Acknowledged elements that are missing: overwritten by a concurrent append, or just lost."""
     acknowledged = 0
     updates: dict[Element, Operation] = {}
     gone: dict[Element, Operation] = {}
@@ -108,7 +108,7 @@ def _lost(
         _finding(
             "lost update",
             updates,
-            "acknowledged, and overwritten by one made at the same time",
+            "acknowledged, and overwritten by a concurrent append",
             "isolated",
             acknowledged,
         ),
@@ -133,13 +133,13 @@ def _finding(
 
 
 def _overlap(one: Operation, other: Operation) -> bool:
-    """Neither ended before the other began."""
+    """Whether two operations are concurrent: neither ended before the other began."""
     first = one.ended is None or one.ended >= other.began
     return first and (other.ended is None or other.end != "ok" or other.ended >= one.began)
 
 
 def _reordered(keys: Mapping[Hashable, _Seen]) -> Finding:
-    """Of two reads of a key, the shorter must be a beginning of the longer."""
+    """Of two reads of a key, the shorter must be a prefix of the longer."""
     wrong: list[Evidence] = []
     count = 0
     for name, mine in keys.items():
@@ -147,24 +147,24 @@ def _reordered(keys: Mapping[Hashable, _Seen]) -> Finding:
         count += len(reads)
         for (op, shorter), (_, longer) in pairwise(reads):
             if longer[: len(shorter)] != shorter:
-                said = f"key {name}: is no beginning of {longer[:20]}"
+                said = f"key {name}: is not a prefix of {longer[:20]}"
                 wrong.append(_evidence(op, said, shorter))
     if not wrong:
-        return kept("reordered", f"{count} reads tell of one order", "isolated", reads=count)
-    why = f"{len(wrong)} of {count} reads tell of another order: {wrong[0].said}"
+        return kept("reordered", f"{count} reads show the same order", "isolated", reads=count)
+    why = f"{len(wrong)} of {count} reads show a different order: {wrong[0].said}"
     return Finding("reordered", True, why, "isolated", {"reads": count, "wrong": len(wrong)}, wrong)
 
 
 def _duplicated(keys: Mapping[Hashable, _Seen]) -> Finding:
     wrong = [
-        _evidence(op, f"key {name}: an element is there twice", values)
+        _evidence(op, f"key {name}: contains an element twice", values)
         for name, mine in keys.items()
         for op, values in mine.reads
         if len({key(value) for value in values}) < len(values)
     ]
     if not wrong:
-        return kept("duplicated", "no read has an element twice", "once")
-    why = f"{len(wrong)} reads have an element twice"
+        return kept("duplicated", "no read contains an element twice", "once")
+    why = f"{len(wrong)} reads contain an element twice"
     return Finding("duplicated", True, why, "once", {"duplicated": len(wrong)}, wrong)
 
 
@@ -174,15 +174,15 @@ def _unexpected(keys: Mapping[Hashable, _Seen]) -> Finding:
         fine = {value for value, op in mine.appends.items() if op.end != "fail"}
         for op, values in mine.reads:
             if strange := [value for value in values if key(value) not in fine]:
-                said = f"key {name}: {strange[:5]} failed or were never asked for"
+                said = f"key {name}: {strange[:5]} failed or were never requested"
                 wrong.append(_evidence(op, said, values))
     if not wrong:
-        return kept("unexpected", "no read has what was not appended")
-    why = f"{len(wrong)} reads have elements that failed or were never asked for"
+        return kept("unexpected", "no read contains anything that was not appended")
+    why = f"{len(wrong)} reads contain elements that failed or were never requested"
     return Finding("unexpected", True, why, "always", {"unexpected": len(wrong)}, wrong)
 
 
 def _evidence(operation: Operation | None, said: str, values: Any) -> Evidence:
     if operation is None:
-        return Evidence(said + " (in the end)", value=values)
+        return Evidence(said + " (at the end)", value=values)
     return quote(operation, said)

@@ -1,4 +1,4 @@
-"""Banks: transfers move money; nobody ever sees more or less of it in all."""
+"""Banks: transfers move money between accounts, and the total never changes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from labctl.chaos.model.findings import Aspect, Evidence, Finding
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """The total in every snapshot and in the end; transfers lost; negative accounts; members.
+    """Check the total in every snapshot and at the end, lost transfers, debts, and agreement.
 
     A ``read`` answers {account: balance}; finals: place → {account: balance}. Settings: ``total``,
-    or ``accounts`` and ``balance``; ``negative`` allows debts; ``locking`` as the clients have it.
+    or ``accounts`` and ``balance``; ``negative`` allows debts; ``locking`` as the clients use it.
     """
     reads = [op for op in ended(operations, "ok") if op.f == "read" and _is_books(op.answer)]
     books = {n: b for n, b in dict(finals or {}).items() if _is_books(b)}
@@ -26,7 +26,7 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
         return [unknown("total conserved", "no transfer was acknowledged, so nothing was tested")]
     total = _total(settings, reads, books)
     seen = [(quote(op, ""), op.answer) for op in reads]
-    seen += [(Evidence(f" in the end on {name}", value=b), b) for name, b in books.items()]
+    seen += [(Evidence(f" at the end on {name}", value=b), b) for name, b in books.items()]
     return [
         _conserved(seen, total, len(transfers)),
         _lost(operations, books, settings),
@@ -46,7 +46,7 @@ def _is_books(value: Any) -> bool:
 def _total(
     settings: Settings, reads: Sequence[Operation], books: Mapping[str, Mapping[str, Any]]
 ) -> float:
-    """What there is in all, as set; else as first seen."""
+    """The total, as set; else as first read."""
     if "total" in settings:
         return float(settings["total"])
     if "accounts" in settings and "balance" in settings:
@@ -61,17 +61,17 @@ def _conserved(
     wrong = [(piece, sum(book.values())) for piece, book in seen if sum(book.values()) != total]
     counts = {"snapshots": len(seen), "acknowledged": transfers, "wrong": len(wrong)}
     if not wrong:
-        why = f"{len(seen)} snapshots have {total:g} in all, after {transfers} transfers"
+        why = f"{len(seen)} snapshots have a total of {total:g}, after {transfers} transfers"
         return kept("total conserved", why, "isolated", **counts)
     return Finding(
         "total conserved",
         broken=True,
-        why=f"{len(wrong)} of {len(seen)} snapshots do not have {total:g} in all: the first has"
+        why=f"{len(wrong)} of {len(seen)} snapshots do not have a total of {total:g}: the first has"
         f" {wrong[0][1]:g}",
         aspect="isolated",
         counts=counts,
         evidence=[
-            Evidence(f"{amount:g} in all{piece.said}", piece.t, piece.p, piece.f, piece.value)
+            Evidence(f"a total of {amount:g}{piece.said}", piece.t, piece.p, piece.f, piece.value)
             for piece, amount in wrong
         ],
     )
@@ -80,11 +80,11 @@ def _conserved(
 def _lost(
     operations: Sequence[Operation], books: Mapping[str, Mapping[str, Any]], settings: Settings
 ) -> Finding:
-    """Balances that no acknowledged and possible transfers come to: a total hides what is lost."""
+    """Balances that the transfers cannot add up to: lost transfers do not change the total."""
     if not books:
-        return unknown("lost", "the accounts were not read in the end")
+        return unknown("lost", "the accounts were not read at the end")
     if "balance" not in settings:
-        return unknown("lost", "nobody knows what was in the accounts in the beginning")
+        return unknown("lost", "the accounts' balances at the beginning are unknown")
     least: Counter[str] = Counter()
     most: Counter[str] = Counter()
     transfers = [op for op in operations if op.f == "transfer" and op.end != "fail"]
@@ -101,12 +101,12 @@ def _lost(
         if not low <= balance <= high
     ]
     counts = {"acknowledged": sum(op.end == "ok" for op in transfers), "wrong": len(wrong)}
-    # Without locks one of two transfers may undo the other, which is not to lose it afterwards.
+    # Without locks one of two transfers may undo the other, which is not a loss of durability.
     aspect: Aspect = "durable" if settings.get("locking", True) else "isolated"
     if not wrong:
-        why = f"the balances are what {counts['acknowledged']} acknowledged transfers come to"
+        why = f"the balances are what {counts['acknowledged']} acknowledged transfers add up to"
         return kept("lost", why, aspect, **counts)
-    why = f"{wrong[0].said}, and has {wrong[0].value:g}: transfers that were acknowledged are lost"
+    why = f"{wrong[0].said}, and has {wrong[0].value:g}: acknowledged transfers are lost"
     return Finding("lost", True, why, aspect, counts, wrong)
 
 
@@ -123,8 +123,8 @@ def _debts(seen: Sequence[tuple[Evidence, Mapping[str, Any]]], settings: Setting
         return []
     wrong = [piece for piece, book in seen if min(book.values()) < 0]
     if not wrong:
-        return [kept("negative", "no account is below nothing", "isolated")]
-    why = f"{len(wrong)} of {len(seen)} snapshots have an account below nothing"
+        return [kept("negative", "no account is below zero", "isolated")]
+    why = f"{len(wrong)} of {len(seen)} snapshots have an account below zero"
     return [Finding("negative", True, why, "isolated", {"wrong": len(wrong)}, wrong)]
 
 
@@ -137,7 +137,7 @@ def _agreement(books: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
         Finding(
             "members agree",
             broken=True,
-            why=f"{', '.join(books)} have different balances in the end",
+            why=f"{', '.join(books)} have different balances at the end",
             aspect="always",
             evidence=[Evidence(f"on {name}", value=book) for name, book in books.items()],
         )

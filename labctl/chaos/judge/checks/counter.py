@@ -1,4 +1,4 @@
-"""Counters: the end is no less than what was acknowledged, and no more than what was asked."""
+"""Counters: the final count is at least what was acknowledged and at most what was requested."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from labctl.chaos.model.findings import Finding
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Lost and unexpected counts. Finals: place → the counter (or a list with it).
+    """Find lost and unexpected counts. Finals: place → the counter (or a list with it).
 
-    ``incr`` counts one, ``add`` its value; each answer of an ``incr`` is the counter afterwards.
+    ``incr`` adds one, ``add`` its value; the answer to an ``incr`` is the counter afterwards.
     """
     incs = [operation for operation in operations if operation.f in ("incr", "add")]
     acknowledged = sum(_amount(op) for op in ended(incs, "ok"))
@@ -23,7 +23,7 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
     there = {name: _number(value) for name, value in dict(finals or {}).items()}
     numbers = {name: value for name, value in there.items() if value is not None}
     if not numbers:
-        return [unknown("lost", "the counter was not read in the end", acknowledged=acknowledged)]
+        return [unknown("lost", "the counter was not read at the end", acknowledged=acknowledged)]
     if not acknowledged:
         return [unknown("lost", "nothing was acknowledged, so nothing was tested")]
     return [_lost(incs, numbers, acknowledged), _more(numbers, possible), _answers(incs)]
@@ -34,13 +34,13 @@ def _lost(incs: Sequence[Operation], numbers: Mapping[str, int], acknowledged: i
     if least >= acknowledged:
         why = f"the counter is {least}, and {acknowledged} were acknowledged"
         return kept("lost", why, "durable", acknowledged=acknowledged, there=least)
-    # A counter that is behind cannot say which; what was undone shows as an answer again.
+    # The counter alone does not tell which were lost; one that was undone is answered again.
     gone = _undone(incs)
     times = [op.ended for op in gone if op.ended is not None]
     return Finding(
         "lost",
         broken=True,
-        why=f"the counter is {least}, though {acknowledged} were acknowledged",
+        why=f"the counter is {least}, although {acknowledged} were acknowledged",
         aspect="durable",
         counts={"acknowledged": acknowledged, "there": least, "lost": acknowledged - least},
         evidence=evidence(gone, "acknowledged, and the counter fell below it afterwards"),
@@ -51,18 +51,18 @@ def _lost(incs: Sequence[Operation], numbers: Mapping[str, int], acknowledged: i
 def _more(numbers: Mapping[str, int], possible: int) -> Finding:
     most = max(numbers.values())
     if most <= possible:
-        return kept("unexpected", f"the counter is no more than {possible}, what was asked for")
+        return kept("unexpected", f"the counter is at most {possible}, which is what was requested")
     return Finding(
         "unexpected",
         broken=True,
-        why=f"the counter is {most}, though at most {possible} were added",
+        why=f"the counter is {most}, although at most {possible} were added",
         aspect="always",
         counts={"there": most, "asked": possible},
     )
 
 
 def _answers(incs: Sequence[Operation]) -> Finding:
-    """No two increments are told the same number."""
+    """No two increments may get the same answer."""
     seen: dict[int, Operation] = {}
     twice = []
     for op in ended(incs, "ok"):
@@ -75,7 +75,7 @@ def _answers(incs: Sequence[Operation]) -> Finding:
         "duplicated",
         bool(twice),
         f"{len(twice)} answers were given twice" if twice else "no answer was given twice",
-        # The same number twice is what a counter shows of writes that were undone.
+        # An answer given twice shows that a write was undone.
         "durable",
         {"duplicated": len(twice)},
         evidence(twice, "this number was given before"),
@@ -84,7 +84,7 @@ def _answers(incs: Sequence[Operation]) -> Finding:
 
 
 def _undone(incs: Sequence[Operation]) -> list[Operation]:
-    """Increments whose answer is above one that was begun after their end."""
+    """Increments whose answer is not below that of one that started after they ended."""
     told = [op for op in ended(incs, "ok") if isinstance(op.answer, int) and op.f == "incr"]
     told.sort(key=lambda op: op.began)
     begins = [op.began for op in told]

@@ -1,4 +1,4 @@
-"""What was killed stays dead until somebody heals it: nothing in a lab restarts by itself."""
+"""What was killed stays dead until it is healed: nothing in a lab restarts by itself."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from labctl.chaos.model.findings import Evidence, Finding
 _ENDS = ("kill", "term", "stop", "power-off")
 """Faults after which nothing of their targets runs."""
 _HEALING = 15.0
-"""Seconds that healing may take, where nobody wrote down when it began."""
+"""Seconds that healing may take, if its start was not recorded."""
 
 
 def check(
     observations: Sequence[Observation], timeline: Sequence[Mapping[str, Any]]
 ) -> Finding | None:
-    """Instances that were seen not ready after a fault, and ready before it was healed.
+    """Find instances that were not ready after a fault, and ready again before it was healed.
 
-    None where nobody was seen dead.
-
-    Faults that share a node and a time are left out: healing one of them starts the other's.
+    None if no instance was seen dead. Faults on the same node at the same time are left out:
+    healing one of them starts the other's targets.
     """
     looked = [o for o in observations if "unready" in o]
     back: list[Evidence] = []
@@ -37,7 +36,7 @@ def check(
             dead.add(name)
             first = next(o["t"] for o in seen if name in o["unready"])
             later = [o for o in seen if o["t"] > first]
-            # One look may fall into the moment of a change.
+            # A single observation may fall into the moment of a change.
             for begin, _ in spells(later, lambda o, name=name: name not in o["unready"], least=2):  # type: ignore[misc]
                 back.append(Evidence(f"{name} was ready again", begin))
     if not dead:
@@ -46,12 +45,12 @@ def check(
     if not back:
         return kept("stays dead", f"{len(dead)} instances stayed dead until healed", **counts)
     names = {piece.said.partition(" ")[0] for piece in back}
-    why = counted(names, "came back before anybody healed them")
+    why = counted(names, "came back before they were healed")
     return Finding("stays dead", True, why, "always", counts, back)
 
 
 def _missing(seen: Sequence[Observation], targets: Sequence[str]) -> set[str]:
-    """Instances of the targets that are not ready in some look: those that are looked at."""
+    """Instances of the targets that were not ready in some observation."""
     unready = {name for observation in seen for name in observation["unready"]}
     return {n for n in unready if any(n == t or n.startswith(f"{t}/") for t in targets)}
 

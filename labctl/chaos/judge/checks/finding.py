@@ -1,4 +1,4 @@
-"""What all checks share: values as keys, places of finals, evidence that is bounded."""
+"""What all checks share: values as keys, places of finals, bounded evidence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from labctl.chaos.folder.history import Operation
 from labctl.chaos.model.findings import MAX_EVIDENCE, Evidence, Finding
 
 Finals = Any
-"""What a workload read in the end (its part of finals.json); None when it was not read."""
+"""A workload's final state (its part of finals.json); None when it was not read."""
 
 Settings = Mapping[str, Any]
 
@@ -18,14 +18,14 @@ _SHOWN = 10
 
 
 def key(value: Any) -> Hashable:
-    """A JSON value as a key: itself where it can be one."""
+    """A JSON value as a hashable key: itself, if it is one."""
     if isinstance(value, (str, int, float)) or value is None:
         return value
     return json.dumps(value, sort_keys=True)
 
 
 def shown(values: Iterable[Any]) -> str:
-    """The first of some values, in order, for a sentence."""
+    """The first few of some values, sorted, for a sentence."""
     ordered = sorted(values, key=lambda value: (str(type(value)), value))
     more = ", ..." if len(ordered) > _SHOWN else ""
     return ", ".join(map(str, ordered[:_SHOWN])) + more
@@ -54,17 +54,17 @@ def quote(operation: Operation, said: str) -> Evidence:
 
 
 def kept(check: str, why: str, aspect: Any = "always", **counts: float) -> Finding:
-    """Nothing is broken."""
+    """A finding that nothing is broken."""
     return Finding(check, broken=False, why=why, aspect=aspect, counts=counts)
 
 
 def unknown(check: str, why: str, **counts: float) -> Finding:
-    """Nobody can say."""
+    """A finding that nothing can be said."""
     return Finding(check, broken=None, why=why, aspect="nothing", counts=counts)
 
 
 def places(finals: Finals) -> dict[str, list[Any]] | None:
-    """Finals that are lists by place; None when they were not read.
+    """Finals that are lists, by place; None when they were not read.
 
     A place that could not be read (null, or a mapping with ``error``) is left out.
     """
@@ -75,5 +75,5 @@ def places(finals: Finals) -> dict[str, list[Any]] | None:
 
 
 def ended(operations: Sequence[Operation], end: str) -> list[Operation]:
-    """Those that ended so."""
+    """The operations that ended as ``end``."""
     return [operation for operation in operations if operation.end == end]

@@ -1,11 +1,11 @@
 """Whether a register's history is linearizable: a search, bounded by steps. Pure.
 
-Every operation takes effect at one moment between its beginning and its end. The search goes
-through the ends in order (Lowe, "Testing for linearizability", 2017: just in time) and keeps all
-configurations (the register's value, and which unended operations have taken effect) that explain
-what was seen so far, each once. An operation must have taken effect when it ends; until then its
-effect is only assumed when that explains another. An ``info`` operation never ends: it may take
-effect at any time or never, and is forgotten once nobody can see its value any more.
+Every operation takes effect at one moment between its beginning and its end. The search visits
+the ends in order (Lowe, "Testing for linearizability", 2017: just in time) and keeps every
+configuration (the register's value, and which unended operations have taken effect) that explains
+what was read so far, each once. An operation must have taken effect when it ends; until then its
+effect is assumed only when that explains another. An ``info`` operation never ends: it may take
+effect at any time or never, and is dropped once no later operation can read its value.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from labctl.chaos.judge.checks.finding import key as as_key
 Result = Literal["linearizable", "not linearizable", "gave up"]
 
 MAX_STEPS = 2_000_000
-"""Configurations that are made at most: some seconds."""
+"""The most configurations to visit, which takes some seconds."""
 
 _NOTHING = frozenset[int]()
 
 
 @dataclass(frozen=True)
 class Step:
-    """What an operation does: seen (``read``, the first of ``cas``) and made (``write``, ``cas``).
+    """What an operation does: the value it has ``seen`` (read, cas) and the one it has ``made``.
 
-    ``reads`` and ``writes`` say whether there is something to see or to make.
+    ``reads`` and ``writes`` say which of the two count.
     """
 
     operation: Operation
@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Searched:
-    """What came of the search; ``at`` is the operation that nothing explains."""
+    """The result of a search; ``at`` is the operation that no order explains."""
 
     result: Result
     steps: int
@@ -57,9 +57,9 @@ def search(steps: Sequence[Step], initial: Hashable, limit: int = MAX_STEPS) -> 
 
 
 def step(operation: Operation, asked: Any, answer: Any) -> Step | None:
-    """What an operation on a register does; None when it does not matter.
+    """What an operation on a register does; None when it is irrelevant.
 
-    One that failed did not happen, and what a read without an end saw is not known.
+    One that failed did not happen, and what an unfinished read saw is unknown.
     """
     if operation.end == "fail" or (operation.f == "read" and operation.end != "ok"):
         return None
@@ -72,7 +72,7 @@ def step(operation: Operation, asked: Any, answer: Any) -> Step | None:
 
 
 def _useful(steps: Sequence[Step]) -> list[Step]:
-    """Without operations of unknown end whose value nobody saw: they explain nothing."""
+    """Leave out unfinished operations whose value was never read: they explain nothing."""
     while True:
         seen = {step.seen for step in steps if step.reads}
         kept = [s for s in steps if s.operation.end == "ok" or s.made in seen]
@@ -90,7 +90,7 @@ class _Search:
         self._limit = limit
         self._count = 0
         self._open: dict[int, Step] = {}
-        """Those that began and have not ended."""
+        """Operations that have begun and not ended."""
 
     def run(self) -> Searched:
         forgotten = self._forgotten()
@@ -118,7 +118,7 @@ class _Search:
         return Searched("linearizable", self._count)
 
     def _moments(self) -> list[tuple[float, bool, int]]:
-        """Beginnings and ends in time; where they are equal, beginnings first: they may overlap."""
+        """Beginnings and ends by time; of equal ones beginnings first, as they may overlap."""
         moments = []
         for number, step in enumerate(self._steps):
             operation = step.operation
@@ -128,7 +128,7 @@ class _Search:
         return [(t, order == 0, number) for t, order, number in sorted(moments)]
 
     def _forgotten(self) -> dict[int, list[int]]:
-        """End of a step → those of unknown end whose value nobody sees after it."""
+        """Step → the unfinished steps whose value is not read after its end."""
         last: dict[Hashable, tuple[float, int]] = {}
         forever = set()
         for number, step in enumerate(self._steps):
@@ -147,7 +147,7 @@ class _Search:
         return found
 
     def _seen(self, config: Config) -> Config:
-        """With every open read that sees the value now: that is never a disadvantage."""
+        """Let every open read of the current value take effect, which never does harm."""
         value, done = config
         now = [
             number
@@ -157,7 +157,7 @@ class _Search:
         return (value, done.union(now)) if now else config
 
     def _ended(self, number: int, configs: Iterable[Config]) -> set[Config]:
-        """The configurations in which a step has taken effect, from those before its end."""
+        """The configurations reachable before a step's end in which it has taken effect."""
         found: set[Config] = set()
         seen = set(configs)
         todo = list(seen)

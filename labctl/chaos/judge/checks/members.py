@@ -1,4 +1,4 @@
-"""Clusters as labctl saw them: never two leaders for long, and in the end all members agree."""
+"""Clusters as labctl observed them: no two leaders for long, and agreement at the end."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from labctl.chaos.model.findings import Evidence, Finding
 State = Mapping[str, Any]
 
 _BLINK = 2.5
-"""Seconds: members are asked one after another, so one observation may see two moments."""
+"""Seconds: members are asked one after another, so one observation may mix two moments."""
 _STEPS_DOWN = 15.0
-"""Seconds in which a MongoDB primary that lost its majority still calls itself one (10, its
-election timeout) with the interval of observations."""
+"""Seconds for which a MongoDB primary without a majority still calls itself primary (10, its
+election timeout), plus the interval between observations."""
 
 _CATCHES_UP = 5.0
-"""Seconds in which a member must have applied what another has committed."""
+"""Seconds within which a member must apply what another has committed."""
 
 
 def check(
     observations: Sequence[Observation], faults: Sequence[Spell], used: Collection[str] = ()
 ) -> dict[str, list[Finding]]:
-    """Kind of cluster → findings, of the kinds that were seen, or that workloads ``used``."""
+    """Kind of cluster → findings, for the kinds observed or ``used`` by workloads."""
     found: dict[str, list[Finding]] = {}
     healed = max((end for _, end in faults), default=0.0)
     for kind, of_kind in _KINDS.items():
@@ -33,15 +33,15 @@ def check(
         if seen and seen[-1]["t"] >= healed:
             found[kind] = [*of_kind(seen, faults), _agreement(kind, seen)]
         elif seen:
-            why = f"nobody looked at {kind} after the last fault was healed, at {healed:.1f} s"
+            why = f"{kind} was not observed after the last fault was healed, at {healed:.1f} s"
             found[kind] = [*of_kind(seen, faults), unknown("members agree", why)]
         elif kind in used:
-            found[kind] = [unknown("members agree", f"nobody looked at {kind}")]
+            found[kind] = [unknown("members agree", f"{kind} was not observed")]
     return found
 
 
 def _agreement(kind: str, seen: Sequence[Observation]) -> Finding:
-    """All members take part in the end, name the same leader, and have what the others have."""
+    """At the end all members take part, name the same leader, and have the same data."""
     t, last = seen[-1]["t"], cluster(seen[-1], kind)
     wrong = [*(problem(last) for problem in _ENDS[kind]), _behind(seen, kind)]
     said = [text for text in wrong if text]
@@ -51,14 +51,14 @@ def _agreement(kind: str, seen: Sequence[Observation]) -> Finding:
     counts = {"size": float(size or 0), "expected": float(expected or 0)}
     members = "; ".join(f"{name}: {state}" for name, state in dict(last.get("members", {})).items())
     if not said:
-        why = f"all {expected} members of {kind} agree in the end"
+        why = f"all {expected} members of {kind} agree at the end"
         return Finding("members agree", False, why, "always", counts)
-    why = f"{kind} in the end: {'; '.join(said)}"
+    why = f"{kind} at the end: {'; '.join(said)}"
     return Finding("members agree", True, why, "always", counts, [Evidence(members, t)])
 
 
 def _two(kind: str, bad: Callable[[State], bool], what: str, longest: float) -> Any:
-    """A checker of what may not be seen for longer than so many seconds."""
+    """A checker of a state that must not last longer than ``longest`` seconds."""
 
     def of_kind(observations: Sequence[Observation], _: Sequence[Spell]) -> list[Finding]:
         seen = spells(observations, lambda o: bad(cluster(o, kind)))
@@ -74,12 +74,12 @@ def _two(kind: str, bad: Callable[[State], bool], what: str, longest: float) -> 
 
 
 def _components(state: State) -> bool:
-    """More than one primary component: different histories, or views that share no member."""
+    """Whether there are several primary components: views that share no member or no history."""
     return int(state.get("components") or 0) > 1
 
 
 def _leaderless(observations: Sequence[Observation], faults: Sequence[Spell]) -> list[Finding]:
-    """No queue without a leader, but during faults and a minute after."""
+    """No queue may be without a leader, except during faults and for a minute afterwards."""
     seen = [o for o in observations if "leaderless" in cluster(o, "rabbitmq")]
     if not seen:
         return []
@@ -90,21 +90,21 @@ def _leaderless(observations: Sequence[Observation], faults: Sequence[Spell]) ->
     said = [Evidence(f"a queue had no leader for {e - b:.1f} s", b) for b, e in without]
     total = sum(end - begin for begin, end in without)
     why = f"queues were without a leader for {total:.1f} s"
-    why += ", though nothing was broken" if wrong else "; none long after a fault"
+    why += ", although nothing was broken" if wrong else "; never long after a fault"
     return [Finding("leaderless", bool(wrong), why, "always", {"seconds": round(total, 2)}, said)]
 
 
 def _behind(seen: Sequence[Observation], kind: str) -> str:
-    """Members that lack in the end what another had committed a while before.
+    """Members that at the end lack what another had committed a while before.
 
-    Somebody always writes, and members are asked one after another: the same moment shows nothing.
+    Clients write all the time and members are asked in turn, so their latest states differ.
     """
     before = [o for o in seen if o["t"] <= seen[-1]["t"] - _CATCHES_UP]
     had = dict(cluster(before[-1], kind).get("committed") or {}) if before else {}
     most = max(had.values(), default=0)
     now = dict(cluster(seen[-1], kind).get("committed") or {})
     late = [f"{name} has committed {value}" for name, value in now.items() if value < most]
-    known = f"another had {most} already {_CATCHES_UP:g} s before"
+    known = f"another had {most} {_CATCHES_UP:g} s before"
     return f"{', '.join(late)}, {known}" if late else ""
 
 

@@ -1,4 +1,4 @@
-"""What labctl saw about once a second, cut into spells. Pure."""
+"""labctl's observations, about one a second, as spells in which something held. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Observation = Mapping[str, Any]
 def spells(
     observations: Sequence[Observation], holds: Callable[[Observation], bool], least: int = 1
 ) -> list[Spell]:
-    """From the first observation of which something holds to the next of which it does not.
+    """The spells in which something holds: from the first such observation to the next other one.
 
-    So a spell is up to an interval longer than what it stands for. One that holds in the last
-    observation ends with it. Those of fewer than ``least`` observations are left out.
+    So a spell may be longer than the truth by up to an interval between observations. One that
+    holds to the last observation ends with it. Spells of fewer than ``least`` observations are left
+    out.
     """
     found: list[Spell] = []
     run: list[float] = []
@@ -34,7 +35,7 @@ def spells(
 
 
 def outside(spell: Spell, faults: Sequence[Spell]) -> float:
-    """Seconds of a spell after the last fault that touches it; all of it without one."""
+    """Seconds of a spell after the last fault that overlaps it; all of it if there is none."""
     begin, end = spell
     for first, last in sorted(faults):
         if first <= end and last > begin:
@@ -43,6 +44,6 @@ def outside(spell: Spell, faults: Sequence[Spell]) -> float:
 
 
 def cluster(observation: Observation, kind: str) -> Mapping[str, Any]:
-    """What was seen of a kind of cluster; empty when it was not asked."""
+    """What was observed of a kind of cluster; empty when it was not asked."""
     found = observation.get("clusters", {}).get(kind)
     return found if isinstance(found, Mapping) else {}

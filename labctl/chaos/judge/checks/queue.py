@@ -1,4 +1,4 @@
-"""Queues: what was confirmed comes out, to consumers or when the queue is drained in the end."""
+"""Queues: what was confirmed is delivered, to consumers or when the queue is drained at the end."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from labctl.chaos.judge.checks.sets import accounted
 from labctl.chaos.model.findings import Evidence, Finding
 
 _SHARE = 20
-"""Messages to each of the others, after which one without any counts as dead."""
+"""Messages to each of the others, after which a consumer without any counts as dead."""
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Lost, unexpected, duplicated, recovered; dead consumers.
+    """Find messages lost, unexpected, duplicated or recovered, and dead consumers.
 
     ``enqueue`` has a value; ``dequeue`` answers one, or a list. Finals: queue → values drained.
     """
     taken = [op for op in ended(operations, "ok") if op.f == "dequeue"]
     drained = places(finals)
     if drained is None:
-        return [unknown("lost", "the queue was not drained in the end"), *_consumers(taken, 0)]
+        return [unknown("lost", "the queue was not drained at the end"), *_consumers(taken, 0)]
     came: Counter[Hashable] = Counter(value for op in taken for value in _values(op))
     left = Counter(key(value) for values in drained.values() for value in values)
     puts = [op for op in operations if op.f == "enqueue"]
@@ -35,7 +35,7 @@ def _values(operation: Operation) -> list[Hashable]:
 
 
 def _consumers(taken: Sequence[Operation], left: int) -> list[Finding]:
-    """Consumers to which nothing came any more, though much came to others or was left over."""
+    """Consumers that got no more messages although many went to others or were left over."""
     last: dict[int, Operation] = {}
     for op in sorted(taken, key=lambda op: op.ended or 0.0):
         last[op.process] = op
@@ -46,9 +46,9 @@ def _consumers(taken: Sequence[Operation], left: int) -> list[Finding]:
         ended_at = op.ended or op.began
         after = sum((other.ended or 0.0) > ended_at for other in taken)
         if after + left > _SHARE * max(1, len(last) - 1):
-            said = f"nothing came to process {process} after this, though {after} messages came to"
-            said += f" others and {left} were left over"
+            said = f"process {process} got no message after this, although others got {after}"
+            said += f" and {left} were left over"
             dead.append(Evidence(said, ended_at, process, op.f, op.answer))
     counts = {"consumers": len(last), "dead": len(dead), "left": left}
-    why = f"messages came to {len(last) - len(dead)} of {len(last)} consumers to the end"
+    why = f"{len(last) - len(dead)} of {len(last)} consumers got messages until the end"
     return [Finding("consumers", bool(dead), why, "always", counts, dead)]

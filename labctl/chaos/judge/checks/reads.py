@@ -1,4 +1,4 @@
-"""Reads after writes: who reads after an acknowledgement, wherever, sees that or a later write."""
+"""Reads after writes: a read on any member sees every write acknowledged before it, or later."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from labctl.chaos.folder.history import Operation
 from labctl.chaos.judge.checks.finding import Finals, Settings, evidence, kept, key, places, unknown
-from labctl.chaos.judge.checks.register import by_key, ended_well
+from labctl.chaos.judge.checks.register import by_key, check_finals
 from labctl.chaos.model.findings import Finding
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Stale reads; keys that are gone or old in the end.
+    """Find stale reads, and keys that are missing or outdated at the end.
 
     Values are ``[key, number]``; a ``read`` answers ``[key, null]`` for nothing.
 
-    A read is stale when it sees nothing though a write was acknowledged before it began, or
-    a write that ended before another began which was acknowledged before the read began.
+    A read is stale when a write had been acknowledged before it began, and it sees nothing, or a
+    write that ended before another began that had also been acknowledged before the read began.
     """
     writes: dict[Hashable, list[Operation]] = {}
     reads: list[Operation] = []
@@ -35,9 +35,9 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
     known = {name: _Writes(mine) for name, mine in writes.items()}
     stale = [op for op in reads if (mine := known.get(_key(op.asked))) and mine.stale(op)]
     counts = {"reads": len(reads), "stale": len(stale)}
-    ends = ended_well(by_key(operations), places(finals))
+    ends = check_finals(by_key(operations), places(finals))
     if not stale:
-        why = f"{len(reads)} reads saw what was acknowledged before them"
+        why = f"{len(reads)} reads saw what had been acknowledged before them"
         return [kept("stale", why, "fresh", **counts), *ends]
     return [
         *ends,
@@ -47,7 +47,7 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
             why=f"{len(stale)} of {len(reads)} reads did not see what was acknowledged before them",
             aspect="fresh",
             counts=counts,
-            evidence=evidence(stale, "does not see a write that was acknowledged before"),
+            evidence=evidence(stale, "does not see a write that had been acknowledged before"),
         ),
     ]
 
@@ -59,11 +59,11 @@ class _Writes:
         done = sorted((op.ended, op.began) for op in writes if op.end == "ok" and op.ended)
         self._ends = [ended for ended, _ in done]
         self._latest = list(accumulate((began for _, began in done), max))
-        # Of unknown end: it may have taken effect at any later time.
+        # A write of unknown end may have taken effect at any later time.
         self._ended = {key(_value(op.asked)): op.ended if op.end == "ok" else None for op in writes}
 
     def stale(self, read: Operation) -> bool:
-        """Whether an acknowledged write lies wholly between what was seen and the read."""
+        """Whether an acknowledged write lies entirely between the one seen and the read."""
         before = bisect_right(self._ends, read.began)
         if not before:
             return False

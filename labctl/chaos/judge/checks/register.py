@@ -23,17 +23,17 @@ from labctl.chaos.model.findings import Evidence, Finding
 Keyed = dict[Hashable, list[Step]]
 
 _AROUND = 8
-"""Operations of the key that are quoted beside the one that nothing explains."""
+"""Operations of the key that are quoted with the one that no order explains."""
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Whether an order of operations explains what each key's clients saw.
+    """Whether some order of the operations explains what the clients of each key saw.
 
     Values are ``[key, value]``, a ``cas`` has ``[key, [old, new]]``. Settings: ``initial`` (of
-    every key) and ``max_steps`` of the search in all.
+    every key) and ``max_steps`` of the whole search.
     """
     keyed = by_key(operations)
-    return [_order(keyed, settings), *ended_well(keyed, places(finals))]
+    return [_order(keyed, settings), *check_finals(keyed, places(finals))]
 
 
 def _order(keyed: Keyed, settings: Settings) -> Finding:
@@ -54,20 +54,20 @@ def _order(keyed: Keyed, settings: Settings) -> Finding:
             break
     total = sum(map(len, keyed.values()))
     if unsure:
-        why = f"the search gave up at key {unsure[0]} after {spent} steps: use more keys"
+        why = f"the search gave up at key {unsure[0]} after {spent} steps; use more keys"
         return unknown("linearizable", why, operations=total, steps=spent)
     why = f"an order explains all {total} operations on {len(keyed)} keys"
     counts = {"operations": total, "keys": len(keyed), "steps": spent}
     return kept("linearizable", why, "linearizable", **counts)
 
 
-def ended_well(keyed: Keyed, ends: Mapping[str, Sequence[Any]] | None) -> list[Finding]:
-    """Keys that are gone in the end, or older than a write that was acknowledged; places differ.
+def check_finals(keyed: Keyed, ends: Mapping[str, Sequence[Any]] | None) -> list[Finding]:
+    """Find keys that at the end are missing or older than an acknowledged write, or differ.
 
-    Finals: place → [[key, value], ...]; None when nobody read them.
+    Finals: place → [[key, value], ...]; None when they were not read.
     """
     if ends is None:
-        return [unknown("lost", "the keys were not read in the end")]
+        return [unknown("lost", "the keys were not read at the end")]
     rows = [{key(name): key(value) for name, value in map(_split, rows)} for rows in ends.values()]
     found: dict[int, Operation] = {}
     for name, steps in keyed.items():
@@ -77,19 +77,19 @@ def ended_well(keyed: Keyed, ends: Mapping[str, Sequence[Any]] | None) -> list[F
     wrong = list(found.values())
     counts = {"keys": len(keyed), "lost": len(wrong)}
     if not wrong:
-        why = f"{len(keyed)} keys have a last value in the end"
+        why = f"{len(keyed)} keys have their last value at the end"
         return [kept("lost", why, "durable", **counts), *agreement(ends)]
-    why = f"{len(wrong)} keys are gone or older in the end than a write that was acknowledged"
-    said = evidence(wrong, "acknowledged, and an older value or none is there in the end")
+    why = f"{len(wrong)} keys are missing or older at the end than an acknowledged write"
+    said = evidence(wrong, "acknowledged, and there is an older value or none at the end")
     times = [op.ended for op in wrong if op.ended is not None]
     return [Finding("lost", True, why, "durable", counts, said, times), *agreement(ends)]
 
 
 def _newer(writes: Sequence[Step], value: Hashable) -> list[Operation]:
-    """Acknowledged writes of a key that began after the one that its value in the end is of."""
+    """Acknowledged writes of a key that began after the write of its final value."""
     made = [step.operation for step in writes if step.made == value]
     if any(op.end != "ok" for op in made):
-        # Of unknown end: it may have taken effect after all others.
+        # A write of unknown end may have taken effect after all others.
         return []
     latest = max((op.ended or op.began for op in made), default=-1.0)
     done = [step.operation for step in writes if step.operation.end == "ok"]
@@ -97,7 +97,7 @@ def _newer(writes: Sequence[Step], value: Hashable) -> list[Operation]:
 
 
 def by_key(operations: Sequence[Operation]) -> Keyed:
-    """The steps that matter of each key."""
+    """The relevant steps of each key."""
     found: Keyed = {}
     for operation in operations:
         if operation.f not in ("read", "write", "cas"):
@@ -111,14 +111,14 @@ def by_key(operations: Sequence[Operation]) -> Keyed:
 
 
 def _split(value: Any) -> tuple[Any, Any]:
-    """Key and value; an operation without a key is on the only register there is."""
+    """Key and value; without a key there is only one register."""
     if isinstance(value, list) and len(value) == 2:
         return value[0], value[1]
     return None, value
 
 
 def _broken(name: Hashable, steps: Sequence[Step], searched: Searched, spent: int) -> Finding:
-    """The operation that nothing explains, and what was before it."""
+    """The operation that no order explains, and those before it."""
     culprit = searched.at
     assert culprit is not None  # noqa: S101 - of every search that ends so
     until = culprit.ended or culprit.began
@@ -126,7 +126,7 @@ def _broken(name: Hashable, steps: Sequence[Step], searched: Searched, spent: in
         s.operation for s in steps if s.operation is not culprit and s.operation.began < until
     ]
     said: list[Evidence] = [quote(culprit, "no order of the operations explains this")]
-    said += [quote(op, "before it, or beside it") for op in before[-_AROUND:]]
+    said += [quote(op, "before or concurrent with it") for op in before[-_AROUND:]]
     return Finding(
         "linearizable",
         broken=True,

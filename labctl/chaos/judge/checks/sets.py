@@ -1,4 +1,4 @@
-"""Sets: what was added and acknowledged is there in the end, once, and on every member."""
+"""Sets: what was added and acknowledged is there at the end, once, and on every member."""
 
 from __future__ import annotations
 
@@ -22,22 +22,25 @@ from labctl.chaos.model.findings import Evidence, Finding
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Lost, unexpected, duplicated, recovered; members that differ. Finals: place → values."""
+    """Find values lost, unexpected, duplicated or recovered; members that differ.
+
+    Finals: place → values.
+    """
     there = places(finals)
     if there is None:
-        return [unknown("lost", "what is there in the end was not read")]
+        return [unknown("lost", "the final values were not read")]
     adds = [operation for operation in operations if operation.f == "add"]
     found = accounted(adds, [Counter(map(key, values)) for values in there.values()])
     return [*found, *agreement(there)]
 
 
 def accounted(adds: Sequence[Operation], there: Sequence[Mapping[Hashable, int]]) -> list[Finding]:
-    """Hold what each place has (value → how often) against the operations that put it there."""
+    """Hold what each place has (value → count) against the operations that added it."""
     acknowledged = {key(op.asked): op for op in adds if op.end == "ok"}
     refused = {key(op.asked): op for op in adds if op.end == "fail"}
     asked = {key(op.asked) for op in adds}
     anywhere = set().union(*there)
-    # A value that only some members have is for the members' agreement to say.
+    # Values that only some members have are found by the check of their agreement.
     lost = acknowledged.keys() - anywhere
     unexpected = (anywhere - asked) | ((anywhere & refused.keys()) - acknowledged.keys())
     often = {value for place in there for value, times in place.items() if times > 1}
@@ -46,9 +49,11 @@ def accounted(adds: Sequence[Operation], there: Sequence[Mapping[Hashable, int]]
     counts = {"acknowledged": len(acknowledged), "there": len(anywhere)}
     return [
         _lost(lost, acknowledged, counts),
-        _list("unexpected", unexpected, "there though they failed or were never asked for", refused)
+        _list(
+            "unexpected", unexpected, "there although they failed or were never requested", refused
+        )
         if unexpected
-        else kept("unexpected", "nothing is there that was not asked for"),
+        else kept("unexpected", "nothing is there that was not requested"),
         Finding(
             "duplicated",
             bool(often),
@@ -60,7 +65,7 @@ def accounted(adds: Sequence[Operation], there: Sequence[Mapping[Hashable, int]]
         Finding(
             "recovered",
             broken=False,
-            why=f"of {len(unsure)} whose end nobody knew, {len(recovered)} are there",
+            why=f"of {len(unsure)} whose end is unknown, {len(recovered)} are there",
             aspect="nothing",
             counts={"unknown": len(unsure), "recovered": len(recovered)},
         ),
@@ -83,7 +88,7 @@ def _lost(
         why=counted(lost, "acknowledged and lost"),
         aspect="durable",
         counts=counts,
-        evidence=evidence(gone, "acknowledged, and not there in the end"),
+        evidence=evidence(gone, "acknowledged, and missing at the end"),
         times=[op.ended for op in gone if op.ended is not None],
     )
 
@@ -92,19 +97,19 @@ def _list(
     check: str, values: set[Any], what: str, operations: Mapping[Hashable, Operation]
 ) -> Finding:
     known = [operations[value] for value in values if value in operations]
-    strange = [Evidence("never asked for", value=v) for v in values if v not in operations]
+    strange = [Evidence("never requested", value=v) for v in values if v not in operations]
     return Finding(
         check,
         broken=True,
         why=counted(values, what),
         aspect="always",
         counts={check: len(values)},
-        evidence=[*evidence(known, "failed, and there in the end"), *strange],
+        evidence=[*evidence(known, "failed, and there at the end"), *strange],
     )
 
 
 def agreement(there: Mapping[str, Sequence[Any]]) -> list[Finding]:
-    """Members' final sets are equal."""
+    """Whether the members' final values are equal."""
     if len(there) < 2:
         return []
     sets = {name: frozenset(map(key, values)) for name, values in there.items()}
@@ -118,7 +123,7 @@ def agreement(there: Mapping[str, Sequence[Any]]) -> list[Finding]:
         Finding(
             "members agree",
             broken=True,
-            why=f"the members have different values in the end: {said}",
+            why=f"the members have different values at the end: {said}",
             aspect="always",
             counts={"members": len(sets), "differing": len(lacking)},
             evidence=[

@@ -1,4 +1,4 @@
-"""The virtual IP: who held it when; nobody, or two, only while something is broken."""
+"""The virtual IP: exactly one holder, except while something is broken."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from labctl.chaos.judge.checks.windows import Spell, longest_gap
 from labctl.chaos.model.findings import Aspect, Evidence, Finding
 
 SETTLES = 10.0
-"""Seconds after a fault is healed in which a node may learn that it is not the only holder: an
-advert interval, as often as a busy machine delays it, and the interval of observations twice."""
+"""Seconds after a fault is healed within which a node may learn that it is not the only holder:
+some advert intervals, since a busy machine delays adverts, and twice the interval of
+observations."""
 
 Holding = tuple[Spell, tuple[str, ...]]
 
@@ -27,18 +28,18 @@ def holders(observations: Sequence[Observation]) -> list[Holding]:
 
 
 def check_holders(observations: Sequence[Observation], faults: Sequence[Spell]) -> Finding:
-    """One holder at any time, but during faults and SETTLES seconds after.
+    """There is one holder at any time, except during faults and for SETTLES seconds afterwards.
 
-    Two holders in that time are found, and nobody promises that there are none; that nobody
-    holds it then is for budgets to judge.
+    Two holders in that time are reported, but break no promise; how long there may be none is
+    judged by budgets.
     """
     seen = [o for o in observations if _looked(o)]
     if not seen:
-        return unknown("holders", "nobody looked who holds the virtual IP")
+        return unknown("holders", "the virtual IP's holder was not observed")
     grace = [(begin, end + SETTLES) for begin, end in faults]
     none = spells(seen, lambda o: not o["vip"])
     double = spells(seen, lambda o: len(o["vip"]) > 1)
-    # One observation may fall into the moment of a change.
+    # A single observation may fall into the moment of a change.
     lasting = spells(seen, lambda o: len(o["vip"]) > 1, least=2)
     away = spells(seen, lambda o: not o["vip"], least=2)
     wrong = [spell for spell in (*away, *lasting) if outside(spell, grace) > SETTLES / 2]
@@ -47,11 +48,13 @@ def check_holders(observations: Sequence[Observation], faults: Sequence[Spell]) 
         "none": round(sum(end - begin for begin, end in none), 2),
         "double": round(sum(end - begin for begin, end in double), 2),
     }
-    said = [_evidence(spell, "nobody held it") for spell in none]
-    said += [_evidence(spell, "more than one held it") for spell in double]
-    why = f"nobody held the virtual IP for {counts['none']:.1f} s, two for {counts['double']:.1f} s"
-    why += ", though nothing was broken" if wrong else "; never without a fault"
-    # VRRP has no quorum: who hears no adverts takes the address.
+    said = [_evidence(spell, "no node held it") for spell in none]
+    said += [_evidence(spell, "more than one node held it") for spell in double]
+    why = (
+        f"no node held the virtual IP for {counts['none']:.1f} s, two for {counts['double']:.1f} s"
+    )
+    why += ", although nothing was broken" if wrong else "; never without a fault"
+    # VRRP has no quorum: a node that hears no adverts takes the address.
     aspect: Aspect = "always" if wrong else "held"
     return Finding("holders", bool(wrong or lasting), why, aspect, counts, said)
 
@@ -59,9 +62,9 @@ def check_holders(observations: Sequence[Observation], faults: Sequence[Spell]) 
 def check_client(
     operations: Sequence[Operation], finals: Finals, settings: Settings
 ) -> list[Finding]:
-    """What a client saw: whose MAC its ARP table had, and how long nobody answered.
+    """What a client saw: whose MAC its ARP table had, and the longest gap without an answer.
 
-    Answers are {holder, mac}. Budgets judge the gap; here it is told.
+    Answers are {holder, mac}. The gap is for information; budgets judge it.
     """
     answered = sorted(ended(operations, "ok"), key=lambda op: op.ended or 0.0)
     if not answered:
@@ -69,8 +72,8 @@ def check_client(
     named = [op for op in answered if isinstance(op.answer, dict) and op.answer.get("holder")]
     turns = [next(run) for _, run in groupby(named, key=lambda op: op.answer["holder"])]
     begin, end = longest_gap(operations)
-    names = " → ".join(str(op.answer["holder"]) for op in turns[:12]) or "somebody"
-    why = f"the client was answered by {names}; the longest gap is {end - begin:.2f} s"
+    names = " → ".join(str(op.answer["holder"]) for op in turns[:12]) or "an unknown node"
+    why = f"the client got answers from {names}; the longest gap is {end - begin:.2f} s"
     counts = {"changes": max(0, len(turns) - 1), "gap": round(end - begin, 3)}
     said = [
         Evidence(f"{op.answer['holder']} answers", op.ended, op.process, op.f, op.answer)
@@ -80,7 +83,7 @@ def check_client(
 
 
 def _looked(observation: Observation) -> bool:
-    """Whether an observation says who holds it: one with an error could not look."""
+    """Whether an observation says who holds it; one with an error does not."""
     return isinstance(observation.get("vip"), list) and not observation.get("error")
 
 

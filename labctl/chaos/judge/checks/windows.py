@@ -1,4 +1,4 @@
-"""When a workload was not served: errors, gaps, latency, and what of it is the client's own."""
+"""How a workload was served: errors, gaps, latency, and how much of that is the client's own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Spell = tuple[float, float]
 """From, to; seconds since the run began."""
 
 GRACE = 60.0
-"""Seconds after the last fault is healed in which everybody must be served again."""
+"""Seconds after the last fault is healed within which every workload must be served again."""
 LASTS = 5.0
-"""Seconds that a fault lasts at least to be felt by clients that ask once in a while."""
+"""Seconds that a fault must last for clients that ask only now and then to notice it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Window:
     gap: Spell
     """The longest time without an acknowledgement."""
     latency: Mapping[str, float]
-    """p50, p95, p99 and max of what was acknowledged."""
+    """p50, p95, p99 and max of acknowledged operations, in seconds."""
 
     @property
     def errors(self) -> float:
@@ -42,7 +42,7 @@ class Window:
 
 
 def window(operations: Sequence[Operation]) -> Window:
-    """How the operations of one workload fared."""
+    """How one workload was served."""
     good = [op for op in operations if op.end == "ok" and op.ended is not None]
     bad = [op for op in operations if op.end != "ok"]
     times = sorted(op.seconds or 0.0 for op in good)
@@ -73,7 +73,7 @@ def longest_gap(operations: Sequence[Operation]) -> Spell:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The value below which so many percent are (nearest rank); 0 of nothing."""
+    """The percentile of sorted values, by nearest rank; 0 if there are none."""
     if not ordered:
         return 0.0
     rank = max(1, -(-len(ordered) * percent // 100))
@@ -81,7 +81,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def overlap(spell: Spell, others: Iterable[Spell]) -> float:
-    """Seconds of a spell that others cover, each moment once."""
+    """Seconds of a spell that others cover; times covered twice count once."""
     covered, reached = 0.0, spell[0]
     for first, last in sorted(others):
         begin, end = max(first, reached), min(last, spell[1])
@@ -94,12 +94,12 @@ def overlap(spell: Spell, others: Iterable[Spell]) -> float:
 def served(
     operations: Sequence[Operation], lags: Sequence[Spell], faults: Sequence[Spell]
 ) -> Finding:
-    """Whether a workload was served before the faults, asked meanwhile, and served again.
+    """Whether a workload was served before the faults, used during them, and served again.
 
-    Errors while faults go on are no failure: budgets judge them. What the client itself slept
-    through is said.
+    Errors during faults are no failure: budgets judge them. Time in which the client itself did not
+    run is mentioned.
     """
-    # A consumer is served by what others put in.
+    # What a consumer gets depends on the publishers.
     operations = [operation for operation in operations if operation.f != "dequeue"]
     seen = window(operations)
     counts = {
@@ -116,7 +116,7 @@ def served(
     why += f" longest gap is {counts['gap']:.2f} s, from {seen.gap[0]:.1f} s on"
     asleep = overlap(seen.gap, lags)
     if asleep > (seen.gap[1] - seen.gap[0]) / 2:
-        why += f", and the client itself slept {asleep:.2f} s of it"
+        why += f", and the client itself did not run for {asleep:.2f} s of it"
     since = max((end for _, end in faults), default=0.0)
     late = [op for op in operations if op.began > since + GRACE]
     if late and not ended(late, "ok"):
@@ -124,13 +124,13 @@ def served(
             "errors",
             broken=True,
             why=f"not served again: nothing was acknowledged later than {GRACE:.0f} s after the"
-            f" last fault was healed, of {len(late)} tried",
+            f" last fault was healed, of {len(late)} attempts",
             aspect="always",
             counts=counts,
             evidence=evidence(late, "not served"),
         )
-    if not faults and (last := _given_up(operations)) is not None:
-        why = f"nothing was acknowledged from {last:.1f} s to the end, though nothing was broken"
+    if not faults and (last := _last_served(operations)) is not None:
+        why = f"nothing was acknowledged from {last:.1f} s to the end, although nothing was broken"
         return Finding("errors", True, why, "always", counts)
     if untested := _untested(operations, faults):
         return unknown("errors", untested, **counts)
@@ -138,8 +138,8 @@ def served(
     return Finding("errors", False, why, "nothing", counts, said)
 
 
-def _given_up(operations: Sequence[Operation]) -> float | None:
-    """From when on nothing is acknowledged any more; None when it is, in the last third."""
+def _last_served(operations: Sequence[Operation]) -> float | None:
+    """When the last acknowledgement came; None when one came in the last third."""
     begin, end = operations[0].began, max(op.ended or op.began for op in operations)
     last = [op for op in operations if op.began > end - (end - begin) / 3]
     if not last or ended(last, "ok"):
@@ -148,24 +148,24 @@ def _given_up(operations: Sequence[Operation]) -> float | None:
 
 
 def _untested(operations: Sequence[Operation], faults: Sequence[Spell]) -> str:
-    """Why the faults say nothing about a workload; empty when they do."""
+    """Why the faults did not test a workload; empty if they did."""
     if not faults:
         return ""
     first, healed = min(begin for begin, _ in faults), max(end for _, end in faults)
     done = [op.ended for op in operations if op.end == "ok" and op.ended is not None]
     if min(done) > first:
         return (
-            f"nothing was acknowledged before the first fault, at {first:.1f} s, so nothing was"
-            " there to be lost"
+            f"nothing was acknowledged before the first fault, at {first:.1f} s, so there was"
+            " nothing to lose"
         )
     for begin, end in faults:
-        # Who never came back from a question asks nothing.
+        # A client that waits for an answer for ever asks nothing else.
         asked = (op for op in operations if op.ended is not None and op.ended >= begin)
         if end - begin >= LASTS and not any(op.began <= end for op in asked):
-            return f"nothing was asked from {begin:.1f} to {end:.1f} s, while a fault went on"
+            return f"nothing was requested from {begin:.1f} to {end:.1f} s, during a fault"
     if max(done) < healed:
         return (
-            f"nothing was acknowledged after the last fault was healed, at {healed:.1f} s: give it"
-            " a longer tail"
+            f"nothing was acknowledged after the last fault was healed, at {healed:.1f} s; give the"
+            " scenario a longer tail"
         )
     return ""

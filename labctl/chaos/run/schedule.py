@@ -1,4 +1,4 @@
-"""A timeline carried out: each action at its time, by itself, and recorded as it goes."""
+"""Makes and heals the faults of a timeline at their times, and records each as it happens."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from labctl.engine.port import Engine
 from labctl.errors import LabctlError
 from labctl.faults import Fault, verbs
 
-_TOO_LATE = "the run was over before it"
+_TOO_LATE = "the run ended before it was due"
 
 Clock = Callable[[], float]
 """Seconds since the run began."""
 
 
 class Watcher(Protocol):
-    """Who is told how a run goes on."""
+    """Follows a run while it goes on."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Something happened that is worth a line."""
         ...
 
     def now(self, broken: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> None:
-        """What is broken now, and the workloads' operations by their end."""
+        """Faults in force now, and each workload's operations so far by their end."""
         ...
 
 
-class Performance:
-    """The actions of a run. ``offset`` is when the workloads had begun; seconds."""
+class Schedule:
+    """The timeline of a run; each action has a thread of its own, so that none delays another."""
 
     def __init__(
         self,
@@ -54,15 +54,15 @@ class Performance:
         self.rows: list[dict[str, Any]] = []
 
     def run(self, limit: float) -> None:
-        """Carry out all of it; returns when the last action that has an end is healed.
+        """Carry out all actions; returns when the last one that has an end is healed.
 
-        ``limit`` is when, in the run's seconds, nothing more is begun.
+        They count from now. After ``limit``, in seconds since the run began, none is started.
         """
         offset = self._clock()
         self.rows = [_row(action, offset) for action in self._actions]
         self._save()
         self._threads = [
-            threading.Thread(target=self._guarded, args=(action, offset, limit), daemon=True)
+            threading.Thread(target=self._act_safely, args=(action, offset, limit), daemon=True)
             for action in self._actions
         ]
         for thread in self._threads:
@@ -73,9 +73,9 @@ class Performance:
             raise self._defects[0]
 
     def end(self) -> None:
-        """Begin nothing more, let what is being made be made, and heal what is left of it.
+        """Start nothing more and heal all faults in force.
 
-        Waits for the actions: one that is half-way would be made after all was healed.
+        Waits for actions under way: one of them might make its fault after all were healed.
         """
         self._over.set()
         for thread in self._threads:
@@ -85,11 +85,11 @@ class Performance:
 
     @property
     def broken(self) -> list[str]:
-        """What is broken now."""
+        """Titles of the faults in force."""
         return [fault.title for fault in list(self._made.values())]
 
-    def _guarded(self, action: Action, offset: float, limit: float) -> None:
-        """A defect of one action is raised where the run is, not in a thread that nobody hears."""
+    def _act_safely(self, action: Action, offset: float, limit: float) -> None:
+        """Keep an unexpected error for :meth:`run` to raise: a thread would only print it."""
         try:
             self._act(action, offset, limit)
         except Exception as error:
@@ -115,7 +115,7 @@ class Performance:
         try:
             fault = self._injector.fault(action)
             if self._over.is_set():
-                # Looking for its target took until somebody ended the run.
+                # The run was ended while the target was looked up.
                 self._set(action.index, error=_TOO_LATE)
                 return
             self._set(action.index, targets=list(fault.targets), resolved=_resolved(fault))
@@ -167,7 +167,7 @@ class Performance:
 
 
 def _over(fault: Fault) -> bool:
-    """Whether a fault is over as soon as it is made."""
+    """Whether a fault is over as soon as it is made, so that it is healed at once."""
     ends = fault.kind == "action" and not fault.terms["undo"]
     return ends or fault.blink or fault.kind in ("restart", "reboot")
 
@@ -194,7 +194,7 @@ def _row(action: Action, offset: float) -> dict[str, Any]:
 
 
 def _resolved(fault: Fault) -> dict[str, Any]:
-    """What it takes to make the same again, whoever plays which part then."""
+    """What is needed to make the same fault again, whoever plays which part by then."""
     return {
         "kind": fault.kind,
         "targets": list(fault.targets),

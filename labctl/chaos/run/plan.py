@@ -1,8 +1,9 @@
-"""What a run is to do, from a scenario or from the record of a run. Pure, but for files."""
+"""Plans of runs, made from a scenario or from the record of a run. Reads files, touches no lab."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,40 @@ from labctl.chaos.document.words import PARTS, WORKLOADS
 from labctl.chaos.folder import layout as files
 from labctl.chaos.model import spans
 from labctl.chaos.run import fit, timeline
-from labctl.chaos.run.conduct import Plan
 from labctl.chaos.run.timeline import Action
 from labctl.errors import InputError
 from labctl.model.lab import Lab
 
 _NOT_TERMS = ("fault", "target", "groups", "isolate", "shape", "of", "for")
-_EVER = ("haproxy", "keepalived")
+_ALWAYS_WATCHED = ("haproxy", "keepalived")
 
 
-def plan(name: str, lab: Lab, seed: int) -> Plan:
-    """A scenario of the library, or of a file, for a lab.
+@dataclass(frozen=True)
+class Plan:
+    """A scenario, resolved for a lab. Times are seconds."""
 
-    InputError for what is wrong with it or what the lab lacks; nothing is touched.
+    scenario: Any
+    """The document: a run reads its ``name``, and its workloads are made from it."""
+    text: str
+    """The document as it was given."""
+    actions: Sequence[Action]
+    seed: int
+    services: Sequence[str]
+    """Services whose instances are observed, and whose logs are kept."""
+    healthy: bool = True
+    """Whether the lab must be healthy before and after."""
+    within: float = 180.0
+    """How long the lab may take to be healthy again."""
+    tail: float = 10.0
+    limit: float = 300.0
+    replayed: str | None = None
+    """The run whose timeline is repeated."""
+
+
+def from_scenario(name: str, lab: Lab, seed: int) -> Plan:
+    """Plan a scenario of the library, or of a file, for a lab.
+
+    InputError for what is wrong with it, or what the lab lacks for it.
     """
     path = library.find(name)
     doc, source = library.load_scenario(path)
@@ -33,11 +55,11 @@ def plan(name: str, lab: Lab, seed: int) -> Plan:
     return _plan(doc, path.read_text(encoding="utf-8"), actions, lab, seed)
 
 
-def replay(run: Path, lab: Lab, kept: Sequence[int] | None = None) -> Plan:
-    """The recorded timeline of a run once more: the same targets at the same times.
+def from_run(run: Path, lab: Lab, kept: Sequence[int] | None = None) -> Plan:
+    """Plan the recorded timeline of a run once more: the same targets at the same times.
 
-    ``kept`` are the indices of those faults that are made again; all of them without. InputError
-    when it was cut short before the first.
+    ``kept`` are the indices of the faults to repeat; all of them if None. InputError when the run
+    was cut short before its first fault.
     """
     about = files.read_json(run, files.RUN)
     doc, source = library.load_scenario(run / files.SCENARIO)
@@ -47,8 +69,9 @@ def replay(run: Path, lab: Lab, kept: Sequence[int] | None = None) -> Plan:
     actions = tuple(_recorded(row, offset) for row in rows if _again(row, kept))
     if doc.timeline and not actions and kept is None:
         raise InputError(
-            f"run {about['run']} was cut short before it broke anything, so there is nothing to"
-            f" repeat; `labctl chaos run {about['scenario']} --seed {about['seed']}` begins anew"
+            f"run {about['run']} was cut short before its first fault, so there is nothing to"
+            f" repeat; run it again with `labctl chaos run {about['scenario']} --seed"
+            f" {about['seed']}`"
         )
     text = (run / files.SCENARIO).read_text(encoding="utf-8")
     return _plan(doc, text, actions, lab, int(about["seed"]), replayed=str(about["run"]))
@@ -90,7 +113,7 @@ def _plan(
         text=text,
         actions=actions,
         seed=seed,
-        services=concerned(doc, lab),
+        services=_concerned(doc, lab),
         healthy=doc.steady.healthy,
         within=spans.seconds(doc.steady.within),
         tail=spans.seconds(doc.tail),
@@ -99,9 +122,9 @@ def _plan(
     )
 
 
-def concerned(doc: ScenarioDoc, lab: Lab) -> list[str]:
-    """The services of the lab that a scenario uses or hits: watched, and their logs kept."""
-    found = {*_EVER, *doc.needs.services}
+def _concerned(doc: ScenarioDoc, lab: Lab) -> list[str]:
+    """The services of the lab that a scenario uses or hits: they are observed, their logs kept."""
+    found = {*_ALWAYS_WATCHED, *doc.needs.services}
     for workload in doc.workloads:
         found |= {*WORKLOADS[workload.kind][workload.as_].services}
     for step in doc.timeline:
