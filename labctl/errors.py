@@ -27,3 +27,12 @@ class EngineError(LabctlError):
     """The container engine or the machine cannot do what was asked."""
 
     exit_code = 3
+
+
+class ReaderGoneError(LabctlError):
+    """Nobody reads our output any more (``| head``): the end, without a word.
+
+    The exit code is that of a program that SIGPIPE has ended.
+    """
+
+    exit_code = 141

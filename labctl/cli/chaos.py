@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labctl.cli.options import INTERRUPTED, EngineOption, JsonOption, LabOption, reach
+from labctl.cli.options import EngineOption, JsonOption, LabOption, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,11 +304,11 @@ def _perform(
             most = plan.limit + plan.within + _SPARE
             hire = hiring(driver, prepared.desired, prepared.secrets, most)
             return carry_out(Ground(driver, prepared, hire, progress), plan)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         left = [fault.title for fault in verbs.active(prepared.lab)]
         still = f"{', '.join(left)}: `labctl chaos heal` mends it" if left else "nothing"
-        typer.echo(f"labctl: interrupted; still broken: {still}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        interrupt.add_note(f"interrupted; still broken: {still}")
+        raise
 
 
 def _verdict(folder: Path) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypedDict
 
 from labctl.engine.port import Container, Engine
 from labctl.errors import EngineError, LabError
 from labctl.faults import targets, verbs
+from labctl.host.parallel import threads
 from labctl.model.lab import Instance, Node
 from labctl.planning.desired import Desired
 from labctl.running.probe import Answer, Inspection, client_container, inspect
@@ -55,7 +55,7 @@ def status(engine: Engine, desired: Desired) -> Status:
     """Look at everything once, in parallel; what cannot be asked is said, not guessed."""
     lab = desired.lab
     there = {c.name: c for c in engine.containers(lab.name)}
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with threads(2) as pool:
         holding = pool.submit(_holders, engine, desired, there)
         asked = _inspect(engine, desired, there)
         holders = holding.result()
