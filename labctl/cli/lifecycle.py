@@ -140,8 +140,9 @@ def down(lab: LabOption = None, engine: EngineOption = None) -> None:
     from labctl.state import store
 
     name = store.chosen(lab)
+    known = store.known(name)
     driver = connect(engine)
-    if not store.known(name) and not lifecycle.there(driver, name):
+    if not known and not lifecycle.there(driver, name):
         raise store.no_lab(name)
     with store.lock(name), interruptible("'labctl down' again removes the rest"):
         removed = lifecycle.down(driver, name)

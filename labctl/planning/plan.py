@@ -278,13 +278,16 @@ class _Planner:
         name = f"{service.name}/{job.name}"
         unit = self.desired.jobs[name]
         there = self.observed.containers.get(unit.spec.name)
-        removal = ""
-        if there is not None:
-            done = there.status == "exited" and there.exit_code == 0
-            if done and there.labels.get(HASH) == unit.hash:
-                return
-            removal = self._remove(there.name)
         seed, where = service.nodes[0].name, service.job_node.name
+        removal, runs = "", False
+        if there is not None:
+            same = there.labels.get(HASH) == unit.hash
+            if same and there.status == "exited" and there.exit_code == 0:
+                return
+            # Left by a labctl that was interrupted: killed, it would leave half a schema.
+            runs = same and there.status == "running" and f"holder:{where}" not in self.steps
+            if not runs:
+                removal = self._remove(there.name)
         after: dict[str, set[str]] = {
             "before": set(),
             "seed": {f"ready:{seed}/{service.name}"},
@@ -305,6 +308,7 @@ class _Planner:
                 cost=job.cost + CONTAINER_COST,
                 service=service.name,
                 job=job.name,
+                runs=runs,
                 timeout=job.timeout,
             )
         )
