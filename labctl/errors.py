@@ -31,3 +31,12 @@ class EngineError(LabctlError):
 
 class SubnetTakenError(EngineError):
     """A lab's subnet overlaps that of another network of the engine."""
+
+
+class ReaderGoneError(LabctlError):
+    """Nobody reads our output any more (``| head``): the end, without a word.
+
+    The exit code is that of a program that SIGPIPE has ended.
+    """
+
+    exit_code = 141

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labctl.cli.options import INTERRUPTED, EngineOption, JsonOption, LabOption, attach
+from labctl.cli.options import EngineOption, JsonOption, LabOption, attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,11 +304,11 @@ def _perform(
             most = plan.limit + plan.within + _SPARE
             made = workloads.in_lab(driver, prepared.desired, prepared.secrets, most)
             return runner.run(runner.Context(driver, prepared, made, progress), plan)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         left = [fault.title for fault in verbs.active(prepared.lab)]
         still = f"{', '.join(left)}: `labctl chaos heal` mends it" if left else "nothing"
-        typer.echo(f"labctl: interrupted; still broken: {still}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        interrupt.add_note(f"interrupted; still broken: {still}")
+        raise
 
 
 def _verdict(folder: Path) -> dict[str, Any]:

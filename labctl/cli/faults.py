@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from labctl.cli.options import EngineOption, JsonOption, LabOption, attach, change
+from labctl.cli.options import EngineOption, JsonOption, LabOption, attach, change, unfolded
 from labctl.errors import LabError
 
 if TYPE_CHECKING:
@@ -32,11 +33,22 @@ LeaseOption = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class _Halt:
+    """What ends or freezes, for how long, as ``kill``, ``stop`` and ``pause`` take it."""
+
+    targets: TargetsArgument
+    lease: LeaseOption = "1h"
+    lab: LabOption = None
+    as_json: JsonOption = False
+    engine: EngineOption = None
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: labctl kill vip-holder/haproxy --for 5m")(kill)
-    app.command(epilog="Example: labctl stop c2")(stop)
-    app.command(epilog="Example: labctl pause galera-writer --for 30s")(pause)
+    app.command(epilog="Example: labctl kill vip-holder/haproxy --for 5m")(unfolded(kill))
+    app.command(epilog="Example: labctl stop c2")(unfolded(stop))
+    app.command(epilog="Example: labctl pause galera-writer --for 30s")(unfolded(pause))
     app.command(epilog="Example: labctl unpause c1/mariadb")(unpause)
     app.command(epilog="Example: labctl start c2")(start)
     app.command(epilog="Examples: labctl cut c1; labctl cut c1,c2 c3; labctl cut c1 --one-way out")(
@@ -45,37 +57,19 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: labctl heal")(heal)
 
 
-def kill(
-    targets: TargetsArgument,
-    lease: LeaseOption = "1h",
-    lab: LabOption = None,
-    as_json: JsonOption = False,
-    engine: EngineOption = None,
-) -> None:
+def kill(asked: _Halt) -> None:
     """Kill instances with SIGKILL, or take the power from whole nodes."""
-    _halt("kill", targets, lease, lab, engine, as_json=as_json)
+    _halt("kill", asked)
 
 
-def stop(
-    targets: TargetsArgument,
-    lease: LeaseOption = "1h",
-    lab: LabOption = None,
-    as_json: JsonOption = False,
-    engine: EngineOption = None,
-) -> None:
+def stop(asked: _Halt) -> None:
     """Stop instances or whole nodes in good order."""
-    _halt("stop", targets, lease, lab, engine, as_json=as_json)
+    _halt("stop", asked)
 
 
-def pause(
-    targets: TargetsArgument,
-    lease: LeaseOption = "1h",
-    lab: LabOption = None,
-    as_json: JsonOption = False,
-    engine: EngineOption = None,
-) -> None:
+def pause(asked: _Halt) -> None:
     """Freeze instances or whole nodes: alive for the kernel, dead for everybody else."""
-    _halt("pause", targets, lease, lab, engine, as_json=as_json)
+    _halt("pause", asked)
 
 
 def unpause(targets: TargetsArgument, lab: LabOption = None, engine: EngineOption = None) -> None:
@@ -157,23 +151,15 @@ def heal(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOptio
         raise typer.Exit(LabError.exit_code)
 
 
-def _halt(
-    kind: Literal["kill", "stop", "pause"],
-    names: list[str],
-    lease: str,
-    lab: str | None,
-    engine: str | None,
-    *,
-    as_json: bool,
-) -> None:
+def _halt(kind: Literal["kill", "stop", "pause"], asked: _Halt) -> None:
     from labctl.faults import build
     from labctl.faults.model import parse_duration
 
-    seconds = parse_duration(lease)
-    driver, prepared = change(engine, lab)
-    found = _resolve(driver, prepared, names)
+    seconds = parse_duration(asked.lease)
+    driver, prepared = change(asked.engine, asked.lab)
+    found = _resolve(driver, prepared, asked.targets)
     fault = build.halt(driver, prepared.lab, kind, found, lease=seconds)
-    _inject(driver, fault, as_json=as_json)
+    _inject(driver, fault, as_json=asked.as_json)
 
 
 def _resolve(driver: Engine, prepared: Prepared, names: Sequence[str]) -> list[Target]:

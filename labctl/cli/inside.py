@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labctl.cli.options import EngineOption, LabOption, reach
+from labctl.cli.options import EngineOption, LabOption, quiet, reach
 
 if TYPE_CHECKING:
     from labctl.model.lab import Lab
@@ -46,24 +46,47 @@ def container(lab: Lab, place: str) -> str:
 def execute(
     place: PlaceArgument,
     command: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="What to run.")],
+    interactive: Annotated[
+        bool,
+        typer.Option("--interactive", "-i", help="Pass standard input on; a terminal always is."),
+    ] = False,
+    terminal: Annotated[
+        bool,
+        typer.Option(
+            "--tty", "-t", help="Give it a terminal; done anyway when input and output are one."
+        ),
+    ] = False,
     lab: LabOption = None,
     engine: EngineOption = None,
 ) -> None:
-    """Run a command on a node (in its network namespace) or in a service's container."""
+    """Run a command on a node (in its network namespace) or in a service's container.
+
+    Its exit code is labctl's. What ends labctl (^C, a reader of its output that goes away) ends
+    the command, too.
+    """
+    from labctl.errors import InputError
+
+    at_terminal = sys.stdin.isatty()
+    if terminal and not at_terminal:
+        raise InputError("--tty gives the command this terminal, and standard input is none")
     driver, prepared = reach(engine, lab)
     target = container(prepared.lab, place)
-    tty = sys.stdin.isatty() and sys.stdout.isatty()
-    raise typer.Exit(driver.exec_attached(target, command, tty=tty))
+    tty = terminal or (at_terminal and sys.stdout.isatty())
+    with quiet():
+        code = driver.exec_attached(target, command, tty=tty, stdin=interactive or at_terminal)
+    raise typer.Exit(code)
 
 
 def shell(lab: LabOption = None, engine: EngineOption = None) -> None:
-    """Open a shell in the client node, where 'openstack' is set up."""
+    """Open a shell in the client node, where 'openstack' is set up; or feed it commands."""
     from labctl.running.probe import client_container
 
     driver, prepared = reach(engine, lab)
     target = client_container(prepared.lab)
     tty = sys.stdin.isatty() and sys.stdout.isatty()
-    raise typer.Exit(driver.exec_attached(target, ["bash", "-l"] if tty else ["bash"], tty=tty))
+    with quiet():
+        code = driver.exec_attached(target, ["bash", "-l"] if tty else ["bash"], tty=tty)
+    raise typer.Exit(code)
 
 
 def logs(
@@ -76,11 +99,14 @@ def logs(
     engine: EngineOption = None,
 ) -> None:
     """Print what a service has said."""
+    from labctl.cli.output import check
+
     driver, prepared = reach(engine, lab)
     target = container(prepared.lab, place)
-    if not follow:
-        sys.stdout.write(driver.logs(target, tail))
-        return
-    for line in driver.follow(target, tail):
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+    with quiet():
+        if not follow:
+            sys.stdout.write(driver.logs(target, tail))
+            return
+        for line in driver.follow(target, tail):
+            sys.stdout.write(line + "\n")
+            check()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,55 +17,34 @@ from labctl.cli.options import (
     EngineOption,
     JsonOption,
     LabOption,
-    ProfileOption,
-    SubnetOption,
-    WithOption,
-    WithoutOption,
+    Wanted,
     attach,
-    chosen,
     connect,
+    interruptible,
     reach,
     say_overdue,
+    unfolded,
 )
+from labctl.errors import InputError
 
 if TYPE_CHECKING:
-    from labctl.model.topology import Choice
     from labctl.running.lifecycle import Prepared
     from labctl.state.store import Record
 
-TopologyArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[TOPOLOGY]",
-        help="A shipped topology ('labctl topologies') or a file; else the lab that is there.",
-    ),
-]
-NameOption = Annotated[
-    str | None,
-    typer.Option("--name", "-n", metavar="NAME", help="The lab's name; else the topology's."),
-]
+_UNFINISHED = "the next 'labctl up' finishes what was begun, 'labctl down' undoes it"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: labctl up three-controller --name demo")(up)
+    app.command(epilog="Example: labctl up three-controller --name demo")(unfolded(up))
     app.command(epilog="Example: labctl down --lab demo")(down)
     app.command(epilog="Example: labctl status --json | jq .vip.holders")(status)
     app.command(epilog="Example: labctl move cinder-volume --to c2")(move)
-    app.command(epilog="Example: labctl plan segregated")(plan)
-    app.command(epilog="Example: labctl render single -o lab/")(render)
+    app.command(epilog="Example: labctl plan segregated")(unfolded(plan))
+    app.command(epilog="Example: labctl render single -o lab/")(unfolded(render))
 
 
-def up(
-    topology: TopologyArgument = None,
-    name: NameOption = None,
-    subnet: SubnetOption = None,
-    profile: ProfileOption = None,
-    added: WithOption = None,
-    dropped: WithoutOption = None,
-    as_json: JsonOption = False,
-    engine: EngineOption = None,
-) -> None:
+def up(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None) -> None:
     """Bring a lab up, or repair what is not as it should be; nothing when all is well.
 
     Refused, with exit code 3 and the profile that would fit, when the machine is too small.
@@ -79,15 +57,14 @@ def up(
     from labctl.state import store
 
     driver = cache(lambda: connect(engine))
-    choice = chosen(profile, added, dropped)
-    record = _record(lambda: driver().subnets(), topology, name, subnet, choice)
-    with store.lock(record.name):
+    record = _record(wanted, lambda: driver().subnets())
+    with store.lock(record.name), interruptible(_UNFINISHED):
         with display() as shown:
             report = Timed(shown)
-            if profile == AUTO:
+            if wanted.profile == AUTO:
                 record = lifecycle.fitting(driver(), record)
             prepared = lifecycle.prepare(record)
-            if profile == AUTO:
+            if wanted.profile == AUTO:
                 report.note(f"profile {prepared.lab.profile} fits this machine")
             prepared, made = lifecycle.up(driver(), prepared, report)
         # Reading what every process takes is worth a second only when something was started.
@@ -116,20 +93,16 @@ def _gib(size: int) -> str:
     return f"{size / (1 << 30):.2f} GiB"
 
 
-def _record(
-    taken: Callable[[], list[str]],
-    topology: str | None,
-    name: str | None,
-    subnet: IPv4Network | None,
-    choice: Choice,
-) -> Record:
+def _record(wanted: Wanted, taken: Callable[[], list[str]]) -> Record:
     """The lab that is asked for: a topology's, or the one that is there already."""
     from labctl.resolve.request import Request, request_record
     from labctl.state import store
 
-    if topology is not None:
-        return request_record(Request(topology, name, subnet, choice), taken)
-    record = store.choose(name)
+    choice = wanted.choice
+    if wanted.topology is not None:
+        request = Request(wanted.topology, wanted.name, wanted.subnet, choice)
+        return request_record(request, taken)
+    record = store.choose(wanted.name)
     return replace(record, choice=record.choice.then(choice))
 
 
@@ -160,15 +133,20 @@ def _summary(prepared: Prepared, *, changed: bool, memory: str | None) -> None:
 
 
 def down(lab: LabOption = None, engine: EngineOption = None) -> None:
-    """Remove a lab: containers, network, volumes, link, secrets; nothing of it is left."""
+    """Remove a lab: containers, network, volumes, link, secrets; nothing of it is left.
+
+    Exit code 0 also when it is down already; 2 for a name that no lab ever had here.
+    """
     from labctl.cli.show import out
     from labctl.running import lifecycle
     from labctl.state import store
 
+    name = store.chosen(lab)
+    known = store.known(name)
     driver = connect(engine)
-    wanted = lab or os.environ.get("LABCTL_LAB")
-    name = wanted or store.choose(None).name
-    with store.lock(name):
+    if not known and not lifecycle.there(driver, name):
+        raise store.no_lab(name)
+    with store.lock(name), interruptible("'labctl down' again removes the rest"):
         removed = lifecycle.down(driver, name)
     kinds = Counter(line.partition(" ")[0] for line in removed)
     counts = ", ".join(f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in kinds.items())
@@ -209,29 +187,19 @@ def move(
     from labctl.state import store
 
     driver, prepared = reach(engine, lab)
-    with store.lock(prepared.lab.name), display() as report:
+    with store.lock(prepared.lab.name), interruptible(_UNFINISHED), display() as report:
         moved = moving.move(driver, prepared, service, to, report)
     out().print(f"{service} runs on {to} now" if moved else f"{service} runs on {to} already")
 
 
-def plan(
-    topology: TopologyArgument = None,
-    name: NameOption = None,
-    subnet: SubnetOption = None,
-    profile: ProfileOption = None,
-    added: WithOption = None,
-    dropped: WithoutOption = None,
-    as_json: JsonOption = False,
-    engine: EngineOption = None,
-) -> None:
+def plan(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None) -> None:
     """Say what 'up' would do now; nothing is touched."""
     from labctl.cli import show
     from labctl.running import lifecycle
 
     driver = cache(lambda: connect(engine))
-    choice = chosen(profile, added, dropped)
-    record = _record(lambda: driver().subnets(), topology, name, subnet, choice)
-    if profile == AUTO:
+    record = _record(wanted, lambda: driver().subnets())
+    if wanted.profile == AUTO:
         record = lifecycle.fitting(driver(), record)
     prepared = lifecycle.prepare(record)
     made = lifecycle.plan(driver(), prepared)
@@ -245,15 +213,17 @@ def plan(
 
 
 def render(
-    topology: TopologyArgument = None,
-    name: NameOption = None,
-    subnet: SubnetOption = None,
-    profile: ProfileOption = None,
-    added: WithOption = None,
-    dropped: WithoutOption = None,
+    wanted: Wanted,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where compose.yml goes.")
-    ] = Path(),
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|DIR",
+            help="The file to write (- is standard output); in a directory that is there, or is "
+            "said with a / at its end, compose.yml.",
+        ),
+    ] = "compose.yml",
 ) -> None:
     """Write a whole lab as one compose.yml that 'docker compose' accepts; needs no engine.
 
@@ -261,16 +231,27 @@ def render(
     ('labctl images build') and the interface that the network stands on are there.
     """
     from labctl.cli.show import out
-    from labctl.documents.reader import dump
-    from labctl.errors import InputError
+    from labctl.documents.reader import dump, dumps
     from labctl.planning.composefile import compose
     from labctl.running import lifecycle
 
-    if profile == AUTO:
+    if wanted.profile == AUTO:
         raise InputError(f"--profile {AUTO} asks a machine, which render does not; name a profile")
-    choice = chosen(profile, added, dropped)
-    prepared = lifecycle.prepare(_record(list, topology, name, subnet, choice))
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / "compose.yml"
-    dump(path, compose(prepared.desired), 0o600)
-    out().print(str(path))
+    document = compose(lifecycle.prepare(_record(wanted, list)).desired)
+    if output == "-":
+        sys.stdout.write(dumps(document))
+        return
+    path = _file(output)
+    if path.exists() and not path.is_file():
+        path.write_text(dumps(document), encoding="utf-8")  # a device or a pipe is not replaced
+    else:
+        dump(path, document, 0o600)
+    out().print(str(path), soft_wrap=True, markup=False)
+
+
+def _file(output: str) -> Path:
+    """The file that --output means; of a link, what it leads to."""
+    if not output or "\0" in output:
+        raise InputError("--output is no path: name a file or a directory")
+    path = Path(output)
+    return (path / "compose.yml" if output.endswith("/") or path.is_dir() else path).resolve()

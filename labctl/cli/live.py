@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from typing import IO, Self
+from typing import Self
 
 from rich.console import Console
 from rich.text import Text
-
-
-def hush(stream: IO[str]) -> None:
-    """Send what is still written to a stream nowhere: whoever read it has gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Live:
@@ -35,17 +29,11 @@ class Live:
             self._status.stop()
 
     def line(self, text: str | Text) -> None:
-        """Put a line out, with the seconds since the beginning.
-
-        What goes on does not end with its reader: ``| head`` must leave nothing half-done.
-        """
+        """Put a line out, with the seconds since the beginning."""
         at = f"{time.monotonic() - self._began:6.1f} s  "
         with self._lock:
             if self._console.is_terminal:
                 self._console.print(Text.assemble((at, "dim"), text), soft_wrap=True)
                 return
-            try:
-                self._console.file.write(f"{at}{text}\n")
-                self._console.file.flush()
-            except BrokenPipeError:
-                hush(self._console.file)
+            self._console.file.write(f"{at}{text}\n")
+            self._console.file.flush()

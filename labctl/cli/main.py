@@ -1,98 +1,119 @@
-"""The command line: every command, and the one place where errors become an exit code."""
+"""The program: runs a command, and the one place where what it raises becomes an exit code.
+
+Imports little: until :func:`run` listens to signals, ^C would be a traceback.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import time
 import traceback
-from typing import Annotated
+from pathlib import Path
 
-import typer
+from labctl.cli import output
+from labctl.errors import EngineError, LabctlError
+from labctl.host import signals
 
-from labctl import __version__
-from labctl.cli import chaos, faults, info, inside, lifecycle, machine, measure, verify
-from labctl.cli.live import hush
-from labctl.cli.options import INTERRUPTED
-from labctl.errors import LabctlError
-from labctl.state import paths
-from labctl.state.private import private_file
-
-USAGE = 2
-
-_USAGE_ERROR = typer.BadParameter.__mro__[1]
-"""What the parser raises, whichever click typer brings along."""
-
-app = typer.Typer(
-    name="labctl",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Stand up a highly available OpenStack control plane in containers, break it on "
-    "purpose, and say truthfully what survived.",
-    epilog="Start with 'labctl up three-controller'. Exit codes: 0 well, 1 the lab or a verdict "
-    "is bad, 2 your document or arguments, 3 the engine or the machine, 4 a run of chaos cannot be "
-    "judged, 130 interrupted.",
-)
-lifecycle.register(app)
-inside.register(app)
-faults.register(app)
-machine.register(app)
-info.register(app)
-measure.register(app)
-verify.register(app)
-chaos.register(app)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"labctl {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def main(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
-    ] = False,
-) -> None:
-    """Only carries the options that come before a command."""
+_PATIENCE = 1.2
+"""Seconds that an interrupted labctl waits for its threads to remove what they made."""
 
 
 def run() -> None:
     """Entry point of the ``labctl`` program."""
-    sys.exit(_guarded())
+    streams = output.connect()
+    signals.listen()
+    try:
+        code = _guarded()
+        sys.stdout.flush()
+        streams.out.check()
+    except KeyboardInterrupt as interrupt:
+        signals.ignore()
+        _interrupted(interrupt)
+        code = signals.exit_code(interrupt)
+        _leave(streams, code)
+    except LabctlError as error:
+        # What the command itself ended with says more than that nobody read it.
+        code = code or _said(error)
+    sys.exit(code)
+
+
+def app() -> int:
+    """Run the command; imported late, for it takes a while."""
+    from labctl.cli import commands
+
+    return commands.run()
 
 
 def _guarded() -> int:
     try:
-        code = app(standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; the next 'labctl up' finishes what was begun, 'labctl down' undoes it")
-        code = INTERRUPTED
-    except BrokenPipeError:
-        hush(sys.stdout)  # nothing is left to be said
-        code = 0
+        return app()
     except LabctlError as error:
-        _say(str(error))
-        code = error.exit_code
+        return _said(error)
+    except OSError as error:
+        return _said(_refused(error))
     except Exception as error:
-        code = _usage(error) if isinstance(error, _USAGE_ERROR) else _defect(error)
-    return code if isinstance(code, int) else 0
+        return _defect(error)
 
 
-def _usage(error: Exception) -> int:
-    """Arguments that make no sense, in the parser's words."""
-    told = getattr(error, "format_message", lambda: str(error))()
-    _say(f"{told} (see 'labctl --help')")
-    return USAGE
+def _said(error: LabctlError) -> int:
+    if str(error):
+        _say(str(error))
+    return error.exit_code
+
+
+def _refused(error: OSError) -> EngineError:
+    """What the operating system refused, where nothing says it better."""
+    where = f"{error.filename}: " if error.filename else ""
+    return EngineError(f"{where}{error.strerror or error}")
+
+
+def _interrupted(interrupt: KeyboardInterrupt) -> None:
+    """Say what the command has noted about it; a command that notes an empty line says nothing."""
+    notes = getattr(interrupt, "__notes__", ["interrupted"])
+    if text := "; ".join(filter(None, notes)):
+        _say(text)
+
+
+def _leave(streams: output.Streams, code: int) -> None:
+    """End now, though threads wait for an engine: it drops what nobody waits for any more."""
+    from labctl.host import process
+
+    flushing = threading.Thread(target=sys.stdout.flush)
+    flushing.start()
+    sys.stderr.flush()
+    streams.err.drop()  # the reason was the last word
+    process.end_all()
+    until = time.monotonic() + _PATIENCE
+    left = [thread for thread in threading.enumerate() if not thread.daemon]
+    for thread in left:
+        if thread is not threading.current_thread():
+            thread.join(max(until - time.monotonic(), 0))
+    if any(t.is_alive() for t in left if t is not threading.current_thread()):
+        os._exit(code)
 
 
 def _defect(error: Exception) -> int:
     """A defect of labctl: one line for the person, the traceback in a file for us."""
-    path = paths.home() / "defect.log"
-    private_file(path, "".join(traceback.format_exception(error)))
-    _say(f"a defect in labctl ({type(error).__name__}: {error}); please report {path}")
+    path = _kept("".join(traceback.format_exception(error)))
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = path or f"it: {frame.filename}:{frame.lineno}"
+    _say(f"a defect in labctl ({type(error).__name__}: {error}); please report {where}")
     return LabctlError.exit_code
+
+
+def _kept(text: str) -> Path | None:
+    """The file with the text; None when it cannot be kept."""
+    from labctl.state import paths
+    from labctl.state.private import private_file
+
+    try:
+        path = paths.home() / "defect.log"
+        private_file(path, text)
+    except (OSError, LabctlError):
+        return None
+    return path
 
 
 def _say(text: str) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +18,6 @@ if TYPE_CHECKING:
     from labctl.running.lifecycle import Prepared
 
 AUTO = "auto"
-INTERRUPTED = 130
-"""Exit code when a person interrupts."""
-
 EngineOption = Annotated[
     str | None,
     typer.Option(
@@ -25,9 +27,39 @@ EngineOption = Annotated[
         help="docker, podman or a socket's URL; else $DOCKER_HOST, else what is there.",
     ),
 ]
+
+
+def lab_name(text: str) -> str:
+    """Parse the name of a lab; InputError when none can have it."""
+    from labctl.state.paths import check_name
+
+    return check_name(text)
+
+
 LabOption = Annotated[
     str | None,
-    typer.Option("--lab", "-l", metavar="NAME", envvar="LABCTL_LAB", help="Which lab, if several."),
+    typer.Option(
+        "--lab",
+        "-l",
+        metavar="NAME",
+        envvar="LABCTL_LAB",
+        parser=lab_name,
+        help="Which lab, if several.",
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name", "-n", metavar="NAME", parser=lab_name, help="The lab's name; else the topology's."
+    ),
+]
+TopologyArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[TOPOLOGY]",
+        help="A shipped topology ('labctl topologies'), a file, or - for standard input; "
+        "else the lab that is there.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Say it as JSON, for machines.")]
 
@@ -70,6 +102,59 @@ WithoutOption = Annotated[
     list[str] | None,
     typer.Option("--without", metavar="SERVICE", help="A service less; repeatable."),
 ]
+
+
+@contextmanager
+def interruptible(advice: str) -> Iterator[None]:
+    """Work of which an interrupt leaves something half-done: what to do about it is said then."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"interrupted; {advice}")
+        raise
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Work that an interrupt is the usual end of: nothing is said."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note("")
+        raise
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The lab that is asked for, as ``up``, ``plan`` and ``render`` take it."""
+
+    topology: TopologyArgument = None
+    name: NameOption = None
+    subnet: SubnetOption = None
+    profile: ProfileOption = None
+    added: WithOption = None
+    dropped: WithoutOption = None
+
+    @property
+    def choice(self) -> Choice:
+        """What of the topology."""
+        return chosen(self.profile, self.added, self.dropped)
+
+
+def unfolded(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as typer takes it: a first parameter that is a dataclass becomes its fields."""
+    first, *others = signature(command, eval_str=True).parameters.values()
+    folded = first.annotation
+    fields = signature(folded, eval_str=True).parameters
+
+    @wraps(command)
+    def unfolding(**given: Any) -> None:
+        command(folded(**{name: given.pop(name) for name in fields}), **given)
+
+    taken = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*fields.values(), *others)]
+    unfolding.__signature__ = Signature(taken)  # type: ignore[attr-defined]
+    unfolding.__annotations__ = {each.name: each.annotation for each in taken}
+    return unfolding
 
 
 def chosen(profile: str | None, added: list[str] | None, dropped: list[str] | None) -> Choice:

@@ -14,7 +14,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from labctl.cli.live import hush
 from labctl.planning.steps import AwaitReady, Plan, Step
 
 if TYPE_CHECKING:
@@ -61,11 +60,8 @@ class Lines:
 
     def _say(self, text: str) -> None:
         with self._lock:
-            try:
-                sys.stderr.write(f"{time.monotonic() - self._start:6.1f} s  {text}\n")
-                sys.stderr.flush()
-            except BrokenPipeError:
-                hush(sys.stderr)  # a lab is not left half up because nobody reads on
+            sys.stderr.write(f"{time.monotonic() - self._start:6.1f} s  {text}\n")
+            sys.stderr.flush()
 
 
 class Screen:

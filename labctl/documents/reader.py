@@ -25,6 +25,8 @@ from labctl.errors import EngineError, InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+STDIN = Path("-")
+"""Stands for standard input, as everywhere."""
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 MAX_VALUES = 50_000
@@ -122,8 +124,18 @@ def dump(path: Path, data: Any, mode: int = 0o644) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file; there is none with a name that no file can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def shown(path: Path) -> str:
     """A path as sentences name it: relative when it is below the working directory."""
+    if path == STDIN:
+        return "standard input"
     try:
         return printable(str(path.relative_to(Path.cwd())), 200)
     except (ValueError, OSError):
@@ -142,7 +154,7 @@ def _sync_directory(directory: Path) -> None:
 def _read_text(path: Path) -> str:
     name = shown(path)
     try:
-        with path.open("rb") as file:
+        with open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"{name}: {_unreadable(error)}") from None

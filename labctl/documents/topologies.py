@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from labctl.documents.reader import read_with_source, shown, validate
+from labctl.documents.reader import STDIN, exists, read_with_source, shown, validate
 from labctl.documents.shipped import data_dir
 from labctl.documents.source import Source, printable, suggestion
 from labctl.errors import InputError
@@ -20,15 +20,15 @@ def shipped() -> Mapping[str, Path]:
 def find(topology: str, beside: Path = Path()) -> Path:
     """The file of a shipped topology, or of one that is named by its path from ``beside``.
 
-    InputError, which names the shipped ones, when it is neither.
+    ``-`` is standard input. InputError, which names the shipped ones, when it is neither.
     """
     known = shipped()
     if topology in known:
         return known[topology]
     path = beside / topology
-    if path.suffix not in (".yml", ".yaml") and not path.exists():
+    if path != STDIN and path.suffix not in (".yml", ".yaml") and not exists(path):
         raise InputError(
-            f"there is no topology '{topology}' (shipped: {', '.join(known)}); "
+            f"there is no topology '{printable(topology)}' (shipped: {', '.join(known)}); "
             "name one of these or the path of a .yml file"
         )
     return path
@@ -45,7 +45,7 @@ def _load(path: Path, users: tuple[Path, ...]) -> tuple[TopologyDoc, Source]:
         return validate(data, TopologyDoc, source), source
     own = validate(data, ExtensionDoc, source)
     try:
-        other = find(own.extends, path.parent)
+        other = find(own.extends, _folder(path))
     except InputError:
         problem = f"no topology '{printable(own.extends)}'; {suggestion(own.extends, shipped())}"
         raise source.error(("extends",), problem) from None
@@ -54,6 +54,13 @@ def _load(path: Path, users: tuple[Path, ...]) -> tuple[TopologyDoc, Source]:
         around = " → ".join(shown(each) for each in (*chain, other.resolve()))
         raise source.error(("extends",), f"goes in a circle: {around}")
     return _extended(own, _load(other, chain)[0]), source
+
+
+def _folder(path: Path) -> Path:
+    """Where what a document extends is looked for: beside it, if it has a place of its own."""
+    if path == STDIN or {"dev", "proc"} & set(path.absolute().parts[1:2]):
+        return Path()
+    return path.parent
 
 
 def _extended(own: ExtensionDoc, other: TopologyDoc) -> TopologyDoc:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import tenacity
 
+from labctl.engine import terminal
 from labctl.engine.streams import Channel
+from labctl.host import signals
+
+_MARK = "LABCTL_COMMAND"
+_ENDING = """
+marked() { grep -lzxF "$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
+kill -"$2" $(marked "$1")
+for _ in 1 2 3 4 5 6 7 8; do [ "$(marked "$1")" ] || exit; sleep 0.1; done
+kill -KILL $(marked "$1")
+"""
+"""Signals all processes that have the mark in their environment, and kills what stays."""
 
 _KILLED = 128 + 9
 _NOTICED_WITHIN = 10.0
@@ -21,11 +34,58 @@ def start(
     with_input: bool = False,
     tty: bool = False,
     user: str | None = None,
+    mark: str | None = None,
 ) -> tuple[str, Channel]:
-    """Start a command with the SDK's low-level client; the command's id and its channel."""
-    created = api.exec_create(container, list(command), stdin=with_input, tty=tty, user=user or "")
+    """Start a command with the SDK's low-level client; the command's id and its channel.
+
+    ``mark`` is ``NAME=VALUE`` for its environment, and of all that it starts.
+    """
+    created = api.exec_create(
+        container,
+        list(command),
+        stdin=with_input,
+        tty=tty,
+        user=user or "",
+        environment=None if mark is None else [mark],
+    )
     run = str(created["Id"])
     return run, Channel(api.exec_start(run, tty=tty, socket=True))
+
+
+def attached(api: Any, container: str, command: Sequence[str], *, tty: bool, stdin: bool) -> int:
+    """Run a command on this terminal, or on these pipes; its exit code.
+
+    Whatever ends this early (a signal, output that nobody reads) ends the command.
+    """
+    mark = f"{_MARK}={uuid.uuid4().hex}"
+    run, channel = start(api, container, command, with_input=stdin, tty=tty, mark=mark)
+    try:
+        if tty:
+            terminal.attach(channel, lambda height, width: _resize(api, run, height, width))
+        else:
+            terminal.pipe(channel, stdin=stdin)
+    except BaseException as error:
+        with suppress(Exception):  # the reason for the end is what counts
+            _end(api, container, mark, signals.name(error))
+        raise
+    finally:
+        channel.close()
+    return exit_code(api, run)
+
+
+def _end(api: Any, container: str, mark: str, signal: str) -> None:
+    """End a command and what it has started: by a signal such as INT, and after a second killed.
+
+    No engine can do that: it is asked of the container's own shell.
+    """
+    script = ["sh", "-c", _ENDING, "sh", mark, signal]
+    api.exec_start(api.exec_create(container, script)["Id"], detach=True)
+
+
+def _resize(api: Any, run: str, height: int, width: int) -> None:
+    """Set the size of a command's terminal; no-op when the command has ended."""
+    with suppress(Exception):
+        api.exec_resize(run, height, width)
 
 
 def exit_code(api: Any, run: str) -> int:

@@ -21,7 +21,7 @@ import urllib3
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
-from labctl.engine import answers, archive, commands, limits, podman, removal, terminal
+from labctl.engine import answers, archive, commands, limits, podman, removal
 from labctl.engine.port import (
     Container,
     ContainerSpec,
@@ -345,18 +345,15 @@ class DockerEngine:
         output = (chunk for stream, chunk in channel.frames() if stream == STDOUT)
         return LineStream(output, channel.close)
 
-    def exec_attached(self, name: str, command: Sequence[str], *, tty: bool) -> int:
-        """Run a command on this terminal (or pipe); returns its exit code."""
+    def exec_attached(
+        self, name: str, command: Sequence[str], *, tty: bool, stdin: bool = True
+    ) -> int:
+        """Run a command on this terminal (or these pipes); returns its exit code.
+
+        Whatever ends labctl meanwhile (a signal, output that nobody reads) ends the command.
+        """
         with self._doing(f"cannot run {command[0]} in container {name}"):
-            run, channel = commands.start(self._api, name, command, with_input=True, tty=tty)
-            try:
-                if tty:
-                    terminal.attach(channel, lambda h, w: self._api.exec_resize(run, h, w))
-                else:
-                    terminal.pipe(channel)
-            finally:
-                channel.close()
-            return commands.exit_code(self._api, run)
+            return commands.attached(self._api, name, command, tty=tty, stdin=stdin)
 
     # errors
 

@@ -348,6 +348,12 @@ class Engine(Protocol):
         """
         ...
 
-    def exec_attached(self, name: str, command: Sequence[str], *, tty: bool) -> int:
-        """Run a command on this terminal (or pipe); returns its exit code."""
+    def exec_attached(
+        self, name: str, command: Sequence[str], *, tty: bool, stdin: bool = True
+    ) -> int:
+        """Run a command on this terminal (or these pipes); returns its exit code.
+
+        Without ``stdin`` our input is left to others. Whatever ends this process meanwhile ends
+        the command. ReaderGoneError when nobody reads its output any more.
+        """
         ...

@@ -32,8 +32,8 @@ class Channel:
         self._socket.settimeout(None)
 
     def send(self, data: bytes) -> None:
-        """Write to the command's input; a command that no longer reads is well."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        """Write to the command's input; no-op when it no longer reads or the channel is closed."""
+        with contextlib.suppress(OSError):
             self._socket.sendall(data)
 
     def end_input(self) -> None:

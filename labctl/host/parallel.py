@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -13,6 +14,24 @@ Result = TypeVar("Result")
 
 MOST = 64
 """Calls at a time: no fault has as many members."""
+
+
+@contextmanager
+def threads(most: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose work ends with the block; an interrupt does not wait for it.
+
+    After an error what has begun ends and what has not is dropped.
+    """
+    pool = ThreadPoolExecutor(most)
+    try:
+        yield pool
+    except Exception:
+        pool.shutdown(cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def together(
@@ -25,8 +44,9 @@ def together(
     work = list(items)
     if not work:
         return []
-    with ThreadPoolExecutor(max_workers=min(len(work), most)) as pool:
+    with threads(min(len(work), most)) as pool:
         futures = [pool.submit(act, item) for item in work]
+        wait(futures)
     return [future.result() for future in futures]
 
 

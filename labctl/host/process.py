@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,12 +12,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labctl.errors import EngineError
 from labctl.host.files import open_private
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 """Where the programs of the machine's own upkeep are; a plain user's PATH often lacks it."""
+
+_children: set[subprocess.Popen[Any]] = set()
+"""Programs that somebody waits for."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +58,21 @@ def run(
 
     EngineError when the program is not there or does not end in time (it is killed then).
     """
-    try:
-        done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
-            argv,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            env=_environment(env),
-            check=False,
-        )
-    except FileNotFoundError:
-        raise _missing(argv) from None
-    except subprocess.TimeoutExpired:
-        raise EngineError(f"{argv[0]} did not end within {timeout:g} seconds") from None
-    return Completed(done.returncode, done.stdout, done.stderr)
+    with _begun(
+        argv,
+        env,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            out, err = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise EngineError(f"{argv[0]} did not end within {timeout:g} seconds") from None
+    return Completed(process.returncode, out, err)
 
 
 def measure(
@@ -81,20 +84,15 @@ def measure(
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         began = time.monotonic()
-        try:
-            process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=_environment(env)
-            )
-        except FileNotFoundError:
-            raise _missing(argv) from None
-        watchdog = threading.Timer(timeout, process.kill)
-        watchdog.daemon = True
-        watchdog.start()
-        # Only this call tells what one child took; Popen is told how it ended.
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - began
-        watchdog.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with _begun(argv, env, stdin=subprocess.DEVNULL, stdout=out, stderr=errors) as process:
+            watchdog = threading.Timer(timeout, process.kill)
+            watchdog.daemon = True
+            watchdog.start()
+            # Only this call tells what one child took; Popen is told how it ended.
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.monotonic() - began
+            watchdog.cancel()
+            process.returncode = os.waitstatus_to_exitcode(status)
         if wall >= timeout:
             raise EngineError(f"{argv[0]} did not end within {timeout:g} seconds")
         texts = [(file.seek(0), file.read())[1].decode(errors="replace") for file in (out, errors)]
@@ -107,29 +105,51 @@ def stream(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iter
 
     EngineError with the last lines when it fails. Leaving the iteration early kills it.
     """
+    last = ""
+    with _begun(
+        argv,
+        env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            last = line.strip() or last
+            yield line.rstrip("\n")
+    if process.returncode:
+        raise EngineError(f"{argv[0]} failed with exit code {process.returncode}: {last}")
+
+
+def end_all() -> None:
+    """Ask every program that is being waited for to end: labctl is about to."""
+    for process in list(_children):
+        with contextlib.suppress(OSError):
+            process.terminate()
+
+
+@contextlib.contextmanager
+def _begun(
+    argv: Sequence[str], env: Mapping[str, str] | None, **options: Any
+) -> Iterator[subprocess.Popen[Any]]:
+    """A program that ends with the block: by itself, or killed where the block is left early."""
     try:
         process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=_environment(env),
+            argv, env=_environment(env), **options
         )
     except FileNotFoundError:
         raise _missing(argv) from None
-    last = ""
-    with process:
-        try:
-            for line in process.stdout or ():
-                last = line.strip() or last
-                yield line.rstrip("\n")
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode:
-        raise EngineError(f"{argv[0]} failed with exit code {process.returncode}: {last}")
+    _children.add(process)
+    try:
+        with process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
+    finally:
+        _children.discard(process)
 
 
 class Companion:

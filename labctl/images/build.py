@@ -6,7 +6,6 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
@@ -16,6 +15,7 @@ from labctl.documents.images import BASE, roles
 from labctl.engine.port import ContainerSpec, Engine, Image
 from labctl.errors import EngineError
 from labctl.host.locks import claim
+from labctl.host.parallel import threads
 from labctl.images.base import ROOT, ensure_base, root_tag
 from labctl.images.definitions import (
     Definition,
@@ -212,7 +212,7 @@ def build_all(
     to_build = missing(engine, release, wanted)
     if to_build:
         _ensure_base(engine, release, report)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with threads(_AT_ONCE) as pool:
         for future in [
             pool.submit(build, engine, release, role, _prefixed(role, report)) for role in to_build
         ]:

@@ -292,8 +292,14 @@ class _Planner:
         if name in self.finished:
             return
         there = self.observed.containers.get(unit.spec.name)
-        removal = self._remove(there.name) if there is not None else ""
         seed, where = service.nodes[0].name, service.job_node.name
+        removal, runs = "", False
+        if there is not None:
+            same = there.labels.get(HASH) == unit.hash
+            # Left by a labctl that was interrupted: killed, it would leave half a schema.
+            runs = same and there.status == "running" and f"holder:{where}" not in self.steps
+            if not runs:
+                removal = self._remove(there.name)
         after: dict[str, set[str]] = {
             "before": set(),
             "seed": {f"ready:{seed}/{service.name}"},
@@ -314,6 +320,7 @@ class _Planner:
                 cost=job.cost + CONTAINER_COST,
                 service=service.name,
                 job=job.name,
+                runs=runs,
                 timeout=job.timeout,
             )
         )

@@ -146,16 +146,17 @@ class ForgetJobs(Step):
 
 @dataclass(frozen=True)
 class RunJob(Step):
-    """Run a one-shot container to its end."""
+    """Run a one-shot container to its end; ``runs`` when it does already, and is waited for."""
 
     service: str = ""
     job: str = ""
+    runs: bool = False
     timeout: float = 0
 
     @property
     def title(self) -> str:
-        """Run job SERVICE/JOB."""
-        return f"run {self.service}/{self.job}"
+        """Run (or await) job SERVICE/JOB."""
+        return f"{'await' if self.runs else 'run'} {self.service}/{self.job}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Any
@@ -16,8 +15,8 @@ from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
 from labctl.resolve import naming
 from labctl.resolve.addresses import choose_addresses, mac_address
+from labctl.state.paths import check_name
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _LONGEST_NAME = 63
 """A container's name is a host name: one DNS label."""
 _KINDS: dict[type, str] = {
@@ -234,12 +233,7 @@ class _Resolver:
     # names
 
     def _name(self, name: str | None) -> str:
-        if name is not None and not _NAME.fullmatch(name):
-            raise InputError(
-                f"lab name '{printable(name)}' should be at most 31 lower-case letters, digits "
-                "and '-', and begin with a letter"
-            )
-        return name or self.topology.name
+        return self.topology.name if name is None else check_name(name)
 
     def _check_names(self, lab: Lab, *, chosen: bool) -> None:
         naming.check_distinct(lab, self.source)

@@ -88,7 +88,8 @@ class Actions:
     @do.register
     def _(self, step: RunJob) -> None:
         unit = self._desired.jobs[f"{step.service}/{step.job}"]
-        self._start(unit, "create")
+        if not step.runs:
+            self._start(unit, "create")
         code = self._engine.wait(unit.spec.name, step.timeout)
         if code != 0:
             raise LabError(

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from labctl.engine.port import Engine, Stream
 from labctl.errors import LabctlError, LabError
+from labctl.host.parallel import threads
 from labctl.planning.desired import Desired
 from labctl.planning.steps import AwaitReady, BuildImage, Plan, RunJob, StartInstance, Step
 from labctl.running import probe
@@ -136,11 +137,13 @@ class Executor:
     def run(self) -> None:
         """Do everything; the first failure ends it, when what was begun has ended.
 
+        An interrupt ends it at once: what goes on in threads ends with the process.
+
         In the end everything must still run: some things cannot be asked.
         """
         self._report.planned(self._plan)
         checked = time.monotonic()
-        with ThreadPoolExecutor(max_workers=max(32, self._workers)) as pool:
+        with threads(max(32, self._workers)) as pool:
             try:
                 while self._advance(pool):
                     # What waits for its place gets one when time has passed, too.

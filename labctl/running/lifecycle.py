@@ -183,6 +183,11 @@ def _check_machine(engine: Engine, prepared: Prepared) -> None:
     fit.check(engine, prepared.desired, _smaller(prepared.record))
 
 
+def there(engine: Engine, name: str) -> bool:
+    """Whether the engine has anything of a lab."""
+    return bool(engine.containers(name) or engine.networks(name) or engine.volumes(name))
+
+
 def down(engine: Engine, name: str) -> list[str]:
     """Remove all that carries the lab's label, its link, and what is kept of it.
 

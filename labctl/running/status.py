@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 from labctl.engine.port import Container, Engine
 from labctl.errors import EngineError, LabError
 from labctl.faults import Fault, journal, targets
+from labctl.host.parallel import threads
 from labctl.model.lab import Instance, Node
 from labctl.planning.desired import Desired
 from labctl.running import records
@@ -69,7 +69,7 @@ def status(engine: Engine, desired: Desired) -> Status:
     lab = desired.lab
     journalled, unread = journal.read(lab.name)
     there = {c.name: c for c in engine.containers(lab.name)}
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with threads(2) as pool:
         holding = pool.submit(_holders, engine, desired, there)
         asked = _inspect(engine, desired, there)
         holders = holding.result()

@@ -34,7 +34,9 @@ def private_file(path: Path, text: str) -> None:
     OSError or EngineError when that cannot be done.
     """
     private_directory(path.parent)
-    with os.fdopen(open_private(path, os.O_TRUNC), "w", encoding="utf-8") as file:
+    with os.fdopen(
+        open_private(path, os.O_TRUNC), "w", encoding="utf-8", errors="backslashreplace"
+    ) as file:
         file.write(text)
 
 

@@ -52,17 +52,40 @@ def _path(name: str) -> Path:
     return paths.lab_dir(name) / "lab.yml"
 
 
+def _there(path: Path) -> bool:
+    """Whether there is such a file; EngineError when we may not even look."""
+    with paths.kept(path):
+        return path.exists()
+
+
 def names() -> list[str]:
     """Names of the labs that have a record."""
-    return sorted(path.parent.name for path in (paths.home() / "labs").glob("*/lab.yml"))
+    labs = paths.home() / "labs"
+    if not _there(labs):
+        return []
+    with paths.kept(labs):
+        found = [path.name for path in labs.iterdir()]
+    return sorted(name for name in found if paths.is_name(name) and _there(_path(name)))
+
+
+def known(name: str) -> bool:
+    """Whether labctl has ever worked on a lab of this name here: 'down' of it is no mistake."""
+    return _there(paths.lab_dir(name)) or _there(_lock(name))
+
+
+def no_lab(name: str) -> InputError:
+    """There is none of this name, but perhaps others."""
+    there = ", ".join(names()) or "none; 'labctl up' makes one"
+    return InputError(f"there is no lab '{name}' (labs: {there})")
 
 
 def load(name: str) -> Record:
     """The record of a lab; InputError when there is none."""
     path = _path(name)
-    if not path.exists():
-        known = ", ".join(names()) or "none; 'labctl up' makes one"
-        raise InputError(f"there is no lab '{name}' (labs: {known})")
+    if not _there(path):
+        raise no_lab(name)
+    with paths.kept(path), path.open("rb"):
+        pass  # what may not be read is no mistake in the document
     data = read_yaml(path)
     try:
         return Record(
@@ -73,31 +96,37 @@ def load(name: str) -> Record:
             placed=dict(data.get("placed", {})),
             choice=validate(data.get("choice", {}), Choice, Source(str(path), {})),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is no record of a lab ({error}); remove it") from None
 
 
 def find(name: str) -> Record | None:
     """The record of a lab, or None."""
-    return load(name) if _path(name).exists() else None
+    return load(name) if _there(_path(name)) else None
 
 
 def choose(name: str | None) -> Record:
     """The lab that a command is about: the named one, or the only one there is."""
-    name = name or os.environ.get("LABCTL_LAB")
-    if name:
-        return load(name)
-    known = names()
-    if len(known) == 1:
-        return load(known[0])
-    if not known:
+    return load(chosen(name))
+
+
+def chosen(name: str | None) -> str:
+    """Its name, of which there may be no record if it was said: by ``name`` or $LABCTL_LAB."""
+    name = os.environ.get("LABCTL_LAB") or None if name is None else name
+    if name is not None:
+        return paths.check_name(name)
+    there = names()
+    if len(there) == 1:
+        return there[0]
+    if not there:
         raise InputError("there is no lab; 'labctl up three-controller' makes one")
-    raise InputError(f"there are several labs ({', '.join(known)}): say which with --lab NAME")
+    raise InputError(f"there are several labs ({', '.join(there)}): say which with --lab NAME")
 
 
 def save(record: Record) -> None:
     """Write a record, atomically."""
-    private_directory(record.directory)
+    with paths.kept(record.directory):
+        private_directory(record.directory)
     data = {
         "name": record.name,
         "subnet": str(record.subnet),
@@ -111,29 +140,42 @@ def save(record: Record) -> None:
 
 def hand_out(record: Record, files: Mapping[str, bytes]) -> None:
     """Write files for the person into the lab's directory, mode 0600."""
-    for name, data in files.items():
-        path = record.directory / name
-        if path.exists() and path.read_bytes() == data:
-            continue
-        temporary = path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        temporary.replace(path)
+    with paths.kept(record.directory):
+        for name, data in files.items():
+            path = record.directory / name
+            if path.exists() and path.read_bytes() == data:
+                continue
+            temporary = path.with_suffix(".new")
+            temporary.unlink(missing_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            temporary.replace(path)
 
 
 def forget(name: str) -> None:
-    """Remove all that is kept of a lab, but its reports and runs."""
+    """Remove all that is kept of a lab, but its reports and runs.
+
+    A symbolic link is removed and what it leads to is not: that is outside of the lab's folder.
+    """
     directory = paths.lab_dir(name)
-    if not directory.is_dir():
-        return
-    for path in directory.iterdir():
-        if path.name in (REPORTS, RUNS) and any(path.iterdir()):
-            continue
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not any(directory.iterdir()):
-        directory.rmdir()
+    with paths.kept(directory):
+        if directory.is_symlink():
+            directory.unlink()
+            return
+        if not directory.is_dir():
+            return
+        for path in directory.iterdir():
+            is_folder = path.is_dir() and not path.is_symlink()
+            if is_folder and path.name in (REPORTS, RUNS) and any(path.iterdir()):
+                continue
+            shutil.rmtree(path) if is_folder else path.unlink()
+        if not any(directory.iterdir()):
+            directory.rmdir()
+
+
+def _lock(name: str) -> Path:
+    return paths.home() / "locks" / f"{paths.check_name(name)}.lock"
 
 
 def put_back(name: str, before: Record | None) -> None:
@@ -154,8 +196,11 @@ def choosing_subnet() -> Iterator[None]:
 @contextmanager
 def lock(name: str) -> Iterator[None]:
     """Hold a lab for one labctl; LabError that names the other one when it is held."""
-    directory = private_directory(paths.home() / "locks")
-    with os.fdopen(open_private(directory / f"{name}.lock"), "r+") as file:
+    path = _lock(name)
+    with paths.kept(path):
+        private_directory(path.parent)
+        opened = os.fdopen(open_private(path), "r+")
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from labctl.cli import main
+from labctl.engine.port import LABEL
+from labctl.engine.streams import LineStream
+from tests.fakes.engine import FakeEngine
 
 NO_ENGINE = "unix:///nonexistent/engine.sock"
 OTHER_CATALOGUE = {"need-not-met"}
@@ -27,6 +36,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("LABCTL_LAB", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Signals as they were: an interrupted labctl ignores more of them."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in ending]
+    yield
+    for number, handler in zip(ending, before, strict=True):
+        signal.signal(number, handler)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -139,18 +158,59 @@ def test_no_engine_is_the_machine_s_fault(
 def test_an_interrupt_is_130(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(**_: object) -> int:
+    def interrupted() -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(main, "app", interrupted)
     assert run(monkeypatch, "status") == 130
-    assert capsys.readouterr().err.startswith("labctl: interrupted; the next 'labctl up'")
+    assert capsys.readouterr().err == "labctl: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_what_ends_a_command_is_its_exit_code_and_its_advice(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    """Through the parser, too, which would have the exit code 130 and no word."""
+
+    def up(*_: object) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: FakeEngine())
+    monkeypatch.setattr("labctl.running.lifecycle.up", up)
+    assert run(monkeypatch, "up", "single", "--profile", "support") == code
+    assert capsys.readouterr().err == (
+        "labctl: interrupted; the next 'labctl up' finishes what was begun, "
+        "'labctl down' undoes it\n"
+    )
+
+
+def test_the_end_of_following_a_log_is_no_news(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Engine(FakeEngine):
+        def follow(self, name: str, tail: int | None = None) -> LineStream:
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError
+
+    lab = SimpleNamespace(
+        node=lambda _: "c1", instance=lambda *_: "c1/a", container=lambda _: "demo-c1-a"
+    )
+    reached = Engine(), SimpleNamespace(lab=lab)
+    monkeypatch.setattr("labctl.cli.inside.reach", lambda *_: reached)
+    assert run(monkeypatch, "logs", "c1/a", "-f") == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_defect_is_one_line_and_a_file(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(**_: object) -> int:
+    def broken() -> int:
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(main, "app", broken)
@@ -159,4 +219,241 @@ def test_a_defect_is_one_line_and_a_file(
     assert said == (
         f"labctl: a defect in labctl (ZeroDivisionError: oops); please report {home}/defect.log\n"
     )
-    assert "ZeroDivisionError" in (home / "defect.log").read_text()
+    log = home / "defect.log"
+    assert "ZeroDivisionError" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("place", ["", "/proc/nowhere"])
+def test_a_defect_whose_file_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    def broken() -> int:
+        raise ZeroDivisionError("oops")
+
+    _nobody(monkeypatch)
+    monkeypatch.setenv("LABCTL_HOME", place)
+    monkeypatch.setattr(main, "app", broken)
+    assert run(monkeypatch, "status") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("labctl: a defect in labctl (ZeroDivisionError: oops); please report it")
+    assert said.count("\n") == 1
+
+
+def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user without a name, as in a container that runs with a number."""
+
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_STATE_HOME", "LABCTL_HOME", "LABCTL_LAB"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("plan", "single"), ("chaos", "runs")])
+def test_no_home_directory(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    _nobody(monkeypatch)
+    assert run(monkeypatch, *arguments) == 3
+    assert capsys.readouterr().err == (
+        "labctl: you have no home directory to keep state in: set LABCTL_HOME to a directory\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("plan", "single"), ("down", "--lab", "x")])
+def test_a_state_folder_that_may_not_be_read(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    """For root, too, who may read everything."""
+
+    def refuse(path: Path, *_: object, **__: object) -> bool:
+        if home in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return os.path.exists(path)  # noqa: PTH110 - Path.exists is what is replaced
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert run(monkeypatch, *arguments) == 3
+    said = capsys.readouterr().err
+    assert said.startswith(f"labctl: {home}/labs")
+    assert said.endswith(
+        ": Permission denied; labctl keeps its state there: "
+        "set LABCTL_HOME to a directory of your own\n"
+    )
+
+
+def test_a_state_folder_that_cannot_be_made(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.write_text("a file")
+    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: FakeEngine())
+    assert run(monkeypatch, "up", "single", "--profile", "support") == 3
+    assert capsys.readouterr().err == (
+        f"labctl: {home}/locks: Not a directory; labctl keeps its state there: "
+        "set LABCTL_HOME to a directory of your own\n"
+    )
+
+
+def test_what_else_the_system_refuses_names_the_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(**_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system", "/somewhere")
+
+    monkeypatch.setattr("labctl.cli.commands._app", refused)
+    assert run(monkeypatch, "status") == 3
+    assert capsys.readouterr().err == "labctl: /somewhere: Read-only file system\n"
+
+
+BAD_NAMES = ["", ".", "..", "/etc", "../x", "A", "a" * 32, "-x", "a\n", "a\0", "ä"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize(
+    "command", [("down", "--lab"), ("status", "-l"), ("up", "single", "--name"), ("plan", "-n")]
+)
+def test_a_name_that_no_lab_can_have(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+    name: str,
+) -> None:
+    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: FakeEngine())
+    assert run(monkeypatch, *command, name) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("labctl: lab name '")
+    assert said.endswith(
+        "' should be at most 31 lower-case letters, digits and '-', and begin with a letter\n"
+    )
+    assert not home.exists()
+
+
+def test_the_environment_s_lab_is_checked_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LABCTL_LAB", "/etc")
+    assert run(monkeypatch, "down") == 2
+    assert capsys.readouterr().err.startswith("labctl: lab name '/etc' should be")
+
+
+def test_down_of_a_name_that_no_lab_ever_had(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeEngine()
+    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: fake)
+    for _ in range(2):  # to have asked makes it no lab
+        assert run(monkeypatch, "down", "--lab", "mistyped") == 2
+        assert capsys.readouterr().err == (
+            "labctl: there is no lab 'mistyped' (labs: none; 'labctl up' makes one)\n"
+        )
+    assert not home.exists()
+
+
+def test_down_twice_is_no_mistake(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What another state folder knows, or none any more, is found by its label."""
+    fake = FakeEngine()
+    fake.create_volume("demo-data", {LABEL: "demo"})
+    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: fake)
+    assert run(monkeypatch, "down", "--lab", "demo") == 0
+    assert capsys.readouterr().out == "lab demo is down: 1 volume\n"
+    assert run(monkeypatch, "down", "--lab", "demo") == 0
+    assert capsys.readouterr().out == "lab demo is down: nothing was there\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("plan", "x" * 300), f"there is no topology '{'x' * 59}…' (shipped: "),
+        (("plan", "x" * 300 + ".yml"), f"{'x' * 199}…: cannot be read: File name too long"),
+        (("plan", "a\0b"), "there is no topology 'a\\x00b' (shipped: "),
+        (("render", "single", "-o", ""), "--output is no path: name a file or a directory"),
+        (("exec", "-t", "c1", "--", "true"), "--tty gives the command this terminal, and "),
+    ],
+)
+def test_arguments_that_no_file_system_takes(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run(monkeypatch, *arguments) == 2
+    assert capsys.readouterr().err.startswith(f"labctl: {said}")
+
+
+@pytest.mark.parametrize(
+    ("output", "written"),
+    [
+        ("new.yml", "new.yml"),
+        ("old.yml", "old.yml"),
+        ("there", "there/compose.yml"),
+        ("new/", "new/compose.yml"),
+        ("deep/er/x.yaml", "deep/er/x.yaml"),
+        (None, "compose.yml"),
+    ],
+)
+def test_where_render_writes(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    output: str | None,
+    written: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.yml").write_text("old")
+    Path("there").mkdir()
+    options = [] if output is None else ["-o", output]
+    assert run(monkeypatch, "render", "single", "--profile", "support", *options) == 0
+    assert capsys.readouterr().out == f"{tmp_path / written}\n"
+    assert Path(written).read_text().startswith("name: single\n")
+    assert Path(written).stat().st_mode & 0o777 == 0o600
+
+
+def test_render_to_standard_output_and_to_a_device(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "render", "single", "--profile", "support", "-o", "-") == 0
+    assert capsys.readouterr().out.startswith("name: single\n")
+    assert run(monkeypatch, "render", "single", "--profile", "support", "-o", "/dev/null") == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_render_where_nothing_can_be_written(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    below = tmp_path / "file" / "x.yml"
+    assert run(monkeypatch, "render", "single", "--profile", "support", "-o", str(below)) == 3
+    assert capsys.readouterr().err == f"labctl: {below}: cannot be written: File exists\n"
+
+
+EXTENSION = "name: mine\ndescription: d\nextends: other.yml\n"
+
+
+def test_a_topology_from_a_pipe_extends_what_is_in_the_working_directory(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("other.yml").write_text("name: other\ndescription: d\nextends: single\n")
+    reader, writer = os.pipe()
+    os.write(writer, EXTENSION.encode())
+    os.close(writer)
+    with os.fdopen(reader):
+        render = ("render", f"/dev/fd/{reader}", "--profile", "support", "-o", "-")
+        assert run(monkeypatch, *render) == 0
+    assert capsys.readouterr().out.startswith("name: mine\n")

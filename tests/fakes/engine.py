@@ -383,7 +383,9 @@ class FakeEngine:
         result = self.exec(name, command, stdin=stdin)
         return LineStream([result.stdout.encode()], lambda: None)
 
-    def exec_attached(self, name: str, command: Sequence[str], *, tty: bool) -> int:
+    def exec_attached(
+        self, name: str, command: Sequence[str], *, tty: bool, stdin: bool = True
+    ) -> int:
         return self.exec(name, command).code
 
 

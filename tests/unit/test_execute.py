@@ -268,3 +268,29 @@ def test_what_takes_long_holds_nobody_up(
     other.start()
     run(fake, wanted)
     other.join(5)
+
+
+def test_an_interrupt_does_not_wait_for_a_job(
+    wanted: Desired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job goes on in its container; the next 'up' waits for it."""
+    begun, released = threading.Event(), threading.Event()
+
+    class Waiting(LabEngine):
+        def wait(self, name: str, timeout: float) -> int:
+            begun.set()
+            assert released.wait(20)
+            return 0
+
+    take = Executor._take
+
+    def interrupted(executor: Executor, timeout: float) -> None:
+        if begun.is_set():
+            raise KeyboardInterrupt
+        take(executor, timeout)
+
+    monkeypatch.setattr(Executor, "_take", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(Waiting(), wanted)
+    assert not released.is_set()
+    released.set()

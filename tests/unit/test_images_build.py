@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from labctl.engine.port import ContainerSpec
+from labctl.engine.port import ContainerSpec, Engine
 from labctl.errors import EngineError
 from labctl.host import process
 from labctl.images import base, build, downloads
@@ -218,6 +218,29 @@ def test_pruning_takes_bases_last_and_passes_over_what_the_engine_refuses(
     assert build.prune(builder, ()) == []
     ids = [builder.image(tag) for tag in ("labctl/node:zed-old", "labctl/base:zed-old")]
     assert asked == [image.id for image in ids if image]
+
+
+def test_an_interrupt_waits_for_no_build_and_begins_no_other(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    released = threading.Event()
+
+    def slow(_engine: Engine, _release: str, role: str, _report: build.Report) -> str:
+        begun.append(role)
+        assert released.wait(20)
+        return role
+
+    def interrupted(_future: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "build", slow)
+    monkeypatch.setattr("concurrent.futures.Future.result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build.build_all(builder, "zed")
+    assert not released.is_set()
+    released.set()
+    assert len(begun) <= 2
 
 
 class Programs:

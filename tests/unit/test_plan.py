@@ -290,6 +290,12 @@ def test_jobs_are_done_as_long_as_one_member_has_its_data(tmp_path: Path) -> Non
     assert not any(name.startswith(("job:", "forget")) for name in plan.steps)
 
 
+def test_a_job_that_still_runs_is_awaited_rather_than_killed(wanted: Desired) -> None:
+    observed = status(running(wanted), "small-c1-store-databases", "running")
+    plan = make_plan(wanted, observed)
+    assert [step.title for step in plan.steps.values()] == ["await store/databases"]
+
+
 def test_what_does_not_answer_is_awaited(wanted: Desired) -> None:
     observed = running(wanted)
     plan = make_plan(wanted, replace(observed, ready=observed.ready - {"vip/api"}))

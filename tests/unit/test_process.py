@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,15 @@ def test_system_programs_are_found_without_their_path(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", "/nonexistent")
     assert process.which("sh") is None
     assert process.which("ldconfig") is not None
+
+
+def test_programs_that_are_waited_for_are_ended_with_labctl() -> None:
+    """In whatever thread: a bootstrap of minutes does not go on behind an interrupt."""
+    lines = process.stream(["sh", "-c", "echo begun; exec sleep 60"])
+    assert next(lines) == "begun"
+    ending = threading.Thread(target=process.end_all)
+    ending.start()
+    with pytest.raises(EngineError, match="failed with exit code -15"):
+        list(lines)
+    ending.join()
+    assert not process._children

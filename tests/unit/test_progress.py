@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from rich.console import Console
 
-from labctl.cli.live import Live
 from labctl.cli.options import chosen
 from labctl.cli.progress import Lines, Timed
 from labctl.errors import InputError
@@ -29,16 +25,6 @@ def test_steps_are_remembered_with_their_end(capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().err.splitlines()
     assert said[0].endswith("1 steps")
     assert said[-1].endswith("[1/1] run store/databases (1.2 s)")
-
-
-def test_lines_go_on_when_their_reader_has_gone() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "w") as stream:
-        live = Live(Console(file=stream))
-        live.line("one")
-        live.line("two")
-        stream.write("and what is said in the end\n")
 
 
 def test_options_of_a_choice() -> None:
