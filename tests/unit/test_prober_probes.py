@@ -201,8 +201,9 @@ ROWS = (
 )
 
 
-def reports(process: str, host: str, port: int) -> tuple[bool, str]:
+def reports(process: str, host: str, port: int, **more: object) -> tuple[bool, str]:
     asked = {"user": "nova", "query": "SELECT 1", "within": 20.0, "process": process, "host": host}
+    asked |= more
     return ask(port, "reports", **asked)
 
 
@@ -221,6 +222,16 @@ def test_reports(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pymysql", fake_pymysql(lambda: ROWS))
     assert reports(process, host, 1) == expected
+
+
+@pytest.mark.parametrize(("waited", "ready"), [(0.1, False), (0.9, False), (1.1, True), (9, True)])
+def test_what_was_reported_before_somebody_waited_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, waited: float, ready: bool
+) -> None:
+    """A process that was killed and started again is not up because the one before it was."""
+    monkeypatch.setitem(sys.modules, "pymysql", fake_pymysql(lambda: ROWS))
+    since = probes.time.monotonic() - waited
+    assert reports("agent", "c1", 4, since=since)[0] is ready
 
 
 def test_one_look_asks_a_control_plane_once_for_all_its_processes(

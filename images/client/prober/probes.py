@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
 
 TIMEOUT = 2.0
 """Seconds that one attempt may take."""
@@ -16,6 +15,8 @@ THREADS = 24
 MOST_BYTES = 1 << 20
 SHARED = 0.5
 """Seconds for which a list that many probes look into is not asked for again."""
+ROUNDED = 2.0
+"""Seconds by which a report may look older than it is: times are written down in whole seconds."""
 
 Answer = tuple[bool, str]
 
@@ -143,19 +144,10 @@ def query(host: str, want: Mapping, statement: str) -> tuple:
 class Shared:
     """The answer to one question, for all who ask it at about the same time."""
 
-    _all: ClassVar[dict] = {}
-    _lock = threading.Lock()
-
     def __init__(self) -> None:
         self._asking = threading.Lock()
         self._until = 0.0
         self._said: object = None
-
-    @classmethod
-    def of(cls, question: tuple) -> "Shared":
-        """Who knows the answer to a question."""
-        with cls._lock:
-            return cls._all.setdefault(question, cls())
 
     def answer(self, ask: Callable) -> object:
         """What ``ask`` returns, or its OSError; at most SHARED seconds old."""
@@ -172,8 +164,16 @@ class Shared:
         return said
 
 
+_SHARED: dict = {}
+_FINDING = threading.Lock()
+
+
 def reports(host: str, want: Mapping) -> Answer:
-    """Whether its control plane, as that has written down, heard of a process lately."""
+    """Whether its control plane, as that has written down, heard of a process lately.
+
+    ``since`` (of the monotonic clock) is when somebody began to wait for it: what the process
+    reported that was there before does not count.
+    """
 
     def ask() -> dict:
         ages: dict = {}
@@ -182,8 +182,11 @@ def reports(host: str, want: Mapping) -> Answer:
         return ages
 
     question = (host, want["port"], want["user"], want["query"])
-    seconds = Shared.of(question).answer(ask).get((want["process"], want["host"]))
-    if seconds is None:
+    with _FINDING:
+        shared = _SHARED.setdefault(question, Shared())
+    seconds = shared.answer(ask).get((want["process"], want["host"]))
+    waited = time.monotonic() - want["since"] if "since" in want else want["within"]
+    if seconds is None or waited + ROUNDED < seconds < want["within"]:
         return False, "it has not reported itself yet"
     if seconds < want["within"]:
         return True, "reported as up"

@@ -57,6 +57,8 @@ class Watch:
         self._final = bool(spec.get("final"))
         for probe in spec["probes"]:
             if probe["id"] not in self._probes:
+                if "reports" in probe:
+                    probe["reports"]["since"] = time.monotonic()
                 self._probes[probe["id"]] = probe
                 heapq.heappush(self._due, (time.monotonic(), probe["id"], FIRST))
 
