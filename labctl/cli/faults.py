@@ -119,8 +119,8 @@ def cut(
     engine: EngineOption = None,
 ) -> None:
     """Cut nodes off from each other at layer 2: nothing passes, ARP and VRRP included."""
+    from labctl import faults
     from labctl.errors import InputError
-    from labctl.faults import build
     from labctl.faults.model import parse_duration
 
     if one_way not in (None, "in", "out"):
@@ -132,7 +132,7 @@ def cut(
     sides = [
         [target.node for target in _resolve(driver, prepared, group.split(","))] for group in groups
     ]
-    fault = build.cut(prepared.lab, sides, direction=direction, lease=parse_duration(lease))
+    fault = faults.cut(prepared.lab, sides, direction=direction, lease=parse_duration(lease))
     _inject(driver, fault, as_json=as_json)
 
 
@@ -158,13 +158,13 @@ def _halt(
     *,
     as_json: bool,
 ) -> None:
-    from labctl.faults import build
+    from labctl import faults
     from labctl.faults.model import parse_duration
 
     seconds = parse_duration(lease)
     driver, prepared = reach(engine, lab)
     found = _resolve(driver, prepared, names)
-    fault = build.halt(driver, prepared.lab, kind, found, lease=seconds)
+    fault = faults.halt(driver, prepared.lab, kind, found, lease=seconds)
     _inject(driver, fault, as_json=as_json)
 
 

@@ -14,9 +14,8 @@ import time
 from threading import Event
 
 from labctl.errors import LabctlError
-from labctl.faults import journal
+from labctl.faults import journal, kinds
 from labctl.faults.lease import LOCK
-from labctl.faults.model import LOOP
 from labctl.host.locks import claim
 
 NAP = 2.0
@@ -55,7 +54,7 @@ def _serve(lab: str, url: str) -> bool:
                     return False
                 pause = min(2 * pause, SLOWEST)
                 _say(f"{lab}: {error}")
-        elif any(entry.fault.kind == LOOP for entry in entries):
+        elif any(kinds.repeats(entry.fault) for entry in entries):
             _crash(lab, url)
         # Nothing tells of a new file in the journal: look again after a nap.
         Event().wait(max(0.2, min(soonest - time.time(), NAP)) if pause == NAP else pause)

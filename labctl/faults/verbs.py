@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from labctl.engine.port import Engine
 from labctl.errors import LabctlError, LabError
-from labctl.faults import again, build, journal, kinds, lease, outage, partition, present
-from labctl.faults.model import LOOP, OFF, WIRES, Evidence, Fault
+from labctl.faults import build, journal, kinds, lease, outage, partition, present
+from labctl.faults.model import Evidence, Fault
 from labctl.faults.targets import Target
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ Guard = Callable[[str, str], None]
 
 
 def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evidence:
-    """Make a fault and prove that it bites. Its lease begins now.
+    """Make a fault and prove that it is in effect. Its lease begins now.
 
-    On disk before anything is touched, and watched over by the guardian. LabError when it does
-    not bite; what was made of it is undone then.
+    On disk before anything is touched, and watched over by the guardian. LabError when it
+    had no effect; what was made of it is undone then.
     """
     with journal.exclusive(fault.lab):
         others = [entry.fault for entry in journal.entries(fault.lab)]
@@ -44,7 +44,7 @@ def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evid
 
 
 def heal(engine: Engine, fault: Fault) -> Evidence:
-    """Undo a fault and prove that nothing of it is left. Done already is well.
+    """Undo a fault and prove that nothing of it is left. No-op if that is done.
 
     What the journal holds under its id is undone: the fault may have changed since it was made.
     """
@@ -101,12 +101,11 @@ def go_on(engine: Engine, lab: str) -> None:
     with journal.exclusive(lab, wait=False) as alone:
         entries = journal.entries(lab) if alone else []
         for entry in entries:
-            if entry.fault.kind == LOOP and entry.state == "active":
+            turn = kinds.of(entry.fault).turn
+            if turn is not None and entry.state == "active":
                 others = [each.fault for each in entries if each is not entry]
                 with suppress(LabctlError):
-                    journal.write(
-                        again.turn(engine, entry.fault, partition.lasting(others)), "active"
-                    )
+                    journal.write(turn(engine, entry.fault, others), "active")
 
 
 def active(lab: Lab) -> list[Fault]:
@@ -129,19 +128,25 @@ def start(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
         for target in targets:
             synthetic = build.start_of(lab, target)
             others = active(lab)
-            outage.undo(engine, synthetic, partition.lasting(others))
+            outage.undo(engine, synthetic, kinds.lasting(others))
             freed = {member.container for member in synthetic.members}
-            _narrow([f for f in others if f.kind in OFF], freed)
+            _narrow([f for f in others if _off(f)], freed)
 
 
 def unpause(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
     """Thaw what is frozen of nodes or instances."""
     with journal.exclusive(lab.name):
         for target in targets:
-            synthetic = replace(build.start_of(lab, target), kind="pause")
-            outage.undo(engine, synthetic, ())
+            synthetic = build.start_of(lab, target)
+            outage.thaw(engine, synthetic)
             freed = {member.container for member in synthetic.members}
-            _narrow([f for f in active(lab) if f.kind == "pause"], freed)
+            frozen = [f for f in active(lab) if kinds.of(f).halts and not kinds.of(f).ends]
+            _narrow(frozen, freed)
+
+
+def _off(fault: Fault) -> bool:
+    kind = kinds.of(fault)
+    return kind.halts and kind.ends
 
 
 def _narrow(faults: Sequence[Fault], freed: set[str]) -> None:
@@ -157,21 +162,21 @@ def _narrow(faults: Sequence[Fault], freed: set[str]) -> None:
 
 
 def _make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
-    craft, asked = kinds.of(fault), time.monotonic()
-    seen = dict(craft.make(engine, fault, others))
+    kind, asked = kinds.of(fault), time.monotonic()
+    seen = dict(kind.make(engine, fault, others))
     took = time.monotonic() - asked
-    seen |= craft.bites(engine, fault, others)
-    return Evidence(fault.id, f"{fault.title}: it bites", round(took, 3), seen)
+    seen |= kind.had_effect(engine, fault, others)
+    return Evidence(fault.id, f"{fault.title}: in effect", round(took, 3), seen)
 
 
 def _heal(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
     """Undo, prove, forget: in this order, so that a failure stays in the journal."""
-    craft, asked = kinds.of(fault), time.monotonic()
-    if fault.kind in (*OFF, "restart", "reboot"):
+    kind, asked = kinds.of(fault), time.monotonic()
+    if kind.ends:
         fault = _hand_over(fault)
-    craft.undo(engine, fault, others)
+    kind.undo(engine, fault, others)
     took = time.monotonic() - asked
-    seen = craft.gone(engine, fault, others)
+    seen = kind.gone(engine, fault, others)
     journal.remove(fault)
     return Evidence(fault.id, f"{fault.title}: healed, nothing is left", round(took, 3), seen)
 
@@ -195,7 +200,7 @@ def _heal_each(engine: Engine, lab: str, faults: Sequence[Fault]) -> list[Eviden
     rank = {"node": 1, "instance": 2}
     done: list[Evidence] = []
     failed: list[LabctlError] = []
-    for fault in sorted(faults, key=lambda f: 0 if f.kind in WIRES else rank[f.scope]):
+    for fault in sorted(faults, key=lambda f: rank[f.scope] if kinds.of(f).renew is None else 0):
         others = [e.fault for e in journal.entries(lab) if e.fault.id != fault.id]
         try:
             done.append(_heal(engine, fault, others))

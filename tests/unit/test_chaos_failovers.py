@@ -10,6 +10,7 @@ import pytest
 from labctl.chaos.judge.failovers import budgets, players
 from labctl.chaos.model.timers import timers
 from tests.unit.test_chaos_timeline import lab
+from tests.unit.traits import traits
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def fault(
     return {
         "index": index,
         "fault": "power-off",
+        "traits": traits("power-off"),
         "asked": 10.0,
         "bites": bites,
         "healed": healed,

@@ -17,6 +17,7 @@ from labctl.chaos.model.findings import Finding
 from tests.unit.chaos_histories import broken, named, op
 from tests.unit.test_chaos_failovers import Ok, Recorded, fault
 from tests.unit.test_chaos_verdict import FAULT, RUN, SCENARIO, expecting, run
+from tests.unit.traits import traits
 
 BANK = {"accounts": 2, "balance": 10}
 BOOK = {str(account): 100 for account in range(8)}
@@ -252,7 +253,7 @@ def test_pings_do_not_hide_that_nobody_takes_connections() -> None:
 
 def test_what_no_timer_bounds_is_bounded_by_what_the_scenario_says() -> None:
     workload = {"name": "a", "kind": "memcached", "as": "answers", "rate": 5}
-    frozen = {**fault(), "fault": "pause", "targets": ["c1/memcached"]}
+    frozen = {**fault(), "traits": traits("pause"), "targets": ["c1/memcached"]}
     events = [Ok(n / 5, "a", f="validate") for n in range(200) if not 50 < n < 90]
     scenario = {"workloads": [workload], "expect": {"budgets": {"memcached": "5s"}}}
     (budget,) = budgets(Recorded(events, [frozen], scenario=scenario))
@@ -294,7 +295,11 @@ def looks(**unready: range) -> list[dict[str, Any]]:
         # Who is not looked at, or not hit, says nothing.
         (looks(c3_mariadb=range(6, 8)), [DEAD], []),
         (looks(), [DEAD], []),
-        (looks(c1_mariadb=range(6, 10)), [{**DEAD, "fault": "pause"}], []),
+        (
+            looks(c1_mariadb=range(6, 10)),
+            [{**DEAD, "traits": traits("pause")}],
+            [],
+        ),
         (looks(c1_mariadb=range(6, 10)), [{**DEAD, "bites": None}], []),
         (looks(c1_mariadb=range(6, 10)), [DEAD, {**DEAD, "targets": ["c1"], "bites": 9.0}], []),
         (looks(c1_mariadb=range(6, 10)), [{**DEAD, "lasts": None, "healed": 20.0}], []),

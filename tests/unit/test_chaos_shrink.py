@@ -10,12 +10,14 @@ import pytest
 from labctl.chaos.document.scenario import ScenarioDoc
 from labctl.chaos.run.shrink import Entry, Timeline, shrink, smallest, step
 from labctl.errors import InputError
+from tests.unit.traits import traits
 
 
 def entry(index: int, **more: Any) -> dict[str, Any]:
     base = {
         "index": index,
         "fault": "kill",
+        "traits": traits("kill"),
         "asked": 10.0 * index,
         "healed": 10.0 * index + 5.25,
         "targets": ["c1/mariadb"],

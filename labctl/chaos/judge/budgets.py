@@ -22,18 +22,6 @@ How = Literal["silent", "killed", "left"]
 """``silent``: it is not heard any more, and resets nothing (no power, cut, frozen). ``killed``:
 its kernel refuses connections. ``left``: it said goodbye."""
 
-_HOW: Mapping[str, How] = {
-    "kill": "killed",
-    "crash-loop": "killed",
-    "restart": "left",
-    "term": "left",
-    "stop": "left",
-    "pause": "silent",
-    "power-off": "silent",
-    "reboot": "silent",
-    "cut": "silent",
-}
-"""Other faults end nothing: what is slow or full has no failover, so no bound."""
 _SERVICES: Mapping[str, str] = {
     "keepalived": "vip",
     "haproxy": "vip",
@@ -46,8 +34,6 @@ _SERVICES: Mapping[str, str] = {
 _MEMBERS = {"galera": "mariadb", "rabbitmq": "rabbitmq", "redis": "redis", "mongodb": "mongodb"}
 _ANY_MEMBER = ("galera", "rabbitmq")
 """Where the loss of any member is felt, not only of who plays the part."""
-_NODES = ("power-off", "reboot", "cut")
-"""Faults of whole nodes, whoever on them was named."""
 _BEHIND_THE_ADDRESS = ("vip", "galera", "api")
 ROUTER_PRIORITY = 50
 """Of each instance of a router, as Neutron writes it (HA_DEFAULT_PRIORITY): all are alike."""
@@ -76,13 +62,15 @@ def expected(
 ) -> dict[str, Bound]:
     """What may be away after a fault, and how long: ``vip``, ``galera``, ... → its bound.
 
-    ``entry`` is one of timeline.json; ``players`` says who played a part when it bit (``vip`` →
-    the holder's node, ``galera`` → the writer's, ``redis``, ``mongodb``): who is not in it counts
-    as hit. ``client`` is how long, in seconds, the client waits for an answer before it asks
-    again. What has no majority left has no bound: it is away until it is healed. So is all that is
-    behind the virtual IP when its holder cannot talk to the client and the others still hear it.
+    ``entry`` is one of timeline.json, whose ``traits`` say how its peers notice it: what is only
+    slow or full ended nothing, has no failover, and so no bound. ``players`` says who played a part
+    when it bit (``vip`` → the holder's node, ``galera`` → the writer's, ``redis``, ``mongodb``):
+    who is not in it counts as hit. ``client`` is how long, in seconds, the client waits for an
+    answer before it asks again. What has no majority left has no bound: it is away until it is
+    healed. So is all that is behind the virtual IP when its holder cannot talk to the client and
+    the others still hear it.
     """
-    how = _HOW.get(entry["fault"])
+    how: How | None = entry["traits"]["felt"]
     if how is None:
         return {}
     found: dict[str, Bound] = {}
@@ -148,7 +136,7 @@ Hit = tuple[str, tuple[str, ...], str | None]
 
 def _hit(entry: Mapping[str, Any], numbers: Numbers) -> Iterator[Hit]:
     targets: Collection[str] = entry["targets"]
-    if entry["fault"] in _NODES:
+    if entry["traits"]["on_nodes"]:
         targets = sorted({target.partition("/")[0] for target in _outside(entry, numbers)})
     only = entry.get("spec", {}).get("only")
     nodes = tuple(sorted(target for target in targets if "/" not in target))
@@ -186,9 +174,9 @@ def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bo
     parted = entry.get("resolved") or {}
     peers = set(vrrp_timers(numbers)) - {holder}
     clients = [name.removeprefix("client.") for name in numbers if name.startswith("client.")]
-    if holder is None or entry["fault"] != "cut" or not peers or not clients:
-        return False
     groups, pairs = parted.get("groups") or (), parted.get("pairs") or ()
+    if holder is None or not (groups or pairs) or not peers or not clients:
+        return False
     deaf = hearing.deaf(groups, parted.get("direction", "both"), pairs)
     apart = any(
         client in deaf.get(holder, ()) or holder in deaf.get(client, ()) for client in clients
@@ -198,7 +186,7 @@ def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bo
 
 def _again(entry: Mapping[str, Any]) -> tuple[Part, ...]:
     """Who crashes again and again begins a failover each time, until it does so no more."""
-    if entry["fault"] != "crash-loop":
+    if not entry["traits"]["repeats"]:
         return ()
     return (Part("it crashes again meanwhile", float(entry.get("lasts") or 0.0)),)
 

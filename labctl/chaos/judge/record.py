@@ -97,6 +97,11 @@ def _timeline(path: Path) -> list[Data]:
         raise InputError(f"{reader.shown(path)}: no such file: nobody knows what was broken")
     if not isinstance(data, list) or not all(isinstance(fault, dict) for fault in data):
         raise InputError(f"{reader.shown(path)}: is no timeline of a run")
+    if not all(isinstance(fault.get("traits"), dict) for fault in data):
+        raise InputError(
+            f"{reader.shown(path)}: does not say what kinds of faults these are: an older labctl "
+            "recorded it, so judge it with that one, or run the scenario again"
+        )
     return data
 
 

@@ -4,7 +4,7 @@ The rules, in their order:
 
 1. A lab that was not steady before the faults is not judged: UNKNOWN, with what was found.
 2. A check or a budget that is INVALID makes the run INVALID, unless the scenario allows it.
-3. A check or a budget that is UNKNOWN, a fault that did not bite, a run that was cut short or not
+3. A check or a budget that is UNKNOWN, a fault that had no effect, a run that was cut short or not
    seen to be steady before, make it UNKNOWN. So does a workload that was not served before the
    faults, asked nothing while one went on, or was not served again; and one whose end nobody read.
 4. A lab that is not steady after the run is INVALID, as the check ``steady`` of ``lab``.
@@ -245,9 +245,9 @@ def _first(sentences: Sequence[str]) -> str:
 
 
 def _toothless(run: Record) -> list[str]:
-    """Faults that did not bite, or of which something is left."""
+    """Faults that had no effect, or of which something is left."""
     said = [
-        f"fault {fault.get('index')} ({fault.get('said') or fault.get('fault')}) did not bite:"
+        f"fault {fault.get('index')} ({fault.get('said') or fault.get('fault')}) had no effect:"
         f" {fault.get('error') or 'nothing shows that it did'}"
         for fault in run.timeline
         if fault.get("error") or fault.get("bites") is None

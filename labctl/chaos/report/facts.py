@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from labctl.chaos.report.lanes import family
 from labctl.chaos.report.markup import Safe, join, tag
 from labctl.chaos.report.operations import Operation
 from labctl.chaos.report.record import Fault, Record
@@ -80,7 +79,7 @@ def _fault(fault: Fault) -> Safe:
     if fault.error:
         facts["why not"] = plain(fault.error, 400)
     class_ = "fault" if bites is not None else "fault missed"
-    title = tag("h4", tag("i", class_=f"key {family(fault)}"), " ", fault.said)
+    title = tag("h4", tag("i", class_=f"key {fault.family}"), " ", fault.said)
     return tag("li", title, _facts(facts), class_=class_, id=f"fault-{fault.index}")
 
 

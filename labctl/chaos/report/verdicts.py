@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labctl.chaos.report.lanes import family
 from labctl.chaos.report.markup import Safe, join, tag
 from labctl.chaos.report.operations import Operation
 from labctl.chaos.report.record import Data, Fault, Record, time_of
@@ -120,7 +119,7 @@ def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Safe:
     at = budget.get("fault")
     fault = next((f for f in faults if f.index == at), None)
     cause = (
-        tag("a", fault.said, href=f"#fault-{fault.index}", class_=f"cause {family(fault)}")
+        tag("a", fault.said, href=f"#fault-{fault.index}", class_=f"cause {fault.family}")
         if fault
         else Safe("")
     )

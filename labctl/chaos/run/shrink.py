@@ -99,14 +99,12 @@ def step(entry: Entry, began: float = 0.0) -> dict[str, Any]:
     begun = float(entry["asked"])
     at = written(max(begun - began, 0.0))
     made: dict[str, Any] = {"at": at, "fault": entry["fault"], **spec}
-    if lasts is not None and entry["fault"] not in _OVER:
+    if lasts is not None and not entry["traits"]["over"]:
         made["for"] = written(max(float(lasts) - begun, 0.001))
     return made
 
 
 _WHEN = ("at", "for", "every", "times", "one_of", "fault")
-_OVER = ("restart", "reboot")
-"""Faults that end by themselves."""
 
 
 def _end(step: Mapping[str, Any]) -> float:

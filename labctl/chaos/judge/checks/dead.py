@@ -9,8 +9,6 @@ from labctl.chaos.judge.checks.finding import counted, kept
 from labctl.chaos.judge.checks.observed import Observation, spells
 from labctl.chaos.model.findings import Evidence, Finding
 
-_ENDS = ("kill", "term", "stop", "power-off")
-"""Faults after which nothing of their targets runs."""
 _HEALING = 15.0
 """Seconds that healing may take, where nobody wrote down when it began."""
 
@@ -28,7 +26,7 @@ def check(
     back: list[Evidence] = []
     dead: set[str] = set()
     for fault in timeline:
-        if fault.get("bites") is None or fault.get("fault") not in _ENDS:
+        if fault.get("bites") is None or not fault["traits"]["stays_dead"]:
             continue
         if any(_meet(fault, other) for other in timeline if other is not fault):
             continue

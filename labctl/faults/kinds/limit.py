@@ -7,12 +7,20 @@ the lowest counts. So limits overlap, and each is healed by itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from labctl.engine.port import ENDLESS, Engine, Limits
-from labctl.errors import EngineError, LabError
-from labctl.faults import outage, partition, present
-from labctl.faults.model import Fault, Member
+from labctl.errors import EngineError, InputError, LabError
+from labctl.faults import build, kinds, outage, present
+from labctl.faults.kind import FaultKind, Key, Request
+from labctl.faults.model import DEFAULT_LEASE, Fault, Member
+from labctl.faults.targets import Target
 from labctl.host.parallel import together
+from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS
+from labctl.model.sizes import PATTERN, size_bytes
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
 
 _PATIENCE = 60.0
 """Seconds for the asking: it shares the CPU time that was left to the member."""
@@ -25,6 +33,41 @@ cat cpu.max memory.max 2>/dev/null ||
 """
 
 
+def limited(
+    engine: Engine,
+    lab: Lab,
+    targets: Sequence[Target],
+    *,
+    cpus: float | None = None,
+    memory: int | None = None,
+    lease: float = DEFAULT_LEASE,
+) -> Fault:
+    """A hard limit of CPU time (in CPUs), of memory (in bytes), or of both, for each instance.
+
+    What is above the limit of memory at once is refused by the engine or killed by the kernel;
+    what comes to it later is killed. InputError when it makes no sense.
+    """
+    said = []
+    if cpus is not None:
+        if not LEAST_CPUS <= cpus <= MOST_CPUS:
+            raise InputError(f"a limit is between 0.01 and 64 CPUs, not {cpus:g}")
+        said.append(f"{cpus:g} CPUs")
+    if memory is not None:
+        if memory < LEAST_MEMORY:
+            raise InputError(f"a limit of memory is at least 8M, not {memory} bytes")
+        said.append(f"{memory >> 20} MiB")
+    if not said:
+        raise InputError("a limit is of CPU time, of memory or of both: say which")
+    terms: dict[str, Any] = {"said": ", ".join(said), "cpus": cpus, "memory": memory}
+    terms["own"] = {
+        member.container: size_bytes(size)
+        for target in targets
+        for member in build.members_of(lab, target)
+        if member.service and (size := lab.services[member.service].doc.container.mem_limit)
+    }
+    return build.on_instances(engine, lab, "limit", targets, lease=lease, terms=terms)
+
+
 def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
     """Set the members' limits. EngineError when the engine refuses one."""
     _set(engine, fault, [*others, fault])
@@ -34,15 +77,15 @@ def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
     """Set what the other limits in force leave, and start what the kernel has ended meanwhile."""
     _set(engine, fault, others)
-    outage.undo(engine, outage.own(fault, others), partition.lasting(others))
+    outage.undo(engine, outage.own(fault, others), kinds.lasting(others))
 
 
-def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
+def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
     """Prove it by what the engine says, and the kernel where the member still runs.
 
-    A member that the kernel has ended, because it used more than it may, is bitten, too.
+    Which it is for a member, too, that the kernel has ended because it used more than it may.
     """
-    return _proved(engine, fault, [*others, fault], f"{fault.title} does not bite")
+    return _proved(engine, fault, [*others, fault], f"{fault.title} had no effect")
 
 
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
@@ -117,3 +160,53 @@ def _said(limits: Limits) -> str:
     cpus = f"{limits.cpus:g} CPUs" if limits.cpus else "no limit of CPU time"
     memory = f"{limits.memory >> 20} MiB" if limits.memory else "no limit of memory"
     return f"{cpus} and {memory}"
+
+
+def _build(request: Request) -> Fault:
+    cpus, memory = (request.terms.get(key) for key in ("cpu", "memory"))
+    return limited(
+        request.engine,
+        request.lab,
+        request.targets,
+        cpus=cpus,
+        memory=memory,
+        lease=request.lease,
+    )
+
+
+def _enough(size: str) -> str:
+    if size_bytes(size) < LEAST_MEMORY:
+        raise ValueError(f"is {size}, should be at least {LEAST_MEMORY >> 20}M")
+    return size
+
+
+KINDS = (
+    FaultKind(
+        word="limit",
+        says="Leave instances little CPU time or memory.",
+        build=_build,
+        make=make,
+        undo=undo,
+        had_effect=had_effect,
+        gone=gone,
+        one_of=("cpu", "memory"),
+        keys=(
+            Key(
+                "cpu",
+                "Of a limit: CPU time that is left, in CPUs.",
+                float,
+                least=LEAST_CPUS,
+                most=MOST_CPUS,
+            ),
+            Key(
+                "memory",
+                "Of a limit: memory that is left (``200M``). What is above it already is refused "
+                "by the engine or killed by the kernel, what comes to it later is killed.",
+                pattern=PATTERN,
+                check=_enough,
+                read=size_bytes,
+            ),
+        ),
+        on_instances=True,
+    ),
+)

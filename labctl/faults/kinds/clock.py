@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from threading import Event
+from typing import TYPE_CHECKING, Any
 
 from labctl.engine.port import Engine, FileEntry
-from labctl.errors import LabError
-from labctl.faults import present
-from labctl.faults.model import Fault, Member
+from labctl.errors import InputError, LabError
+from labctl.faults import build, present
+from labctl.faults.kind import FaultKind, Key, Request
+from labctl.faults.model import DEFAULT_LEASE, Fault, Member
+from labctl.faults.targets import Target
 from labctl.host.parallel import together
-from labctl.model.clock import CACHED, FILE, content
+from labctl.model.clock import CACHED, FILE, SETTING, content, faked
+from labctl.model.extents import clock_problem
+from labctl.model.spans import OFFSET, offset
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
 
 _TOLERANCE = 2.0
 """Seconds: less than half of the smallest offset, and long enough to start ``date``."""
@@ -27,6 +35,27 @@ env -u LD_PRELOAD date +%s.%N
 """
 
 
+def clocked(
+    engine: Engine,
+    lab: Lab,
+    targets: Sequence[Target],
+    *,
+    by: float,
+    lease: float = DEFAULT_LEASE,
+) -> Fault:
+    """Instances' clocks are ahead by so many seconds, or behind where it is negative.
+
+    InputError when it makes no sense, or for a service that does not run under libfaketime.
+    """
+    problem = clock_problem(by)
+    for target in targets:
+        problem = problem or (target.service and unmovable(lab, target.service)) or None
+    if problem:
+        raise InputError(problem)
+    terms = {"said": f"{by:+g} s", "by": by}
+    return build.on_instances(engine, lab, "clock", targets, lease=lease, terms=terms)
+
+
 def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
     """Set its members' clocks, all at once; they follow within a second."""
     _set(engine, fault, [*others, fault])
@@ -38,11 +67,11 @@ def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
     _set(engine, fault, others)
 
 
-def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
+def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
     """Prove it by asking for the time in each member that runs, as its process gets it."""
-    seen = _proved(engine, fault, [*others, fault], f"{fault.title} does not bite")
+    seen = _proved(engine, fault, [*others, fault], f"{fault.title} had no effect")
     if not seen:
-        raise LabError(f"{fault.title} does not bite: none of its instances runs")
+        raise LabError(f"{fault.title} had no effect: none of its instances runs")
     return seen
 
 
@@ -101,3 +130,54 @@ def _wanted(member: Member, in_effect: Sequence[Fault]) -> float:
         if fault.kind == "clock" and member.container in {m.container for m in fault.members}
     ]
     return offsets[-1] if offsets else 0.0
+
+
+def unmovable(lab: Lab, service: str) -> str | None:
+    """Why the clock of a service of the lab cannot be set apart; None when it can."""
+    if faked(lab.services[service].settings):
+        return None
+    return build.lacking(lab, service, SETTING, what="clock", done="set apart", value="true")
+
+
+def _unfit(lab: Lab, service: str, _: Mapping[str, Any]) -> tuple[str, str] | None:
+    problem = unmovable(lab, service)
+    return ("target", problem) if problem else None
+
+
+def _build(request: Request) -> Fault:
+    return clocked(
+        request.engine,
+        request.lab,
+        request.targets,
+        by=request.terms["by"],
+        lease=request.lease,
+    )
+
+
+def _problem(terms: Mapping[str, Any]) -> str | None:
+    return clock_problem(offset(terms["by"]))
+
+
+KINDS = (
+    FaultKind(
+        word="clock",
+        says="Set instances' clocks ahead or behind.",
+        build=_build,
+        make=make,
+        undo=undo,
+        had_effect=had_effect,
+        gone=gone,
+        needs=("target", "by"),
+        keys=(
+            Key(
+                "by",
+                "Of a clock: how far it is ahead, or behind with a ``-`` before it.",
+                pattern=OFFSET,
+                read=offset,
+            ),
+        ),
+        problem=_problem,
+        on_instances=True,
+        unfit=_unfit,
+    ),
+)

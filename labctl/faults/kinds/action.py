@@ -6,16 +6,47 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labctl.engine.port import Engine, ExecResult
-from labctl.errors import LabError
-from labctl.faults import present
-from labctl.faults.model import Fault, Member
+from labctl.errors import InputError, LabError
+from labctl.faults import build, present
+from labctl.faults.kind import FaultKind, Key, Request
+from labctl.faults.model import DEFAULT_LEASE, Fault, Member, names
+from labctl.faults.targets import Target
 from labctl.host.parallel import together
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
 
 _AGAIN = 0.5
 """Seconds between two looks at what an action has done."""
+
+
+def act(
+    engine: Engine,
+    lab: Lab,
+    name: str,
+    targets: Sequence[Target],
+    *,
+    lease: float = DEFAULT_LEASE,
+) -> Fault:
+    """A fault that runs an action which the catalogue declares for a service, in its instances.
+
+    InputError when the service has no such action, LabError when an instance does not run.
+    """
+    found = []
+    for target in targets:
+        service = lab.services.get(target.service or "")
+        known = {each.name: each for each in service.doc.actions} if service else {}
+        if name not in known:
+            said = f"it has {names(list(known))}" if known else "it has none"
+            raise InputError(f"{target.name} has no action '{name}': {said}")
+        found.append(known[name])
+    if len({id(each) for each in found}) != 1:
+        raise InputError(f"'{name}' is an action of one service: name instances of one service")
+    terms = {"said": name, **found[0].model_dump(mode="json", exclude={"name", "description"})}
+    return build.on_instances(engine, lab, "action", targets, lease=lease, terms=terms)
 
 
 def make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
@@ -33,7 +64,7 @@ def undo(engine: Engine, fault: Fault, _: Sequence[Fault]) -> None:
     together(lambda member: _checked(engine, fault, member, "undo"), still)
 
 
-def bites(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
+def had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
     """Prove it by what the proof command says, waiting for it a little."""
     limit = time.monotonic() + fault.terms["timeout"]
     seen: dict[str, object] = {}
@@ -41,7 +72,7 @@ def bites(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, obje
         while not _shows(engine, fault, member):
             if time.monotonic() > limit:
                 said = _run(engine, fault, member, "proof").stdout.strip()[:120]
-                raise LabError(f"{fault.title} does not bite: {member.name} says {said!r}")
+                raise LabError(f"{fault.title} had no effect: {member.name} says {said!r}")
             Event().wait(_AGAIN)
         seen[member.name] = _run(engine, fault, member, "proof").stdout.strip()[:500]
     return seen
@@ -79,3 +110,47 @@ def _run(engine: Engine, fault: Fault, member: Member, which: str) -> ExecResult
     return engine.exec(
         member.container, terms[which], user=terms["user"], timeout=terms["timeout"] + 30
     )
+
+
+def _build(request: Request) -> Fault:
+    name = request.terms["action"]
+    return act(request.engine, request.lab, name, request.targets, lease=request.lease)
+
+
+def _unfit(lab: Lab, service: str, terms: Mapping[str, Any]) -> tuple[str, str] | None:
+    declared = [action.name for action in lab.services[service].doc.actions]
+    name = str(terms["action"])
+    if name in declared:
+        return None
+    # Imported here: the guardian, which imports every kind, reads no documents.
+    from labctl.documents.source import suggestion
+
+    return "action", f"{service} has no action '{name}'; {suggestion(name, declared)}"
+
+
+def _over(fault: Fault) -> bool:
+    return not fault.terms["undo"]
+
+
+KINDS = (
+    FaultKind(
+        word="action",
+        says="Run what the catalogue declares for a service, in its instances.",
+        build=_build,
+        make=make,
+        undo=undo,
+        had_effect=had_effect,
+        gone=gone,
+        needs=("target", "action"),
+        keys=(
+            Key(
+                "action",
+                "One that the catalogue declares for the service.",
+                pattern=r"^[a-z][a-z0-9-]{0,30}$",
+            ),
+        ),
+        on_instances=True,
+        over=_over,
+        unfit=_unfit,
+    ),
+)

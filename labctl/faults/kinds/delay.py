@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from labctl.engine.port import Engine
-from labctl.errors import EngineError, LabError
-from labctl.faults import present, reach
-from labctl.faults.model import Fault, Station
-from labctl.faults.partition import severed
+from labctl.errors import EngineError, InputError, LabError
+from labctl.faults import build, kinds, present, reach
+from labctl.faults.kind import FaultKind, Key, Request
+from labctl.faults.model import DEFAULT_LEASE, Fault, Station
 from labctl.host.parallel import together
+from labctl.model.extents import delay_problem
+from labctl.model.spans import OFFSET, SPAN, offset, seconds
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
 
 NETEM = "netem"
 _UNKNOWN = "qdisc kind is unknown"
@@ -28,6 +34,34 @@ tc qdisc add dev "lc$$" root netem delay 1ms; code=$?
 ip link del "lc$$"
 exit $code
 """
+
+
+def delayed(
+    engine: Engine,
+    lab: Lab,
+    nodes: Sequence[str],
+    *,
+    by: float,
+    jitter: float = 0.0,
+    lease: float = DEFAULT_LEASE,
+) -> Fault:
+    """What nodes send is late by so many seconds, more or less by up to ``jitter`` by chance.
+
+    InputError when it makes no sense, EngineError when the kernel cannot do it.
+    """
+    problem = delay_problem(by, jitter)
+    if problem:
+        raise InputError(problem)
+    ask_kernel(engine, lab.name, build.stations_of(lab))
+    more = f" ± {jitter * 1000:g} ms" if jitter else ""
+    return build.fresh(
+        lab,
+        "delay",
+        "node",
+        nodes,
+        lease=build.checked_lease(lease),
+        terms={"said": f"{by * 1000:g} ms{more}", "by": by, "jitter": jitter},
+    )
 
 
 def ask_kernel(engine: Engine, lab: str, stations: Sequence[Station]) -> None:
@@ -53,7 +87,7 @@ def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, 
 
 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
-    """Leave its nodes the delays that are others'; done already is well."""
+    """Leave its nodes the delays that are others'; no-op if that is done."""
     together(lambda s: settle(engine, s, others), _concerned(engine, fault))
 
 
@@ -69,14 +103,14 @@ def settle(engine: Engine, station: Station, faults: Sequence[Fault]) -> None:
         _tc(engine, station, "del", "dev", "eth0", "root")
 
 
-def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
+def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
     """Prove it by pings: the quickest answer of each node is as late as the delay makes it."""
     seen = _round_trips(engine, fault, others)
     if not seen:
-        raise LabError(f"{fault.title} does not bite: nobody is there to notice it")
+        raise LabError(f"{fault.title} had no effect: nobody is there to notice it")
     for node, took in seen.items():
         if took < least(fault):
-            raise LabError(f"{fault.title} does not bite: {node} answers after {_said(took)}")
+            raise LabError(f"{fault.title} had no effect: {node} answers after {_said(took)}")
     return {f"{node} answers after": _said(took) for node, took in seen.items()}
 
 
@@ -105,7 +139,7 @@ def _concerned(engine: Engine, fault: Fault) -> list[Station]:
 
 def _round_trips(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, float]:
     """Node → seconds of the quickest answer, for those that somebody can ask."""
-    up, parted = reach.running(engine, fault), severed(others)
+    up, parted = reach.running(engine, fault), kinds.severed(others)
     pairs = []
     for station in _concerned(engine, fault):
         # Rather one that is not delayed itself: then it is this node's delay that is seen.
@@ -138,3 +172,50 @@ def _tc(engine: Engine, station: Station, *words: str, options: Sequence[str] = 
 
 def _said(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
+
+
+def _build(request: Request) -> Fault:
+    return delayed(
+        request.engine,
+        request.lab,
+        request.nodes,
+        by=request.terms["by"],
+        jitter=request.terms.get("jitter", 0.0),
+        lease=request.lease,
+    )
+
+
+def _renew(engine: Engine, fault: Fault, others: Sequence[Fault], station: Station) -> None:
+    settle(engine, station, [fault, *others])
+
+
+def _problem(terms: Mapping[str, Any]) -> str | None:
+    return delay_problem(offset(terms["by"]), seconds(terms.get("jitter", "0s")))
+
+
+KINDS = (
+    FaultKind(
+        word="delay",
+        says="Send what nodes say late.",
+        build=_build,
+        make=make,
+        undo=undo,
+        had_effect=had_effect,
+        gone=gone,
+        needs=("target", "by"),
+        takes=("jitter",),
+        keys=(
+            Key("by", "Of a delay: how late what a node sends is.", pattern=OFFSET, read=offset),
+            Key(
+                "jitter",
+                "Of a delay: it is more or less by up to this, by chance.",
+                pattern=SPAN,
+                read=seconds,
+            ),
+        ),
+        problem=_problem,
+        family="network",
+        renew=_renew,
+        able=ask_kernel,
+    ),
+)

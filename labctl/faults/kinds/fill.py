@@ -11,13 +11,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labctl.engine.port import Engine
-from labctl.errors import LabError
-from labctl.faults import outage, partition, present
-from labctl.faults.model import Fault, Member
+from labctl.errors import InputError, LabError
+from labctl.faults import build, kinds, outage, present
+from labctl.faults.kind import FaultKind, Request
+from labctl.faults.model import DEFAULT_LEASE, Fault, Member
+from labctl.faults.targets import Target
 from labctl.host.parallel import moments, together
+from labctl.model import disk
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
 
 _FULL = 10.0
 """Seconds in which a small disk is full, though its service frees something meanwhile."""
@@ -66,6 +72,28 @@ class _State:
     free: int
 
 
+def filled(
+    engine: Engine, lab: Lab, targets: Sequence[Target], *, lease: float = DEFAULT_LEASE
+) -> Fault:
+    """Nothing is free on the disks of instances, and nothing becomes free.
+
+    InputError for a service that is on the machine's own disk.
+    """
+    for target in targets:
+        if target.service and (problem := unfillable(lab, target.service)):
+            raise InputError(problem)
+    disks = {}
+    for target in targets:
+        instance = lab.instance(target.node, target.service or "")
+        if instance is not None:
+            disks[lab.container(instance)] = {
+                "keeper": lab.disk(instance),
+                "size": disk.size(instance.service.settings),
+                "paths": list(instance.service.doc.container.volumes.values()),
+            }
+    return build.on_instances(engine, lab, "fill", targets, lease=lease, terms={"disks": disks})
+
+
 def make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
     """Fill the disks of its members, all at once."""
 
@@ -83,11 +111,11 @@ def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
     running = present.up(engine, fault.lab)
     ours = [m for m in _free_again(fault, others) if _keeper(fault, m) in running]
     together(lambda m: engine.exec(_keeper(fault, m), ["sh", "-c", _FREE, "free"]), ours)
-    outage.undo(engine, outage.own(fault, others), partition.lasting(others))
+    outage.undo(engine, outage.own(fault, others), kinds.lasting(others))
 
 
-def bites(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove that nothing is free on any of the disks. What ended for want of it is bitten, too."""
+def had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
+    """Prove that nothing is free on any of the disks. What ended for want of it counts, too."""
     largest = max(_disk(fault, member)[0] for member in fault.members)
     limit = time.monotonic() + _FULL + largest / _PACE
     seen: dict[str, object] = {}
@@ -95,7 +123,7 @@ def bites(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, obje
         while (state := _look(engine, fault, member)).free > _MOST_FREE or not state.filled:
             if time.monotonic() > limit:
                 raise LabError(
-                    f"{fault.title} does not bite: {_said(fault, member, state)} on {member.name}"
+                    f"{fault.title} had no effect: {_said(fault, member, state)} on {member.name}"
                 )
             Event().wait(_LOOK)
         seen[member.name] = _said(fault, member, state)
@@ -140,9 +168,40 @@ def _keeper(fault: Fault, member: Member) -> str:
 
 def _disk(fault: Fault, member: Member) -> tuple[int, list[str]]:
     """Bytes of each of a member's file systems, and where they are mounted."""
-    disk: Mapping[str, Any] = fault.terms["disks"][member.container]
-    return disk["size"], list(disk["paths"])
+    known: Mapping[str, Any] = fault.terms["disks"][member.container]
+    return known["size"], list(known["paths"])
 
 
 def _said(fault: Fault, member: Member, state: _State) -> str:
     return f"{state.free >> 20} of {_disk(fault, member)[0] >> 20} MiB free"
+
+
+def unfillable(lab: Lab, service: str) -> str | None:
+    """Why the disks of a service of the lab cannot be filled; None when they can."""
+    if disk.size(lab.services[service].settings):
+        return None
+    return build.lacking(lab, service, disk.SETTING, what="disk", done="filled", value="256M")
+
+
+def _unfit(lab: Lab, service: str, _: Mapping[str, Any]) -> tuple[str, str] | None:
+    problem = unfillable(lab, service)
+    return ("target", problem) if problem else None
+
+
+def _build(request: Request) -> Fault:
+    return filled(request.engine, request.lab, request.targets, lease=request.lease)
+
+
+KINDS = (
+    FaultKind(
+        word="fill",
+        says="Leave nothing free on instances' disks.",
+        build=_build,
+        make=make,
+        undo=undo,
+        had_effect=had_effect,
+        gone=gone,
+        on_instances=True,
+        unfit=_unfit,
+    ),
+)
