@@ -11,7 +11,8 @@ import pytest
 
 from labctl import faults
 from labctl.errors import EngineError, InputError, LabError
-from labctl.faults import Fault, Target, journal, outage, verbs
+from labctl.faults import Fault, Target, journal, kinds, outage, verbs
+from labctl.faults.kind import Request
 from labctl.faults.kinds import fill
 from labctl.model.lab import Lab
 from tests.unit.faults_world import KilledError, World
@@ -35,6 +36,9 @@ KINDS: dict[str, Build] = {
     "cut port": lambda w: faults.cut(w.lab, [["c1"]], only=3306),
     "blink": lambda w: faults.cut(w.lab, [["c1"]], lease=0.04),
     "loss": lambda w: faults.lossy(w.lab, [["c1"]], percent=20),
+    "reject": lambda w: kinds.registered()["reject"].build(
+        Request(w, w.lab, (Target("c1", "store"),), terms={"port": 3306}, lasts=60.0)
+    ),
     "bandwidth": lambda w: faults.throttled(w.lab, [["c1"]], rate=10_000),
     "term": lambda w: faults.halt(w, w.lab, "term", [Target("c1", "store")]),
     "crash loop": lambda w: faults.halt(w, w.lab, "crash-loop", [Target("c1", "store")]),
