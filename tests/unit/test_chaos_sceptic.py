@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from labctl.chaos.checks import api, append, bank, dead, members, reads, register, windows
 from labctl.chaos.folder.history import Event, Operation
 from labctl.chaos.judge import verdict
-from labctl.chaos.judge.checks import api, append, bank, dead, members, reads, register, windows
 from labctl.chaos.judge.failovers import budgets
 from labctl.chaos.judge.ledger import promise, weigh
 from labctl.chaos.judge.record import Record

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from labctl.chaos import checks
 from labctl.faults.kind import FaultKind
 from labctl.faults.kinds import registered
 from labctl.workloads.registry import KINDS
@@ -44,7 +45,10 @@ PARTS_OF: Mapping[str, str] = {
 Share = Literal["one", "minority", "majority", "all"]
 SHARES: tuple[Share, ...] = get_args(Share)
 
-Store = Literal["galera", "rabbitmq", "redis", "mongodb", "memcached", "vip", "tenant", "api"]
+if TYPE_CHECKING:
+    Store = str
+else:
+    Store = Literal[tuple(KINDS)]
 
 
 @dataclass(frozen=True)
@@ -70,33 +74,8 @@ WORKLOADS: Mapping[str, Mapping[str, Workload]] = {
 }
 """Store → way → what it needs: the clients' own registry, as scenarios may speak of it."""
 
-CHECKS: tuple[str, ...] = (
-    "lost",
-    "duplicated",
-    "unexpected",
-    "stale",
-    "lost update",
-    "total conserved",
-    "linearizable",
-    "members agree",
-    "two primaries",
-    "negative",
-    "reordered",
-    "leaderless",
-    "consumers",
-    "holders",
-    "stays dead",
-    "answers",
-    "age",
-    "latency",
-    "orphans",
-    "doubles",
-    "stuck",
-    "errors",
-    "steady",
-    "client's holders",
-)
+CHECKS: tuple[str, ...] = checks.words()
 """What a checker may find wrong, as verdicts name it; a scenario allows by these names."""
 
-BUDGETS: tuple[str, ...] = get_args(Store)
+BUDGETS: tuple[str, ...] = tuple(KINDS)
 """What may be away for a bounded time only: as its timers say, or as the scenario does."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labctl.chaos.checks.observed import Observation
+from labctl.chaos.checks.windows import Spell
 from labctl.chaos.document.scenario import ScenarioDoc
 from labctl.chaos.folder import history
 from labctl.chaos.folder.history import Event, Operation
-from labctl.chaos.judge.checks.observed import Observation
-from labctl.chaos.judge.checks.windows import Spell
 from labctl.documents import reader
 from labctl.errors import InputError
 

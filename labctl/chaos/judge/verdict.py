@@ -25,10 +25,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from labctl.chaos.checks import STEADY, api, checker, dead, members, vip, windows
+from labctl.chaos.checks.finding import unknown
 from labctl.chaos.folder.history import by_workload
 from labctl.chaos.judge import ledger, record
-from labctl.chaos.judge.checks import api, checker, dead, members, vip, windows
-from labctl.chaos.judge.checks.finding import unknown
 from labctl.chaos.judge.record import Data, Record
 from labctl.chaos.model.findings import (
     Budget,
@@ -107,15 +107,15 @@ def _steady(said: Any, seen: Sequence[Data]) -> Steady:
 
 def _steady_check(after: Steady) -> Check:
     if after.held is None:
-        return Check(LAB, "steady", "UNKNOWN", "unknown", "nobody looked at the lab in the end")
+        return Check(LAB, STEADY, "UNKNOWN", "unknown", "nobody looked at the lab in the end")
     if after.held and after.said:
         why = f"whether the lab is steady after the run is {'; '.join(after.said)}"
-        return Check(LAB, "steady", "VALID", "kept", why)
+        return Check(LAB, STEADY, "VALID", "kept", why)
     if after.held:
-        return Check(LAB, "steady", "VALID", "kept", "the lab is steady after the run")
+        return Check(LAB, STEADY, "VALID", "kept", "the lab is steady after the run")
     why = f"the lab is not steady after the run: {'; '.join(after.said) or 'it was not said why'}"
     evidence = [Evidence(each) for each in after.said]
-    return Check(LAB, "steady", "INVALID", "lost though promised", why, evidence=evidence)
+    return Check(LAB, STEADY, "INVALID", "lost though promised", why, evidence=evidence)
 
 
 def _workloads(run: Record) -> list[Check]:

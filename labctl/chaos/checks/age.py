@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from labctl.chaos.checks.finding import Finals, Settings, ended, evidence, kept, unknown
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import Finals, Settings, ended, evidence, kept, unknown
 from labctl.chaos.model.findings import Finding
+
+FINDS = ("age",)
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from labctl.workloads.keys import register_steps
+from labctl.workloads.entry import Entry
+from labctl.workloads.keys import KEYS, REGISTER, register_steps
 from labctl.workloads.model import Done, Operation, RefusedError
-from labctl.workloads.sql import Server, Table
+from labctl.workloads.sql import SERVICES, Server, Table, place
 
 
 class Set(Table):
@@ -148,3 +149,22 @@ class _Follower(_Session):
         super().close()
         for _, server in self._readers:
             server.close()
+
+
+ENTRIES = (
+    Entry("galera", "set", Set, SERVICES, place, "``add``: number → number", "sets"),
+    Entry("galera", "register", Register, SERVICES, place, REGISTER, "register", KEYS),
+    Entry(
+        kind="galera",
+        way="read-after-write",
+        make=ReadAfterWrite,
+        services=SERVICES,
+        place=place,
+        operations="``write``: [key, n] with n rising; ``read``: [key, null] → [key, n], ``at`` "
+        "another member, begun after the write was acknowledged",
+        check="reads",
+        # Whether reads wait for what was committed before them; whether they go through the virtual
+        # IP, each on a connection of its own, instead of to the members.
+        settings={"sync_wait": False, "through_vip": False},
+    ),
+)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from labctl.workloads.entry import Entry
 from labctl.workloads.model import Config, Done, Operation, RefusedError
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
 
 NEIGHBOURS = Path("/proc/net/arp")
 """The kernel's neighbour table of this network namespace."""
@@ -86,3 +90,36 @@ def neighbour(table: str, host: str) -> str:
         if len(fields) > 3 and fields[0] == host:
             return fields[3].lower()
     return ""
+
+
+def _place(lab: Lab, _: Mapping[str, str]) -> dict[str, Any]:
+    ports = [
+        service.doc.endpoint.port
+        for service in lab.services.values()
+        # A database counts connections without a login as attacks.
+        if service.doc.endpoint is not None and service.doc.endpoint.mode == "http"
+    ]
+    if not ports:
+        # Imported here: the client node, where this is shipped to, has nothing else of labctl.
+        from labctl.errors import InputError
+
+        raise InputError(f"lab {lab.name} serves nothing on its virtual IP over HTTP")
+    macs = {node.mac.lower(): node.name for node in lab.nodes}
+    return {"host": lab.vip, "port": ports[0], "macs": macs}
+
+
+ENTRIES = (
+    Entry(
+        kind="vip",
+        way="probe",
+        make=Probe,
+        services=("haproxy", "keepalived"),
+        place=_place,
+        operations="``connect`` and ``ping``: null → {holder: node, mac: address}",
+        check="vip",
+        settings={"timeout": 0.5},
+        rate=10.0,
+        workers=4,
+        most=50.0,
+    ),
+)

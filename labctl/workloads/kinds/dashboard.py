@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from labctl.workloads.cloud import Cloud
+from labctl.workloads.cloud import SERVED, TIMEOUT, Cloud, place
+from labctl.workloads.entry import Entry
 from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 _TOKEN = re.compile(r"""name=["']csrfmiddlewaretoken["'] value=["']([^"']+)""")
@@ -100,3 +101,21 @@ class _Visitor:
 
     def _send(self, method: str, url: str, expect: set[int], **arguments: Any) -> Any:
         return self._cloud.send(method, url, expect=expect, allow_redirects=False, **arguments)
+
+
+ENTRIES = (
+    Entry(
+        kind="api",
+        way="dashboard",
+        make=Dashboard,
+        services=(*SERVED, "horizon"),
+        place=place,
+        operations="``login``: number; ``page``: null → whether the session is known",
+        check="answers",
+        rate=0.5,
+        workers=2,
+        most=5.0,
+        timeout=TIMEOUT,
+        apart="-",
+    ),
+)

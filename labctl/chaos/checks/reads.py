@@ -7,10 +7,12 @@ from collections.abc import Hashable, Sequence
 from itertools import accumulate
 from typing import Any
 
+from labctl.chaos.checks.finding import Finals, Settings, evidence, kept, key, places, unknown
+from labctl.chaos.checks.register import by_key, ended_well
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import Finals, Settings, evidence, kept, key, places, unknown
-from labctl.chaos.judge.checks.register import by_key, ended_well
 from labctl.chaos.model.findings import Finding
+
+FINDS = ("stale",)
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pymongo
-from pymongo.errors import AutoReconnect, DuplicateKeyError, ServerSelectionTimeoutError
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
-
-from labctl.workloads.keys import register_steps
+from labctl.workloads.entry import Driver, Entry, members
+from labctl.workloads.keys import KEYS, REGISTER, register_steps
 from labctl.workloads.model import Config, Done, Operation, RefusedError
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
+
+pymongo: Any = Driver("pymongo")
+_errors: Any = Driver("pymongo.errors")
+_reads: Any = Driver("pymongo.read_concern")
+_writes: Any = Driver("pymongo.write_concern")
 
 DATABASE = "labctl_load"
 _NOT_PRIMARY = frozenset({10107, 13435})
@@ -55,11 +60,11 @@ class Collection:
     def collection(self, write: str, read: str = "majority") -> Any:
         """The collection with a write concern (``majority`` is journalled) and a read concern."""
         wait = round(self.config["timeout"] * 1000)
-        concern = WriteConcern("majority", wtimeout=wait, j=True)
+        concern = _writes.WriteConcern("majority", wtimeout=wait, j=True)
         return self.client[DATABASE].get_collection(
             self.config["id"],
-            write_concern=WriteConcern(1) if write == "w1" else concern,
-            read_concern=ReadConcern(read),
+            write_concern=_writes.WriteConcern(1) if write == "w1" else concern,
+            read_concern=_reads.ReadConcern(read),
         )
 
     def helpers(self) -> tuple[()]:
@@ -102,9 +107,9 @@ def classified() -> Iterator[None]:
     """RefusedError where it is sure that nothing was written."""
     try:
         yield
-    except (ServerSelectionTimeoutError, DuplicateKeyError) as error:
+    except (_errors.ServerSelectionTimeoutError, _errors.DuplicateKeyError) as error:
         raise RefusedError(str(error)) from None
-    except AutoReconnect as error:
+    except _errors.AutoReconnect as error:
         details = getattr(error, "details", None)
         code = details.get("code") if isinstance(details, dict) else None
         if code in _NOT_PRIMARY or "Connection refused" in str(error):
@@ -166,3 +171,38 @@ class _Registers(_Session):
                 raise RefusedError(f"the value is not {old}")
         self._seen[key] = value[1] if operation.f == "cas" else value
         return [key, value]
+
+
+def _place(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
+    replica_set = lab.services["mongodb"].settings["replica_set"]
+    account = {"user": "root", "password": secrets["mongodb.root"]}
+    known = {"replica_set": replica_set, **account}
+    return {"port": 27017, **known, "members": members(lab, "mongodb")}
+
+
+_MAJORITY = Entry(
+    kind="mongodb",
+    way="majority",
+    make=Set,
+    services=("mongodb",),
+    place=_place,
+    operations="``add``: number → number",
+    check="sets",
+    promised_by={"write_concern": "majority"},
+)
+
+ENTRIES = (
+    _MAJORITY,
+    replace(_MAJORITY, way="w1", promised_by={"write_concern": 1}),
+    Entry(
+        kind="mongodb",
+        way="register",
+        make=Register,
+        services=("mongodb",),
+        place=_place,
+        operations=REGISTER,
+        check="register",
+        settings=KEYS,
+        promised_by={"write_concern": "majority", "read_concern": "linearizable"},
+    ),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from labctl.chaos.judge.checks.windows import Spell
+from labctl.chaos.checks.windows import Spell
 
 Observation = Mapping[str, Any]
 """A line of observations.jsonl."""

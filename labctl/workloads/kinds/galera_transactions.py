@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
+from labctl.workloads.entry import Entry
 from labctl.workloads.keys import key_of
 from labctl.workloads.model import Done, Operation, RefusedError
-from labctl.workloads.sql import Table
+from labctl.workloads.sql import SERVICES, Table, place
 
 
 class Bank(Table):
@@ -123,3 +124,32 @@ class _Lister(_Session):
 
 def _listed(text: str) -> list[int]:
     return [int(value) for value in text.split(",")]
+
+
+ENTRIES = (
+    Entry(
+        kind="galera",
+        way="bank",
+        make=Bank,
+        services=SERVICES,
+        place=place,
+        operations="``transfer``: {from, to, amount}; ``read``: null → {account: balance}",
+        check="bank",
+        # Whether a transfer locks what it reads; whether the tellers are spread over the members,
+        # each connected to its own, instead of the virtual IP.
+        settings={"accounts": 8, "balance": 100, "locking": True, "spread": False},
+        # It reads FOR UPDATE, or changes a row in one statement.
+        promised_by={"locking": True},
+    ),
+    Entry(
+        kind="galera",
+        way="append",
+        make=Append,
+        services=SERVICES,
+        place=place,
+        operations='``txn``: [["append", key, n], ["r", key, null]] → the same with lists read',
+        check="append",
+        settings={"keys": 5, "per_key": 50},
+        promised_by={"locking": True},
+    ),
+)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
+from labctl.chaos.checks.finding import Finals, Settings, ended, key, places, unknown
+from labctl.chaos.checks.sets import accounted
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import Finals, Settings, ended, key, places, unknown
-from labctl.chaos.judge.checks.sets import accounted
 from labctl.chaos.model.findings import Evidence, Finding
+
+FINDS = ("lost", "duplicated", "unexpected", "consumers")
 
 _SHARE = 20
 """Messages to each of the others, after which one without any counts as dead."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from labctl.chaos.judge.checks.finding import counted, kept
-from labctl.chaos.judge.checks.observed import Observation, spells
+from labctl.chaos.checks.finding import counted, kept
+from labctl.chaos.checks.observed import Observation, spells
 from labctl.chaos.model.findings import Evidence, Finding
+
+FINDS = ("stays dead",)
 
 _HEALING = 15.0
 """Seconds that healing may take, where nobody wrote down when it began."""

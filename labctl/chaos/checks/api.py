@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import (
+from labctl.chaos.checks.finding import (
     Finals,
     Settings,
     counted,
@@ -17,7 +16,10 @@ from labctl.chaos.judge.checks.finding import (
     kept,
     unknown,
 )
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.model.findings import Evidence, Finding
+
+FINDS = ("lost", "stale", "orphans", "doubles", "stuck")
 
 ABSENT = "absent"
 """A thing's status when it is not there."""

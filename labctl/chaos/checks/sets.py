@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import (
+from labctl.chaos.checks.finding import (
     Finals,
     Settings,
     counted,
@@ -18,7 +17,10 @@ from labctl.chaos.judge.checks.finding import (
     places,
     unknown,
 )
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.model.findings import Evidence, Finding
+
+FINDS = ("lost", "unexpected", "duplicated", "members agree")
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import (
+from labctl.chaos.checks.finding import (
     Finals,
     Settings,
     evidence,
@@ -16,9 +15,12 @@ from labctl.chaos.judge.checks.finding import (
     quote,
     unknown,
 )
-from labctl.chaos.judge.checks.linear import MAX_STEPS, Searched, Step, search, step
-from labctl.chaos.judge.checks.sets import agreement
+from labctl.chaos.checks.linear import MAX_STEPS, Searched, Step, search, step
+from labctl.chaos.checks.sets import agreement
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.model.findings import Evidence, Finding
+
+FINDS = ("linearizable", "lost", "members agree")
 
 Keyed = dict[Hashable, list[Step]]
 

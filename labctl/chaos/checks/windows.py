@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from labctl.chaos.checks.finding import ended, evidence, unknown
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import ended, evidence, unknown
 from labctl.chaos.model.findings import Evidence, Finding
+
+FINDS = ("errors",)
 
 Spell = tuple[float, float]
 """From, to; seconds since the run began."""

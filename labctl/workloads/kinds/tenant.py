@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from labctl.workloads.cloud import Cloud
+from labctl.workloads.cloud import SERVED, Cloud, place
+from labctl.workloads.entry import Entry, members
 from labctl.workloads.ground import PIECES as GROUND
 from labctl.workloads.ground import Found, Piece, lay, post
+from labctl.workloads.kinds.vip import ping
 from labctl.workloads.model import Config, Done, Operation, RefusedError
-from labctl.workloads.vip import ping
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
 
 _API_TIMEOUT = 30.0
 _MADE, _ANSWERS, _PAUSE = 150.0, 150.0, 1.0
@@ -269,3 +273,38 @@ def _until(what: str, attempt: Callable[[], Any], seconds: float) -> Any:
             if time.monotonic() > end:
                 raise TimeoutError(f"not within {seconds:g} s: {what}: {error}") from error
             time.sleep(_PAUSE)
+
+
+def _place(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
+    gateway = lab.services["provider-gateway"].settings
+    provider = {"cidr": gateway["subnet"], "gateway_ip": gateway["address"].partition("/")[0]}
+    return {**place(lab, secrets), "provider": provider, "members": members(lab, "keystone")}
+
+
+_OUTSIDE = (*SERVED, "neutron-api", "neutron-l3-agent", "provider-gateway")
+_FLOATING = Entry(
+    kind="tenant",
+    way="floating",
+    make=Floating,
+    services=(*_OUTSIDE, "nova-api", "glance"),
+    place=_place,
+    operations='``ping``: null → "echo"; ``fetch``: null → the name of the server',
+    check="answers",
+    settings={"timeout": 1.0},
+    rate=5.0,
+    workers=2,
+    most=20.0,
+    apart="-",
+)
+
+ENTRIES = (
+    _FLOATING,
+    replace(
+        _FLOATING,
+        way="balanced",
+        make=Balanced,
+        services=(*_OUTSIDE, "octavia-amphora"),
+        operations="``fetch``: null → digest of the page",
+        settings={"timeout": 2.0},
+    ),
+)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from labctl.chaos.checks.finding import Finals, Settings, ended, evidence, kept, key, unknown
+from labctl.chaos.checks.windows import percentile
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import Finals, Settings, ended, evidence, kept, key, unknown
-from labctl.chaos.judge.checks.windows import percentile
 from labctl.chaos.model.findings import Finding
+
+FINDS = ("answers", "latency")
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:

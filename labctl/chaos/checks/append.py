@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from labctl.chaos.checks.finding import Finals, Settings, counted, kept, key, quote, unknown
+from labctl.chaos.checks.sets import agreement
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import Finals, Settings, counted, kept, key, quote, unknown
-from labctl.chaos.judge.checks.sets import agreement
 from labctl.chaos.model.findings import Evidence, Finding
+
+FINDS = ("lost", "lost update", "duplicated", "unexpected", "reordered", "members agree")
 
 Element = tuple[Hashable, Hashable]
 

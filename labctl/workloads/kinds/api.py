@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from labctl.workloads.cloud import Cloud
+from labctl.workloads.cloud import SERVED, TIMEOUT, Cloud
+from labctl.workloads.cloud import place as api_place
+from labctl.workloads.entry import Entry
 from labctl.workloads.ground import lay
 from labctl.workloads.model import Config, Done, Operation
 from labctl.workloads.places import ABSENT, Place, place
@@ -98,3 +100,47 @@ class _User:
 
     def close(self) -> None:
         """Each request has a connection of its own."""
+
+
+_FEW = 6
+"""``keep``: things above which each is deleted again. A project may have ten servers, volumes and
+backups, and each of another's is one less."""
+_CLUSTER = ("sahara-api", "sahara-engine", "heat-engine", "nova-api", "neutron-api", "glance")
+
+
+def _entry(thing: str, *services: str, workers: int = 2, **settings: Any) -> Entry:
+    return Entry(
+        kind="api",
+        way=thing,
+        make=Things,
+        services=(*SERVED, *services),
+        place=api_place,
+        operations="``create``, ``delete``: name; ``read``: name → {name, status, intact}; status "
+        "``absent`` is what 404 says; intact: the content is what was sent",
+        check="api",
+        settings={"resource": thing, "delete_every": 3, "settle": 30.0, "keep": 100} | settings,
+        rate=0.5,
+        workers=workers,
+        most=2.0,
+        timeout=TIMEOUT,
+        apart="-",
+    )
+
+
+ENTRIES = (
+    _entry("image", "glance", size=65536),
+    _entry("network", "neutron-api"),
+    _entry("server", "nova-api", "glance", "neutron-api", settle=90.0, keep=_FEW),
+    _entry("volume", "cinder-api", settle=60.0, keep=_FEW),
+    # One at a time: a volume that is being backed up takes no second backup.
+    _entry("backup", "cinder-backup", "cinder-volume", workers=1, settle=90.0, keep=_FEW),
+    _entry("object", "swift-proxy", size=65536),
+    _entry("stack", "heat-api", settle=60.0),
+    _entry("metric", "gnocchi-api"),
+    _entry("alarm", "aodh-api"),
+    _entry("message", "zaqar"),
+    _entry("balancer", "octavia-api", "octavia-worker", settle=60.0),
+    _entry("template", "sahara-api", "nova-api"),
+    _entry("cluster", *_CLUSTER, settle=90.0),
+    _entry("datastore", "trove-api", "glance"),
+)

@@ -8,7 +8,8 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from labctl.workloads.cloud import Cloud
+from labctl.workloads.cloud import SERVED, TIMEOUT, Cloud, place
+from labctl.workloads.entry import Entry
 from labctl.workloads.ground import lay
 from labctl.workloads.model import Config, Done, Operation, RefusedError
 
@@ -61,3 +62,23 @@ class Polled:
     def clean(self) -> None:
         """Delete the image."""
         lay(self.cloud, self.config["id"], _FINDS, remove=True)
+
+
+ENTRIES = (
+    Entry(
+        kind="api",
+        way="poll",
+        make=Polled,
+        services=(*SERVED, "glance", "gnocchi-api", "ceilometer-central"),
+        place=place,
+        operations="``measure``: null → {age: seconds, moment} of the newest measure",
+        check="age",
+        # Seconds that the newest measure may be old: three polls and their way to Gnocchi.
+        settings={"bound": 120.0},
+        rate=0.5,
+        workers=1,
+        most=2.0,
+        timeout=TIMEOUT,
+        apart="-",
+    ),
+)

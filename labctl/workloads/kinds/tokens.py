@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from labctl.workloads.cloud import Cloud
+from labctl.workloads.cloud import SERVED, TIMEOUT, Cloud, place
+from labctl.workloads.entry import Entry
 from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 
@@ -104,3 +105,33 @@ def _ordered(value: Any) -> Any:
     if isinstance(value, list):
         return sorted(map(_ordered, value), key=lambda each: json.dumps(each, sort_keys=True))
     return value
+
+
+ENTRIES = (
+    Entry(
+        kind="memcached",
+        way="answers",
+        make=Answers,
+        services=("memcached", *SERVED),
+        place=place,
+        operations="``validate``: null → status and digest of the answer",
+        check="answers",
+        rate=5.0,
+        workers=2,
+        most=50.0,
+    ),
+    Entry(
+        kind="api",
+        way="token",
+        make=Login,
+        services=SERVED,
+        place=place,
+        operations="``login``: number",
+        check=None,
+        rate=1.0,
+        workers=2,
+        most=20.0,
+        timeout=TIMEOUT,
+        apart="-",
+    ),
+)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from labctl.chaos.judge.checks.finding import unknown
-from labctl.chaos.judge.checks.observed import Observation, cluster, outside, spells
-from labctl.chaos.judge.checks.windows import Spell
+from labctl.chaos.checks.finding import unknown
+from labctl.chaos.checks.observed import Observation, cluster, outside, spells
+from labctl.chaos.checks.windows import Spell
 from labctl.chaos.model.findings import Evidence, Finding
+
+FINDS = ("leaderless", "members agree", "two primaries")
 
 State = Mapping[str, Any]
 

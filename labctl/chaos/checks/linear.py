@@ -14,8 +14,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from labctl.chaos.checks.finding import key as as_key
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import key as as_key
 
 Result = Literal["linearizable", "not linearizable", "gave up"]
 

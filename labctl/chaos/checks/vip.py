@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 
+from labctl.chaos.checks.finding import Finals, Settings, ended, unknown
+from labctl.chaos.checks.observed import Observation, outside, spells
+from labctl.chaos.checks.windows import Spell, longest_gap
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import Finals, Settings, ended, unknown
-from labctl.chaos.judge.checks.observed import Observation, outside, spells
-from labctl.chaos.judge.checks.windows import Spell, longest_gap
 from labctl.chaos.model.findings import Aspect, Evidence, Finding
+
+FINDS = ("holders", "client's holders")
 
 SETTLES = 10.0
 """Seconds after a fault is healed in which a node may learn that it is not the only holder: an
@@ -56,9 +58,7 @@ def check_holders(observations: Sequence[Observation], faults: Sequence[Spell]) 
     return Finding("holders", bool(wrong or lasting), why, aspect, counts, said)
 
 
-def check_client(
-    operations: Sequence[Operation], finals: Finals, settings: Settings
-) -> list[Finding]:
+def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
     """What a client saw: whose MAC its ARP table had, and how long nobody answered.
 
     Answers are {holder, mac}. Budgets judge the gap; here it is told.

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from labctl.chaos.checks.finding import Finals, Settings, ended, evidence, kept, unknown
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import Finals, Settings, ended, evidence, kept, unknown
 from labctl.chaos.model.findings import Finding
+
+FINDS = ("lost", "duplicated", "unexpected")
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:

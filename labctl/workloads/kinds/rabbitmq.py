@@ -7,16 +7,21 @@ import json
 import random as randomness
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pika
-import pika.exceptions
-
+from labctl.workloads.entry import Driver, Entry, members
 from labctl.workloads.model import Config, Done, Helper, Operation, Record, RefusedError
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
+
+pika: Any = Driver("pika")
+_exceptions: Any = Driver("pika.exceptions")
 
 _QUIET = 3.0
 """Seconds without a message after which a queue counts as drained."""
@@ -64,7 +69,7 @@ class Queue:
                 found.append(int(body))
                 channel.basic_ack(method.delivery_tag)
             channel.cancel()
-        except pika.exceptions.ChannelClosedByBroker as error:
+        except _exceptions.ChannelClosedByBroker as error:
             if not _no_queue(error):
                 raise
         broker.close()
@@ -115,7 +120,7 @@ class Broker:
         if self._channel is None:
             try:
                 self._connect()
-            except (pika.exceptions.AMQPError, OSError) as error:
+            except (_exceptions.AMQPError, OSError) as error:
                 self.close()
                 raise RefusedError(f"no connection: {error!r}") from None
         return self._channel
@@ -127,7 +132,7 @@ class Broker:
             try:
                 self._connection = pika.BlockingConnection(self._parameters(host))
                 break
-            except (pika.exceptions.AMQPError, OSError):
+            except (_exceptions.AMQPError, OSError):
                 if (self.at, host) == members[-1]:
                     raise
         with self.limit():
@@ -196,7 +201,7 @@ class _Publisher:
                     pika.BasicProperties(delivery_mode=self._mode),
                     mandatory=True,
                 )
-        except pika.exceptions.UnroutableError as error:
+        except _exceptions.UnroutableError as error:
             raise RefusedError(str(error)) from None
         return Done(operation.value, at=self._broker.at)
 
@@ -221,7 +226,37 @@ def consume(config: Config, process: int, record: Record, stop: Callable[[], boo
                     channel.basic_ack(method.delivery_tag)
                 if stop():
                     break
-        except (pika.exceptions.AMQPError, OSError, RefusedError):
+        except (_exceptions.AMQPError, OSError, RefusedError):
             pause.wait(0.3)
             broker.close()
     broker.close()
+
+
+def _place(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
+    user = lab.services["rabbitmq"].settings["user"]
+    account = {"user": user, "password": secrets["rabbitmq.password"]}
+    return {"port": 5672, "api_port": 15672, **account, "members": members(lab, "rabbitmq")}
+
+
+_QUORUM = Entry(
+    kind="rabbitmq",
+    way="quorum",
+    make=Queue,
+    services=("rabbitmq",),
+    place=_place,
+    operations="``enqueue``: number; ``dequeue`` by consumers: null → number",
+    check="queue",
+    settings={"consumers": 2},
+    promised_by={"queue_type": "quorum"},
+)
+
+ENTRIES = (
+    _QUORUM,
+    replace(
+        _QUORUM,
+        way="classic",
+        # It is ``durable``, or goes with its node, as its messages do.
+        settings={"consumers": 2, "durable": True},
+        promised_by={"queue_type": "classic"},
+    ),
+)

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from labctl.chaos.checks.finding import Finals, Settings, ended, kept, quote, unknown
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks.finding import Finals, Settings, ended, kept, quote, unknown
 from labctl.chaos.model.findings import Aspect, Evidence, Finding
+
+FINDS = ("lost", "members agree", "negative", "total conserved")
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:

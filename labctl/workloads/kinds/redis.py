@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import redis
-from redis.sentinel import MasterNotFoundError, Sentinel
-
+from labctl.workloads.entry import Driver, Entry, members
 from labctl.workloads.model import Config, Done, Operation, RefusedError
 
-_REFUSALS = (redis.exceptions.ResponseError, redis.exceptions.BusyLoadingError)
-"""An error reply (READONLY, NOREPLICAS, LOADING) says that nothing was written."""
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
+
+redis: Any = Driver("redis")
+_sentinel: Any = Driver("redis.sentinel")
 
 
 class Key:
@@ -71,7 +72,7 @@ class Master:
         self._config = config
         self._names = {host: name for name, host in config["members"].items()}
         wait = config["timeout"]
-        self._sentinel = Sentinel(
+        self._sentinel = _sentinel.Sentinel(
             [(host, config["port"]) for host in config["members"].values()],
             socket_timeout=wait,
             socket_connect_timeout=wait,
@@ -95,7 +96,7 @@ class Master:
                     socket_connect_timeout=wait,
                 )
                 client.ping()
-            except (MasterNotFoundError, redis.exceptions.RedisError, OSError) as error:
+            except (_sentinel.MasterNotFoundError, redis.exceptions.RedisError, OSError) as error:
                 raise RefusedError(f"no connection: {error}") from None
             self._client = client
         return self._client
@@ -116,7 +117,8 @@ class _Session:
         client = self.master.client()
         try:
             return Done(self.do(client, operation), at=self.master.at)
-        except _REFUSALS as error:
+        # An error reply (READONLY, NOREPLICAS, LOADING) says that nothing was written.
+        except (redis.exceptions.ResponseError, redis.exceptions.BusyLoadingError) as error:
             raise RefusedError(str(error)) from None
         except redis.exceptions.RedisError as error:
             # A connection from the pool is made anew; what was not connected has sent nothing.
@@ -146,3 +148,18 @@ class _Counter(_Session):
 
     def do(self, client: Any, operation: Operation) -> Any:  # noqa: ARG002
         return client.incr(self.key)
+
+
+def _place(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
+    master = lab.services["sentinel"].settings["master"]
+    known = {"master": master, "password": secrets["redis.password"]}
+    return {"port": 26379, **known, "members": members(lab, "sentinel")}
+
+
+_SERVICES = ("redis", "sentinel")
+_COUNTS = "``incr``: null → the counter afterwards"
+
+ENTRIES = (
+    Entry("redis", "set", Set, _SERVICES, _place, "``add``: number → number", "sets"),
+    Entry("redis", "counter", Counter, _SERVICES, _place, _COUNTS, "counter"),
+)
