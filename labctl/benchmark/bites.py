@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from labctl.benchmark.gaps import SECONDS, await_healthy
 from labctl.engine.port import Engine
-from labctl.faults import Fault, Target, cut, degraded, halt, heal, heal_all, inject
-from labctl.faults.model import Halt
+from labctl.faults import Fault, Target, cut, halt, heal, heal_all, inject, lossy
 from labctl.model.lab import Instance, Lab, Node
 from labctl.planning.desired import Desired
 
@@ -52,10 +51,10 @@ def cases(lab: Lab) -> dict[str, Case]:
     return found | _on_node(lab, node)
 
 
-_HALTS: tuple[Halt, ...] = ("kill", "pause", "stop")
+_HALTS = ("kill", "pause", "stop")
 
 
-def _halts(lab: Lab, kind: Halt, *instances: Instance) -> Case:
+def _halts(lab: Lab, kind: str, *instances: Instance) -> Case:
     targets = [Target(each.node.name, each.service.name) for each in instances]
     return Case(lambda engine: halt(engine, lab, kind, targets))
 
@@ -69,7 +68,7 @@ def _on_node(lab: Lab, node: Node) -> dict[str, Case]:
         ),
         "cut of a node": Case(lambda _: cut(lab, groups)),
         f"cut of port {_PORT}": Case(lambda _: cut(lab, groups, only=_PORT)),
-        f"loss of {_PERCENT:g} %": Case(lambda _: degraded(lab, groups, percent=_PERCENT)),
+        f"loss of {_PERCENT:g} %": Case(lambda _: lossy(lab, groups, percent=_PERCENT)),
     }
 
 

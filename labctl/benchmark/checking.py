@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from labctl.chaos.checks import checker
 from labctl.chaos.folder import history
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks import checker
 from labctl.workloads.registry import KINDS
 
 OPERATIONS = 100_000

@@ -114,8 +114,8 @@ def cut(
     engine: EngineOption = None,
 ) -> None:
     """Cut nodes off from each other at layer 2: nothing passes, ARP and VRRP included."""
+    from labctl import faults
     from labctl.errors import InputError
-    from labctl.faults import build
     from labctl.faults.model import parse_duration
 
     if one_way not in (None, "in", "out"):
@@ -127,7 +127,7 @@ def cut(
     sides = [
         [target.node for target in _resolve(driver, prepared, group.split(","))] for group in groups
     ]
-    fault = build.cut(prepared.lab, sides, direction=direction, lease=parse_duration(lease))
+    fault = faults.cut(prepared.lab, sides, direction=direction, lease=parse_duration(lease))
     _inject(driver, fault, as_json=as_json)
 
 
@@ -152,13 +152,13 @@ def heal(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOptio
 
 
 def _halt(kind: Literal["kill", "stop", "pause"], asked: _Halt) -> None:
-    from labctl.faults import build
+    from labctl import faults
     from labctl.faults.model import parse_duration
 
     seconds = parse_duration(asked.lease)
     driver, prepared = change(asked.engine, asked.lab)
     found = _resolve(driver, prepared, asked.targets)
-    fault = build.halt(driver, prepared.lab, kind, found, lease=seconds)
+    fault = faults.halt(driver, prepared.lab, kind, found, lease=seconds)
     _inject(driver, fault, as_json=asked.as_json)
 
 

@@ -47,7 +47,10 @@ def _field_docstrings(model: type[BaseModel]) -> dict[str, str]:
     """key → docstring; from the source, which is read only when a schema is asked for."""
     found = {}
     for each in reversed([base for base in model.__mro__ if issubclass(base, BaseModel)][:-1]):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
+        except OSError:
+            continue  # made at run time: its fields bring their descriptions
         for pair in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
             match pair:
                 case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text)))):

@@ -1,12 +1,19 @@
-"""Faults: made on purpose, journalled with a lease, proved to bite, healed without a rest.
+"""Faults: made on purpose, journalled with a lease, proved to be in effect, healed completely.
 
 ``halt`` and ``cut`` say what to do, ``inject`` does it, ``heal`` and ``heal_all`` undo it. What
 is here imports neither an engine's SDK nor the documents: the guardian lives on it.
 """
 
-from labctl.faults.build import act, cut, degraded, halt, shaped
+from labctl.faults.kinds.action import act
+from labctl.faults.kinds.bandwidth import throttled
+from labctl.faults.kinds.clock import clocked
+from labctl.faults.kinds.cut import cut, shaped
+from labctl.faults.kinds.delay import delayed
+from labctl.faults.kinds.fill import filled
+from labctl.faults.kinds.halts import halt
+from labctl.faults.kinds.limit import limited
+from labctl.faults.kinds.loss import lossy
 from labctl.faults.model import DEFAULT_LEASE, Evidence, Fault, parse_duration
-from labctl.faults.resources import clocked, delayed, filled, limited
 from labctl.faults.targets import PARTS, VIP_HOLDER, Target, resolve, vip_holders
 from labctl.faults.verbs import active, expire, forget, heal, heal_all, inject, start, unpause
 
@@ -21,7 +28,6 @@ __all__ = [
     "active",
     "clocked",
     "cut",
-    "degraded",
     "delayed",
     "expire",
     "filled",
@@ -31,10 +37,12 @@ __all__ = [
     "heal_all",
     "inject",
     "limited",
+    "lossy",
     "parse_duration",
     "resolve",
     "shaped",
     "start",
+    "throttled",
     "unpause",
     "vip_holders",
 ]

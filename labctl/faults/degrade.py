@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 
 from labctl.engine.port import Engine
 from labctl.errors import LabError
-from labctl.faults import partition, reach
+from labctl.faults import kinds, partition, reach
 from labctl.faults.model import Fault, Station
-from labctl.faults.partition import severed
-from labctl.faults.wire import VRRP, dropped, rules, ruleset, table
+from labctl.faults.wire import dropped, ruleset, table
 from labctl.host.parallel import together
 
 _LEAD = 1.5
 """Seconds until a very short cut, so that all nodes have got ready for it."""
 _PATIENCE = 4.0
-"""Seconds that a frame of the protocol that is cut is waited for."""
+"""Seconds that a frame which should be dropped is waited for."""
 
 # $1 are addresses, $2 pings to each, $3 seconds between them, $4 bytes.
 _PINGS = """
@@ -44,7 +42,7 @@ exit $code
 """
 
 
-def blink(engine: Engine, fault: Fault) -> None:
+def blink(engine: Engine, fault: Fault, rules: Sequence[str]) -> None:
     """Make a very short cut on all its nodes at the same moment; the kernel ends it by itself."""
     deaf = fault.deaf()
     moment = str(time.time_ns() + int(_LEAD * 1e9))
@@ -52,7 +50,7 @@ def blink(engine: Engine, fault: Fault) -> None:
     def apply(station: Station) -> None:
         speakers = [fault.station(node) for node in deaf[station.node]]
         macs = [speaker.mac for speaker in speakers]
-        text = ruleset(table(fault), macs, [], fault.lease, rules(fault))
+        text = ruleset(table(fault), macs, [], fault.lease, rules)
         addresses = " ".join(speaker.address for speaker in speakers)
         command = ["sh", "-c", _BLINK, "blink", addresses, moment, table(fault)]
         result = engine.exec(station.holder, command, stdin=text.encode(), timeout=30)
@@ -62,45 +60,53 @@ def blink(engine: Engine, fault: Fault) -> None:
     together(apply, [s for s in reach.running(engine, fault) if s.node in deaf])
 
 
-def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
-    """Prove that frames were dropped, and that other frames pass.
+def had_effect(
+    engine: Engine, fault: Fault, send: Callable[[], None] | None, *, everywhere: bool
+) -> dict[str, object]:
+    """Prove that frames were dropped: by each of its nodes, or by one at least.
 
-    Frames are sent for that, but for VRRP, whose own are waited for. LabError when none was.
+    ``send`` sends some that should be; without it others' own are waited for. LabError when none
+    was dropped.
     """
-    stations = reach.running(engine, fault)
-    deaf = {s.node: s for s in stations if s.node in fault.deaf()}
-    if fault.blink:
-        seen = _dropped(engine, fault, list(deaf.values()))
-    else:
-        seen = _provoked(engine, fault, stations, deaf)
+    deaf = [s for s in reach.running(engine, fault) if s.node in fault.deaf()]
+    limit = time.monotonic() + _PATIENCE
+    while True:
+        if send is not None:
+            send()
+        seen = dropped_by(engine, fault, deaf)
+        enough = all(seen.values()) or (not everywhere and any(seen.values()))
+        if enough or time.monotonic() > limit:
+            break
+        Event().wait(0.2)
+    if not enough and everywhere:
+        node = next(node for node, frames in seen.items() if not frames)
+        raise LabError(f"{fault.title} had no effect: {node} dropped no frame")
     if not any(seen.values()):
-        raise LabError(f"{fault.title} does not bite: no node dropped a frame")
-    if fault.kind == "cut":
-        _passes(engine, fault, stations, others)
+        raise LabError(f"{fault.title} had no effect: no node dropped a frame")
     return {"dropped": seen}
 
 
-def _provoked(
-    engine: Engine, fault: Fault, stations: Sequence[Station], deaf: dict[str, Station]
-) -> dict[str, int]:
-    limit = time.monotonic() + _PATIENCE
-    while True:
-        if fault.terms.get("only") != VRRP:
-            _send(engine, fault, stations)
-        seen = _dropped(engine, fault, list(deaf.values()))
-        whole = all(seen.values()) or (fault.kind == "cut" and any(seen.values()))
-        if whole or time.monotonic() > limit:
-            break
-        Event().wait(0.2)
-    if fault.kind != "cut" and not all(seen.values()):
-        node = next(node for node, frames in seen.items() if not frames)
-        raise LabError(f"{fault.title} does not bite: {node} dropped no frame")
-    return seen
+def blinked(engine: Engine, fault: Fault) -> dict[str, object]:
+    """Prove that a very short cut, which is over, dropped frames. LabError when it did not."""
+    deaf = [s for s in reach.running(engine, fault) if s.node in fault.deaf()]
+    seen = dropped_by(engine, fault, deaf)
+    if not any(seen.values()):
+        raise LabError(f"{fault.title} had no effect: no node dropped a frame")
+    return {"dropped": seen}
 
 
-def _send(engine: Engine, fault: Fault, stations: Sequence[Station]) -> None:
-    """Send each deaf node what it should drop some of."""
-    port = fault.terms.get("only")
+def ping(engine: Engine, fault: Fault, pings: int, size: int) -> None:
+    """Send each deaf node so many pings of so many bytes from each that it should not hear."""
+    _send(engine, fault, _PINGS, "pings", str(pings), "0.005", str(size))
+
+
+def knock(engine: Engine, fault: Fault, port: int) -> None:
+    """Begin a connection to a port of each deaf node from each that it should not hear."""
+    _send(engine, fault, _KNOCK, "knock", str(port))
+
+
+def _send(engine: Engine, fault: Fault, script: str, name: str, *words: str) -> None:
+    stations = reach.running(engine, fault)
     listeners: dict[str, list[str]] = {}
     up = {station.node for station in stations}
     for listener, speakers in fault.deaf().items():
@@ -108,35 +114,22 @@ def _send(engine: Engine, fault: Fault, stations: Sequence[Station]) -> None:
             listeners.setdefault(speaker, []).append(fault.station(listener).address)
 
     def send(speaker: Station) -> None:
-        addresses = " ".join(listeners[speaker.node])
-        if port is not None:
-            command = ["sh", "-c", _KNOCK, "knock", addresses, str(port)]
-        else:
-            pings, size = _amount(fault)
-            command = ["sh", "-c", _PINGS, "pings", addresses, str(pings), "0.005", str(size)]
+        command = ["sh", "-c", script, name, " ".join(listeners[speaker.node]), *words]
         engine.exec(speaker.holder, command, timeout=30)
 
     together(send, [station for station in stations if station.node in listeners])
 
 
-def _amount(fault: Fault) -> tuple[int, int]:
-    """Pings, and their size in bytes, of which some are surely dropped."""
-    if fault.kind == "loss":
-        return math.ceil(600 / fault.terms["percent"]), 56
-    return 200, int(min(60_000, max(64, fault.terms["rate"] * 3 // 200)))
-
-
-def _dropped(engine: Engine, fault: Fault, deaf: Sequence[Station]) -> dict[str, int]:
+def dropped_by(engine: Engine, fault: Fault, deaf: Sequence[Station]) -> dict[str, int]:
+    """Node → frames that its rules dropped."""
     listed = together(lambda s: partition.listing(engine, s.holder, fault), deaf)
     return {s.node: dropped(text) for s, text in zip(deaf, listed, strict=True)}
 
 
-def _passes(
-    engine: Engine, fault: Fault, stations: Sequence[Station], others: Sequence[Fault]
-) -> None:
+def passes(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
     """Prove that pings still pass: the cut is of one protocol, or over."""
-    still = severed(others)
-    answered = reach.ping(engine, stations, still)
+    still = kinds.severed(others)
+    answered = reach.ping(engine, reach.running(engine, fault), still)
     for asker, speakers in fault.deaf().items():
         for other in speakers if asker in answered else ():
             pair = frozenset((asker, other))

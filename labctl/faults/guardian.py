@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from threading import Event
 
 from labctl.errors import LabctlError
-from labctl.faults import journal
+from labctl.faults import journal, kinds
 from labctl.faults.lease import LOCK
-from labctl.faults.model import LOOP
 from labctl.host.locks import claim
 
 NAP = 2.0
@@ -69,7 +68,7 @@ def _serve(lab: str, url: str) -> bool:
             failing = {name: each for name, each in failing.items() if name in known}
             if known and all(_given_up(failing.get(name), now) for name in known):
                 return False
-        elif any(entry.fault.kind == LOOP for entry in entries):
+        elif any(kinds.repeats(entry.fault) for entry in entries):
             _crash(lab, url)
         moments = [
             failing[e.fault.id].again if e.fault.id in failing else e.fault.due for e in entries

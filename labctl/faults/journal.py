@@ -158,7 +158,7 @@ def _read(lab: str, path: Path) -> Entry | Unread:
             return _other(path, f"is of a newer labctl (version {version})")
         content = {key: data[key] for key in ("state", "ids", "fault") if key in data}
         whole = version == 0 or (version == VERSION and data["sum"] == _sum(content))
-        if whole and not kinds.known(data["fault"]["kind"]):
+        if whole and data["fault"]["kind"] not in kinds.registered():
             return _other(path, f"is a fault of a kind unknown here ({data['fault']['kind']})")
         fault = Fault.from_json(data["fault"])
         whole = whole and data["state"] in get_args(State)

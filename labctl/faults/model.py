@@ -9,29 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from labctl.errors import InputError
 from labctl.model import hearing
 
-Halt = Literal["kill", "term", "stop", "pause", "restart", "reboot", "crash-loop"]
-"""What ends, freezes or restarts processes."""
-Wire = Literal["cut", "loss", "bandwidth", "delay"]
-"""What happens to frames between nodes."""
-Kind = Literal[Halt, Wire, "limit", "clock", "fill", "action"]
 Scope = Literal["instance", "node"]
 Direction = Literal["both", "in", "out"]
 
 DEFAULT_LEASE = 3600.0
 """Seconds after which a fault is undone though nobody asks for it."""
-
-WIRES: tuple[str, ...] = get_args(Wire)
-OFF: tuple[str, ...] = ("kill", "term", "stop", "crash-loop")
-"""Kinds whose members do not run while the fault lasts."""
-LOOP = "crash-loop"
-"""The kind that the guardian makes again and again."""
-BLINK = 1.0
-"""Seconds: a cut that is shorter is over before anybody could be asked about it."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -73,7 +60,8 @@ class Fault:
 
     id: str
     lab: str
-    kind: Kind
+    kind: str
+    """A word of the registry, :mod:`labctl.faults.kinds`."""
     scope: Scope
     targets: tuple[str, ...]
     """As a person would name them: nodes or ``node/service``."""
@@ -88,16 +76,6 @@ class Fault:
     """Further pairs of nodes that do not hear each other, for shapes that no groups make."""
     terms: Mapping[str, Any] = field(default_factory=dict)
     """What else its kind needs (a port, a percentage, commands, former limits), fit for JSON."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether it parts nodes altogether: a cut of everything, not of one protocol."""
-        return self.kind == "cut" and "only" not in self.terms
-
-    @property
-    def blink(self) -> bool:
-        """Whether it is a cut so short that it undoes itself while it is made."""
-        return self.kind == "cut" and self.lease < BLINK
 
     @property
     def due(self) -> float:
@@ -152,7 +130,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What proves that a fault bites, or that nothing of it is left."""
+    """What proves that a fault is in effect, or that nothing of it is left."""
 
     fault: str
     said: str

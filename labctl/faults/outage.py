@@ -1,47 +1,51 @@
-"""Instances and nodes killed, stopped or frozen, and brought back: by reading what runs now."""
+"""Instances and nodes ended or frozen, and brought back: by reading what runs now."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import Event
 
 from labctl.engine.port import Container, Engine
 from labctl.errors import LabError
-from labctl.faults import delay, partition, reach
-from labctl.faults.model import OFF, Fault, Member, Station
-from labctl.faults.partition import severed
+from labctl.faults import kinds, reach
+from labctl.faults.model import Fault, Member, Station
 from labctl.host.parallel import moments, together
 
-_DONE = {**dict.fromkeys(OFF, ("exited", "dead")), "pause": ("paused",)}
+ENDED, FROZEN = ("exited", "dead"), ("paused",)
+"""A container's states once its process has ended, or is frozen."""
 _NOTICE = 30.0
 """Seconds at most until a process that was asked to end must have ended."""
 
 Statuses = Mapping[str, Container]
 
 
-def make(engine: Engine, fault: Fault) -> dict[str, float]:
-    """Kill, stop or freeze the members of a fault; target → seconds until it was hit.
+Halt = Callable[[Engine, Member], None]
+"""Ends or freezes one container."""
 
-    A node that loses power falls silent first: its peers get no FIN and no RST. Its holder goes
-    last, because the namespace is needed for that. A frozen node's holder runs on (it does
-    nothing, and frozen it could be neither cut nor asked): as with any freeze of processes, the
-    kernel still answers for the node's addresses.
+
+def make(engine: Engine, fault: Fault, halt: Halt, *, powerless: bool = False) -> dict[str, float]:
+    """Halt the members of a fault; target → seconds until it was hit.
+
+    A node that loses power (``powerless``) falls silent first: its peers get no FIN and no RST.
+    Its holder goes last, because the namespace is needed for that. A frozen node's holder runs on
+    (it does nothing, and frozen it could be neither cut nor asked): as with any freeze of
+    processes, the kernel still answers for the node's addresses.
     """
     holders = [member for member in fault.members if not member.service]
     instances = [member for member in fault.members if member.service]
     silent: dict[str, float] = {}
-    if fault.kind == "kill":
+    if powerless:
         silent = moments(
             lambda m: reach.silence(engine, fault.station(m.node)), holders, lambda m: m.node
         )
     hit = moments(
-        lambda member: _halt(engine, fault, member),
+        lambda member: halt(engine, member),
         instances,
         lambda m: m.node if fault.scope == "node" else m.name,
     )
-    together(lambda member: _halt(engine, fault, member), holders)
+    together(lambda member: halt(engine, member), holders)
     # To its peers a node is gone once it is silent.
     return silent or hit
 
@@ -51,14 +55,16 @@ def undo(engine: Engine, fault: Fault, cuts: Sequence[Fault]) -> None:
 
     ``cuts`` are in force: a node that gets a new namespace is cut in it before anything runs.
     """
-    if fault.kind == "pause":
-        there = _statuses(engine, fault)
-        frozen = [m for m in fault.members if _is(there, m, "paused")]
-        together(lambda member: engine.unpause(member.container), frozen)
-        return
     for node in dict.fromkeys(member.node for member in fault.members):
         members = [member for member in fault.members if member.node == node]
         _bring_back(engine, fault, node, members, cuts)
+
+
+def thaw(engine: Engine, fault: Fault) -> None:
+    """Let the members that are frozen go on."""
+    there = _statuses(engine, fault)
+    frozen = [m for m in fault.members if _is(there, m, *FROZEN)]
+    together(lambda member: engine.unpause(member.container), frozen)
 
 
 def _bring_back(
@@ -81,10 +87,9 @@ def _bring_back(
         return  # they come back with their node
     if fresh:
         engine.start(station.holder)
-        for cut in (each for each in cuts if each.kind != "delay"):
-            partition.install(engine, cut, time.time(), [node])
-        if any(each.kind == "delay" for each in cuts):
-            delay.settle(engine, station, cuts)
+        for cut in cuts:
+            if (renew := kinds.of(cut).renew) is not None:
+                renew(engine, cut, [each for each in cuts if each is not cut], station)
     elif own_holder:
         reach.restore(engine, station)
     instances = [m for m in members if m.service and m.container in there]
@@ -98,15 +103,25 @@ def _bring_back(
     together(start, instances)
 
 
-def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
-    """Prove that what should be dead or frozen is, and that a dead node answers nobody."""
-    there = _ended(engine, fault) if fault.kind == "term" else _statuses(engine, fault)
+def had_effect(
+    engine: Engine,
+    fault: Fault,
+    others: Sequence[Fault],
+    *,
+    states: Sequence[str] = ENDED,
+    wait: bool = False,
+) -> dict[str, object]:
+    """Prove that the members are ended (or as ``states`` says), and that a dead node is silent.
+
+    With ``wait`` they get their time to end.
+    """
+    there = _ended(engine, fault) if wait else _statuses(engine, fault)
     seen: dict[str, object] = {}
     for member in fault.members:
         container = there.get(member.container)
         status = container.status if container else "gone"
-        if status not in _DONE[fault.kind]:
-            raise LabError(f"{fault.title} does not bite: {member.name} is {status}")
+        if status not in states:
+            raise LabError(f"{fault.title} had no effect: {member.name} is {status}")
         seen[member.name] = status
     if not any(not member.service for member in fault.members):
         return seen
@@ -114,7 +129,7 @@ def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, ob
     silent = together(lambda pair: reach.is_silent(engine, *pair), pairs)
     for (witness, station), quiet in zip(pairs, silent, strict=True):
         if not quiet:
-            raise LabError(f"{fault.title} does not bite: {station.node} answers {witness.node}")
+            raise LabError(f"{fault.title} had no effect: {station.node} answers {witness.node}")
         seen[f"{station.node} silent to"] = witness.node
     return seen
 
@@ -156,7 +171,7 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, obj
 
 def containers(fault: Fault) -> set[str]:
     """The containers that a fault keeps from running; none for a cut or a restart."""
-    if fault.kind not in (*OFF, "pause"):
+    if not kinds.of(fault).halts:
         return set()
     return {member.container for member in fault.members}
 
@@ -177,7 +192,7 @@ def _witnesses(
     engine: Engine, fault: Fault, others: Sequence[Fault]
 ) -> list[tuple[Station, Station]]:
     """For every node of the fault a running node that could hear it, if there is one."""
-    cut_off = severed(others)
+    cut_off = kinds.severed(others)
     up = [s for s in reach.running(engine, fault) if s.node not in fault.nodes]
     found = []
     for node in fault.nodes:
@@ -188,23 +203,12 @@ def _witnesses(
     return found
 
 
-def _halt(engine: Engine, fault: Fault, member: Member) -> None:
-    if fault.kind == "kill":
-        engine.kill(member.container)
-    elif fault.kind == "term":
-        engine.kill(member.container, "SIGTERM")
-    elif fault.kind == "stop":
-        engine.stop(member.container, member.grace)
-    else:
-        engine.pause(member.container)
-
-
 def _ended(engine: Engine, fault: Fault) -> Statuses:
     """What runs when all have ended that were asked to, or their time for it is over."""
     limit = time.monotonic() + min(_NOTICE, max(m.grace for m in fault.members))
     while True:
         there = _statuses(engine, fault)
-        ended = all(_is(there, member, *_DONE["term"]) for member in fault.members)
+        ended = all(_is(there, member, *ENDED) for member in fault.members)
         if ended or time.monotonic() > limit:
             return there
         # The engine tells nobody here of an end: it has to be asked.

@@ -7,19 +7,17 @@ earlier there than whoever made it meant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from labctl.engine.port import Container, Engine
-from labctl.faults import delay, outage, partition
+from labctl.faults import kinds, outage
 from labctl.faults.journal import Entry
-from labctl.faults.model import LOOP, OFF, WIRES, Fault, Member
+from labctl.faults.model import Fault, Member, Station
 from labctl.host.parallel import together
 
-_HALTS = (*OFF, "pause", "restart", "reboot")
-"""Kinds that are undone by starting or thawing their members, and by nothing else."""
-
 There = Mapping[str, Container]
+Still = Callable[[Engine, Station, Fault], bool]
 
 
 def identities(engine: Engine, fault: Fault) -> dict[str, str]:
@@ -53,8 +51,9 @@ def look(engine: Engine, entry: Entry, others: Sequence[Fault]) -> tuple[Fault, 
             kept.append(member)
         if reason and member.container not in taken:
             why[member.name] = reason
-    if fault.kind in WIRES and not fault.blink:
-        why |= _of_wire(engine, entry, there, taken)
+    still = kinds.of(fault).still
+    if still is not None and not kinds.of(fault).is_over(fault):
+        why |= _of_wire(engine, entry, there, taken, still)
     return replace(fault, members=tuple(kept)), why
 
 
@@ -65,6 +64,7 @@ def _of_member(entry: Entry, member: Member, there: There) -> tuple[str, bool]:
     labctl's own doing.
     """
     fault, container = entry.fault, there.get(member.container)
+    kind = kinds.of(fault)
     holder = fault.station(member.node).holder
     reason, undone = "", False
     if container is None:
@@ -74,11 +74,11 @@ def _of_member(entry: Entry, member: Member, there: There) -> tuple[str, bool]:
     elif holder not in there or _made_anew(entry, there, holder):
         reason, undone = f"{member.node} was made anew", True
     elif outage.off(there, fault.station(member.node)) and not _takes_node(fault, member.node):
-        reason, undone = f"{member.node} is off", fault.kind in _HALTS
-    elif fault.kind == "pause" and container.status != "paused":
+        reason, undone = f"{member.node} is off", kind.halts or kind.ends
+    elif kind.halts and not kind.ends and container.status != "paused":
         ended = container.status != "running"
         reason, undone = "it has ended" if ended else _unless_half(entry, "it runs again"), True
-    elif fault.kind in OFF and fault.kind != LOOP and container.status == "running":
+    elif kind.halts and kind.turn is None and container.status == "running":
         reason = _unless_half(entry, "it runs again")
     return reason, undone
 
@@ -92,7 +92,9 @@ def _made_anew(entry: Entry, there: There, name: str) -> bool:
     return container is not None and entry.ids.get(name, container.id) != container.id
 
 
-def _of_wire(engine: Engine, entry: Entry, there: There, taken: set[str]) -> dict[str, str]:
+def _of_wire(
+    engine: Engine, entry: Entry, there: There, taken: set[str], still: Still
+) -> dict[str, str]:
     """Node → why a fault on the wire was over there."""
     fault = entry.fault
     found: dict[str, str] = {}
@@ -110,10 +112,9 @@ def _of_wire(engine: Engine, entry: Entry, there: There, taken: set[str]) -> dic
         else:
             to_ask.append(station)
     if entry.state == "active":
-        is_there = delay.is_there if fault.kind == "delay" else partition.is_there
-        answers = together(lambda station: is_there(engine, station, fault), to_ask)
-        for station, still in zip(to_ask, answers, strict=True):
-            if not still:
+        answers = together(lambda station: still(engine, station, fault), to_ask)
+        for station, is_there in zip(to_ask, answers, strict=True):
+            if not is_there:
                 found[station.node] = "its network was made anew"
     return found
 
@@ -124,9 +125,7 @@ def _takes_node(fault: Fault, node: str) -> bool:
 
 def _nodes(fault: Fault) -> set[str]:
     """The nodes that a fault does something on."""
-    if fault.kind == "delay":
-        return set(fault.targets)
-    return set(fault.deaf()) if fault.kind in WIRES else set(fault.nodes)
+    return set(fault.deaf()) or set(fault.nodes)
 
 
 def _there(engine: Engine, fault: Fault) -> dict[str, Container]:

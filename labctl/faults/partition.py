@@ -10,20 +10,49 @@ lease: the kernel drops them when it ends, though nobody is left to ask for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from labctl.engine.port import Engine
 from labctl.errors import LabError
-from labctl.faults import reach
-from labctl.faults.model import WIRES, Fault, Station, names
-from labctl.faults.wire import TABLE_PREFIX, counts, heard, removal, rules, ruleset, table
+from labctl.faults import kinds, reach
+from labctl.faults.kind import Seen
+from labctl.faults.model import Fault, Station, names
+from labctl.faults.wire import TABLE_PREFIX, counts, heard, removal, ruleset, table
 from labctl.host.parallel import moments, together
 
 
+def handlers(rules: Callable[[Fault], Sequence[str]]) -> dict[str, Any]:
+    """The handlers of a kind that does something to frames by rules: all but its proof."""
+
+    def make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
+        return {"moments": install(engine, fault, rules(fault), time.time())}
+
+    def undo(engine: Engine, fault: Fault, _: Sequence[Fault]) -> None:
+        uninstall(engine, fault)
+
+    def renew(engine: Engine, fault: Fault, _: Sequence[Fault], station: Station) -> None:
+        install(engine, fault, rules(fault), time.time(), [station.node])
+
+    return {
+        "make": make,
+        "undo": undo,
+        "gone": gone,
+        "renew": renew,
+        "still": is_there,
+        "sweep": sweep,
+    }
+
+
 def install(
-    engine: Engine, fault: Fault, now: float, nodes: Collection[str] | None = None
+    engine: Engine,
+    fault: Fault,
+    rules: Sequence[str],
+    now: float,
+    nodes: Collection[str] | None = None,
 ) -> dict[str, float]:
-    """Make it on all its running nodes at once, or on some, for what is left of its lease.
+    """Put its rules in on all its running nodes at once, or on some, for what is left of its lease.
 
     Node → seconds until its transaction was done.
     """
@@ -43,7 +72,7 @@ def install(
             [fault.station(node).mac for node in deaf.get(station.node, ())],
             [fault.station(node).mac for node in still_heard.get(station.node, ())],
             left,
-            rules(fault),
+            rules,
         )
         run_nft(engine, station.holder, text)
 
@@ -51,20 +80,9 @@ def install(
 
 
 def uninstall(engine: Engine, fault: Fault) -> None:
-    """Remove a fault's table from every running node; absent is well."""
+    """Remove a fault's table from every running node; no-op if absent."""
     text = removal(table(fault))
     together(lambda s: run_nft(engine, s.holder, text), reach.running(engine, fault))
-
-
-def severed(faults: Iterable[Fault]) -> frozenset[frozenset[str]]:
-    """Pairs of nodes of which at least one does not hear the other: no ping is answered."""
-    cuts = [fault for fault in faults if fault.whole and not fault.blink]
-    return frozenset(pair for fault in cuts for pair in parted(fault))
-
-
-def lasting(faults: Iterable[Fault]) -> list[Fault]:
-    """The faults on the wire that a node gets in a new namespace, too."""
-    return [fault for fault in faults if fault.kind in WIRES and not fault.blink]
 
 
 def parted(fault: Fault) -> frozenset[frozenset[str]]:
@@ -73,22 +91,22 @@ def parted(fault: Fault) -> frozenset[frozenset[str]]:
     return frozenset(frozenset((node, speaker)) for node, those in deaf for speaker in those)
 
 
-def bites(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
+def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
     """Prove a cut: no answer across it, frames dropped for every direction, answers elsewhere.
 
-    ``others`` are the other cuts in force. LabError with a sentence when it does not hold.
+    ``others`` are the other faults in force. LabError with a sentence when it does not hold.
     """
     stations = reach.running(engine, fault)
-    mine, all_severed = severed([fault]), severed([fault, *others])
+    mine, all_severed = kinds.severed([fault]), kinds.severed([fault, *others])
     if not any(pair <= {station.node for station in stations} for pair in mine):
-        raise LabError(f"{fault.title} does not bite: no two of the nodes it parts are running")
+        raise LabError(f"{fault.title} had no effect: no two of the nodes it parts are running")
     answered = reach.ping(engine, stations, all_severed)
     for asker in stations:
         for other in stations:
             pair = frozenset((asker.node, other.node))
             got = other.node in answered.get(asker.node, ())
             if got and pair in mine:
-                raise LabError(f"{fault.title} does not bite: {other.node} answers {asker.node}")
+                raise LabError(f"{fault.title} had no effect: {other.node} answers {asker.node}")
             if not got and len(pair) == 2 and pair not in all_severed:
                 raise LabError(
                     f"{fault.title} cuts too much: {other.node} does not answer {asker.node}"
@@ -105,7 +123,7 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, obj
     ):
         if table(fault) in tables:
             raise LabError(f"{station.node} still has the nftables table {table(fault)}")
-    still = severed(others)
+    still = kinds.severed(others)
     answered = reach.ping(engine, stations, still)
     for pair in parted(fault) - still:
         for asker, other in (sorted(pair), sorted(pair, reverse=True)):
@@ -119,11 +137,12 @@ def is_there(engine: Engine, station: Station, fault: Fault) -> bool:
     return table(fault) in tables_of(engine, station.holder)
 
 
-def sweep(engine: Engine, stations: Sequence[Station]) -> list[str]:
-    """Remove every cut's table from running nodes, journalled or not; the names removed."""
+def sweep(engine: Engine, stations: Sequence[Station], faults: Sequence[Fault]) -> list[str]:
+    """Remove from running nodes the tables that none of these faults owns; the names removed."""
+    owned = {table(fault) for fault in faults}
 
     def clear(station: Station) -> list[str]:
-        found = tables_of(engine, station.holder)
+        found = [name for name in tables_of(engine, station.holder) if name not in owned]
         if found:
             text = "".join(map(removal, found))
             run_nft(engine, station.holder, text)
@@ -168,7 +187,7 @@ def listing(engine: Engine, holder: str, fault: Fault) -> str:
     command = ["nft", "-j", "list", "table", "netdev", table(fault)]
     result = engine.exec(holder, command, timeout=10)
     if result.code != 0:
-        raise LabError(f"the {fault.kind} does not bite: {holder} has no table {table(fault)}")
+        raise LabError(f"the {fault.kind} had no effect: {holder} has no table {table(fault)}")
     return result.stdout
 
 

@@ -10,22 +10,10 @@ from typing import TYPE_CHECKING
 
 from labctl.engine.port import Engine
 from labctl.errors import LabctlError, LabError
-from labctl.faults import (
-    again,
-    build,
-    delay,
-    journal,
-    kinds,
-    lease,
-    outage,
-    overtaken,
-    partition,
-    present,
-)
+from labctl.faults import build, journal, kinds, lease, outage, overtaken, present
 from labctl.faults.journal import Entry
-from labctl.faults.model import LOOP, OFF, WIRES, Evidence, Fault, names
+from labctl.faults.model import Evidence, Fault, names
 from labctl.faults.targets import Target
-from labctl.host.parallel import together
 
 if TYPE_CHECKING:
     from labctl.model.lab import Lab
@@ -52,10 +40,10 @@ class Healing:
 
 
 def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evidence:
-    """Make a fault and prove that it bites. Its lease begins now.
+    """Make a fault and prove that it is in effect. Its lease begins now.
 
-    On disk before anything is touched, and watched over by the guardian. LabError when it does
-    not bite; what was made of it is undone then.
+    On disk before anything is touched, and watched over by the guardian. LabError when it
+    had no effect; what was made of it is undone then.
     """
     with journal.exclusive(fault.lab):
         others = [entry.fault for entry in journal.entries(fault.lab)]
@@ -107,8 +95,9 @@ def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> Healing:
         if sweep:
             up, left = present.up(engine, lab.name), active(lab)
             stations = [s for s in build.stations_of(lab) if s.holder in up]
-            partition.sweep(engine, stations)
-            together(lambda station: delay.settle(engine, station, left), stations)
+            for clear in dict.fromkeys(kind.sweep for kind in kinds.registered().values()):
+                if clear is not None:
+                    clear(engine, stations, left)
         return replace(healing, files=files)
 
 
@@ -144,11 +133,11 @@ def go_on(engine: Engine, lab: str) -> None:
     with journal.exclusive(lab, wait=False) as alone:
         entries = journal.entries(lab) if alone else []
         for entry in entries:
-            if entry.fault.kind == LOOP and entry.state == "active":
+            turn = kinds.of(entry.fault).turn
+            if turn is not None and entry.state == "active":
                 others = [each.fault for each in entries if each is not entry]
                 with suppress(LabctlError):
-                    turned = again.turn(engine, entry.fault, partition.lasting(others))
-                    journal.write(replace(entry, fault=turned))
+                    journal.write(replace(entry, fault=turn(engine, entry.fault, others)))
 
 
 def active(lab: Lab) -> list[Fault]:
@@ -180,27 +169,40 @@ def start(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
             up = present.up(engine, lab.name)
             if target.service and synthetic.station(target.node).holder not in up:
                 raise LabError(f"{target.name} cannot run while {target.node} is off")
-            outage.undo(engine, synthetic, partition.lasting(active(lab)))
+            outage.undo(engine, synthetic, kinds.lasting(active(lab)))
             freed = {member.container for member in synthetic.members}
-            _narrow(lab.name, OFF, freed)
+            _narrow(lab.name, _is_off, freed)
 
 
 def unpause(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
     """Thaw what is frozen of nodes or instances."""
     with journal.exclusive(lab.name):
         for target in targets:
-            synthetic = replace(build.start_of(lab, target), kind="pause")
-            outage.undo(engine, synthetic, ())
+            synthetic = build.start_of(lab, target)
+            outage.thaw(engine, synthetic)
             freed = {member.container for member in synthetic.members}
-            _narrow(lab.name, ("pause",), freed)
+            _narrow(lab.name, _is_frozen, freed)
 
 
-def _narrow(lab: str, kinds_: Collection[str], freed: set[str]) -> None:
-    """Take containers out of journalled faults; a fault of which nothing is left is forgotten."""
+def _is_off(fault: Fault) -> bool:
+    kind = kinds.of(fault)
+    return kind.halts and kind.ends
+
+
+def _is_frozen(fault: Fault) -> bool:
+    kind = kinds.of(fault)
+    return kind.halts and not kind.ends
+
+
+def _narrow(lab: str, concerned: Callable[[Fault], bool], freed: set[str]) -> None:
+    """Take containers out of the journalled faults that are ``concerned``.
+
+    A fault of which nothing is left is forgotten.
+    """
     for entry in journal.entries(lab):
         fault = entry.fault
         left = tuple(member for member in fault.members if member.container not in freed)
-        if fault.kind not in kinds_ or left == fault.members:
+        if left == fault.members or not concerned(fault):
             continue
         if not left:
             journal.remove(fault)
@@ -211,25 +213,25 @@ def _narrow(lab: str, kinds_: Collection[str], freed: set[str]) -> None:
 
 
 def _make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
-    craft, asked = kinds.of(fault), time.monotonic()
-    seen = dict(craft.make(engine, fault, others))
+    kind, asked = kinds.of(fault), time.monotonic()
+    seen = dict(kind.make(engine, fault, others))
     took = time.monotonic() - asked
-    seen |= craft.bites(engine, fault, others)
-    return Evidence(fault.id, f"{fault.title}: it bites", round(took, 3), seen)
+    seen |= kind.had_effect(engine, fault, others)
+    return Evidence(fault.id, f"{fault.title}: in effect", round(took, 3), seen)
 
 
 def _heal(engine: Engine, entry: Entry, others: Sequence[Fault]) -> Evidence:
     """Undo, prove, forget: in this order, so that a failure stays in the journal."""
-    craft, asked = kinds.of(entry.fault), time.monotonic()
+    kind, asked = kinds.of(entry.fault), time.monotonic()
     fault, why = overtaken.look(engine, entry, others)
     if entry.state == "active":
         # Who comes after a killed labctl must not take its half-done work for somebody else's.
         journal.write(replace(entry, state="healing"))
-    if fault.kind in (*OFF, "restart", "reboot"):
+    if kind.ends:
         fault = _hand_over(fault)
-    craft.undo(engine, fault, others)
+    kind.undo(engine, fault, others)
     took = time.monotonic() - asked
-    seen = craft.gone(engine, fault, others)
+    seen = kind.gone(engine, fault, others)
     journal.remove(fault)
     said = f"{fault.title}: healed, nothing is left{_because(why)}"
     return Evidence(fault.id, said, round(took, 3), seen, why)
@@ -264,10 +266,16 @@ def _heal_each(engine: Engine, lab: str, entries: Sequence[Entry]) -> Healing:
 
     What cannot be undone keeps no other fault in force, be it a defect of labctl's own.
     """
-    rank = {"node": 1, "instance": 2}
     done: list[Evidence] = []
     left: dict[str, str] = {}
-    for entry in sorted(entries, key=lambda e: 0 if e.fault.kind in WIRES else rank[e.fault.scope]):
+
+    def rank(entry: Entry) -> int:
+        """On the wire is what lives in a node's network namespace."""
+        if kinds.of(entry.fault).renew is not None:
+            return 0
+        return {"node": 1, "instance": 2}[entry.fault.scope]
+
+    for entry in sorted(entries, key=rank):
         fault = entry.fault
         others = [e.fault for e in journal.entries(lab) if e.fault.id != fault.id]
         try:

@@ -16,8 +16,10 @@ TABLE_PREFIX = "labctl_cut_"
 HOOK_PRIORITY = -500
 DROPPED = "dropped"
 """The counter of frames dropped, where not every frame of a set is."""
-VRRP = "vrrp"
-"""The protocol's name, where a cut is of nothing else."""
+AIMED = "ether saddr @deaf"
+"""In a rule: frames of those that a node does not hear, or hears badly."""
+COUNTED = f"counter name {DROPPED} drop"
+"""In a rule: drop some of them and count these."""
 
 Counts = Mapping[str, Mapping[str, int]]
 """Set (deaf or heard) → MAC address → frames."""
@@ -28,32 +30,12 @@ def table(fault: Fault) -> str:
     return TABLE_PREFIX + fault.id
 
 
-def rules(fault: Fault) -> tuple[str, ...]:
-    """What is done to frames of those that a node does not hear (or hears badly)."""
-    aimed = "ether saddr @deaf"
-    counted = f"counter name {DROPPED} drop"
-    if fault.kind == "loss":
-        share = round(fault.terms["percent"] * 10)
-        return (f"{aimed} numgen random mod 1000 < {share} {counted}",)
-    if fault.kind == "bandwidth":
-        rate = fault.terms["rate"]
-        burst = max(2048, rate // 10)
-        return (f"{aimed} limit rate over {rate} bytes/second burst {burst} bytes {counted}",)
-    only = fault.terms.get("only")
-    if only == VRRP:
-        return (f"ip protocol 112 {aimed} {counted}",)
-    if only is not None:
-        ports = "meta l4proto { tcp, udp } th"
-        return tuple(f"{ports} {end} {only} {aimed} {counted}" for end in ("dport", "sport"))
-    return (f"{aimed} {counted}",) if fault.blink else (f"{aimed} drop",)
-
-
 def ruleset(
     name: str,
     deaf: Sequence[str],
     heard: Sequence[str],
     seconds: float,
-    said: Sequence[str] = ("ether saddr @deaf drop",),
+    said: Sequence[str] = (f"{AIMED} drop",),
 ) -> str:
     """The transaction that makes a node deaf to MAC addresses for so many seconds.
 
@@ -94,7 +76,7 @@ def ruleset(
 
 
 def removal(name: str) -> str:
-    """The transaction that removes a table; absent is well."""
+    """The transaction that removes a table; no-op if absent."""
     return f"table netdev {name}\ndelete table netdev {name}\n"
 
 

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,8 +29,7 @@ _FINALS_TRIES = 3
 def load(config: Config) -> Workload:
     """The workload of a configuration."""
     entry = KINDS[config["kind"]][config["as"]]
-    module = import_module(f"labctl.workloads.{entry.module}")
-    workload: Workload = getattr(module, entry.name)(config)
+    workload: Workload = entry.make(config)
     return workload
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 import requests
 
 from labctl.workloads.model import Config, RefusedError
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
+
+SERVED = ("keystone", "haproxy", "keepalived")
+"""Services that every API needs."""
+TIMEOUT = 30.0
+"""Seconds that a request may take before its end counts as unknown."""
 
 _SENT_NOTHING = (
     requests.exceptions.ConnectTimeout,
@@ -107,3 +115,9 @@ def _not_connected(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     return f"no connection: {type(error).__name__}"
+
+
+def place(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
+    """Where a lab's APIs are, and as whom they are used."""
+    account = {"user": "admin", "password": secrets["keystone.admin"], "project": "admin"}
+    return {"host": lab.vip, "port": 5000, **account}

@@ -8,6 +8,14 @@ from typing import Any
 
 from labctl.workloads.model import Operation
 
+KEYS: Mapping[str, Any] = {"keys": 5, "per_key": 100}
+"""So many keys at a time, each left for another after so many operations."""
+REGISTER = (
+    "``read``: [key, null] → [key, value]; ``write``: [key, value]; ``cas``: [key, [old, new]], "
+    "which fails when the old value is another"
+)
+"""What the operations of registers mean."""
+
 
 def key_of(number: int, config: Mapping[str, Any]) -> int:
     """The key of an operation: ``keys`` are in use until each has had ``per_key`` operations."""

@@ -8,11 +8,8 @@ from typing import Any
 
 from labctl.errors import InputError
 from labctl.model.lab import Lab
-from labctl.workloads.registry import KINDS, Entry
-
-TIMEOUT = 5.0
-_API_TIMEOUT = 30.0
-_OPENSTACK = ("api", "tenant")
+from labctl.workloads.entry import Entry
+from labctl.workloads.registry import KINDS
 
 
 @dataclass(frozen=True)
@@ -66,94 +63,21 @@ def config(
             f"workload {wanted.name}: rate {rate:g} should be above 0 and at most {known.most:g}"
             " a second: a faster client would measure itself"
         )
-    timeout = _API_TIMEOUT if wanted.kind == "api" else TIMEOUT
     return {
         "name": wanted.name,
-        "id": _id(f"{run}_{wanted.name}", wanted.kind),
+        "id": _id(f"{run}_{wanted.name}", known.apart),
         "kind": wanted.kind,
         "as": wanted.way,
         "rate": rate,
         "workers": wanted.workers or known.workers,
         "seed": seed,
-        "timeout": timeout,
+        "timeout": known.timeout,
         **known.settings,
         **wanted.settings,
-        **_place(lab, secrets, wanted.kind),
+        **known.place(lab, secrets),
     }
 
 
-def _id(name: str, kind: str) -> str:
-    """What tables, queues and keys are called that are of this run only.
-
-    Some APIs take names only that could be a host's, and SQL none with a hyphen.
-    """
-    apart = "-" if kind in _OPENSTACK else "_"
+def _id(name: str, apart: str) -> str:
+    """What tables, queues and keys are called that are of this run only."""
     return "".join(c if c.isalnum() else apart for c in name)[:48]
-
-
-def _place(lab: Lab, secrets: Mapping[str, str], kind: str) -> dict[str, Any]:
-    return _PLACES[kind](lab, secrets)
-
-
-def _galera(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
-    account = {"user": "root", "password": secrets["mariadb.root"]}
-    return {"host": lab.vip, "port": 3306, **account, "members": _members(lab, "mariadb")}
-
-
-def _rabbitmq(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
-    user = lab.services["rabbitmq"].settings["user"]
-    account = {"user": user, "password": secrets["rabbitmq.password"]}
-    return {"port": 5672, "api_port": 15672, **account, "members": _members(lab, "rabbitmq")}
-
-
-def _redis(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
-    master = lab.services["sentinel"].settings["master"]
-    known = {"master": master, "password": secrets["redis.password"]}
-    return {"port": 26379, **known, "members": _members(lab, "sentinel")}
-
-
-def _mongodb(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
-    replica_set = lab.services["mongodb"].settings["replica_set"]
-    account = {"user": "root", "password": secrets["mongodb.root"]}
-    known = {"replica_set": replica_set, **account}
-    return {"port": 27017, **known, "members": _members(lab, "mongodb")}
-
-
-def _api(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
-    account = {"user": "admin", "password": secrets["keystone.admin"], "project": "admin"}
-    return {"host": lab.vip, "port": 5000, **account}
-
-
-def _tenant(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
-    gateway = lab.services["provider-gateway"].settings
-    provider = {"cidr": gateway["subnet"], "gateway_ip": gateway["address"].partition("/")[0]}
-    return {**_api(lab, secrets), "provider": provider, "members": _members(lab, "keystone")}
-
-
-def _vip(lab: Lab, _: Mapping[str, str]) -> dict[str, Any]:
-    ports = [
-        service.doc.endpoint.port
-        for service in lab.services.values()
-        # A database counts connections without a login as attacks.
-        if service.doc.endpoint is not None and service.doc.endpoint.mode == "http"
-    ]
-    if not ports:
-        raise InputError(f"lab {lab.name} serves nothing on its virtual IP over HTTP")
-    macs = {node.mac.lower(): node.name for node in lab.nodes}
-    return {"host": lab.vip, "port": ports[0], "macs": macs}
-
-
-_PLACES = {
-    "galera": _galera,
-    "rabbitmq": _rabbitmq,
-    "redis": _redis,
-    "mongodb": _mongodb,
-    "memcached": _api,
-    "vip": _vip,
-    "tenant": _tenant,
-    "api": _api,
-}
-
-
-def _members(lab: Lab, service: str) -> dict[str, str]:
-    return {node.name: node.address for node in lab.services[service].nodes}

@@ -211,7 +211,7 @@ def archive() -> bytes:
     with zipfile.ZipFile(buffer, "w") as packed:
         packed.writestr("__main__.py", _MAIN)
         packed.writestr("labctl/__init__.py", "")
-        for path in sorted(here.glob("*.py")):
+        for path in sorted(here.rglob("*.py")):
             if path.stem not in _HERE:
-                packed.write(path, f"labctl/workloads/{path.name}")
+                packed.write(path, f"labctl/workloads/{path.relative_to(here)}")
     return buffer.getvalue()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pymysql
-
+from labctl.workloads.entry import Driver, members
 from labctl.workloads.model import Config, RefusedError
 
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
+
+SERVICES = ("mariadb", "haproxy", "keepalived")
 SCHEMA = "labctl_load"
+pymysql: Any = Driver("pymysql")
 REFUSALS = frozenset({1040, 1047, 1062, 1114, 1205, 1213})
 """Error codes after which nothing was committed: too many connections, not Primary, duplicate key,
 table full, lock wait timeout, deadlock (also reported for a failed certification)."""
@@ -141,3 +145,9 @@ class Table:
         with server.cursor() as cursor:
             cursor.execute(f"DROP TABLE IF EXISTS {self.name}")
         server.close()
+
+
+def place(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
+    """Where Galera is in a lab, and as whom it is used."""
+    account = {"user": "root", "password": secrets["mariadb.root"]}
+    return {"host": lab.vip, "port": 3306, **account, "members": members(lab, "mariadb")}

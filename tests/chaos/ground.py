@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, Literal
 
 import tenacity
+from labctl.chaos.judge.checks import checker
+from labctl.chaos.judge.checks.windows import longest_gap
 
 from labctl import faults
 from labctl.chaos.folder import history
 from labctl.chaos.folder.history import Operation
 from labctl.chaos.judge import ledger
-from labctl.chaos.judge.checks import checker
-from labctl.chaos.judge.checks.windows import longest_gap
 from labctl.chaos.run import settings
 from labctl.engine.port import Engine
 from labctl.faults import Fault, Target

@@ -8,7 +8,7 @@ import pytest
 
 from labctl.engine.port import LABEL, Limits
 from labctl.errors import EngineError
-from labctl.faults.limit import in_force
+from labctl.faults.kinds.limit import in_force
 from tests.contract.world import World
 
 TRAP = ("sh", "-c", "trap 'exit 5' TERM; trap 'exit 6' HUP; echo set; while :; do sleep 0.1; done")

@@ -10,10 +10,12 @@ from labctl.documents.catalog import load_catalog
 from labctl.documents.reader import load, load_with_source
 from labctl.documents.topologies import load_topology, shipped
 from labctl.errors import InputError
+from labctl.faults.kinds import registered
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import Choice, TopologyDoc
 from labctl.resolve.resolution import resolve
 from labctl.resolve.selection import select
+from labctl.workloads.registry import KINDS
 
 HERE = Path(__file__).parent
 CATALOGUE = HERE.parent / "data" / "catalogue" / "compose"
@@ -28,7 +30,9 @@ def stems(kind, suffix):
 
 
 def expected(kind, case):
-    return (HERE / kind / f"{case}.txt").read_text(encoding="utf-8").removesuffix("\n")
+    text = (HERE / kind / f"{case}.txt").read_text(encoding="utf-8").removesuffix("\n")
+    # What there is to choose from is the registries' to say.
+    return text.replace("{faults}", ", ".join(registered())).replace("{stores}", ", ".join(KINDS))
 
 
 @pytest.fixture(scope="module")

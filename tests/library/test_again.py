@@ -82,11 +82,11 @@ def test_a_run_killed_in_the_middle_is_healed_and_readable(labctl: Labctl, lab: 
     said = []
     for line in process.stdout:
         said.append(line)
-        if "it bites" in line:
+        if "in effect" in line:
             break
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert "it bites" in said[-1], said
+    assert "in effect" in said[-1], said
     assert labctl.status(lab)["faults"]
     (left,) = labctl("chaos", "runs", "--lab", lab, "--last", "1", "--json").json
     labctl("chaos", "heal", "--lab", lab)

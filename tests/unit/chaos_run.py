@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.unit.traits import traits
+
 HOSTILE = '</svg></title><script>alert("1")</script><img src=http://evil.example/x> & \x07 | `@all`'
 LENGTH = 90.0
 SCENARIO = """name: galera-writer-behind-a-cut
@@ -151,6 +153,7 @@ def _fault(
     return {
         "index": index,
         "fault": kind,
+        "traits": traits(kind),
         "said": said,
         "asked": asked,
         "began": asked,

@@ -14,6 +14,7 @@ from labctl.chaos.judge.record import Record
 from labctl.chaos.model.findings import Part
 from labctl.chaos.model.timers import timers
 from tests.unit.test_chaos_timeline import lab
+from tests.unit.traits import traits
 
 SCENARIO: dict[str, Any] = {
     "workloads": [
@@ -36,6 +37,10 @@ SEEN = [
 def ok(t: float, f: str = "add") -> Event:
     """An acknowledgement."""
     return Event(t, "vip-probe", 0, "ok", f)
+
+
+def entry(fault: str, *targets: str, **spec: Any) -> dict[str, Any]:
+    return {"fault": fault, "traits": traits(fault), "targets": list(targets), "spec": spec}
 
 
 def recorded(events: list[Event], timeline: list[dict[str, Any]], **more: Any) -> Record:

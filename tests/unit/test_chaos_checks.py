@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks import (
-    KINDS,
-    WAYS,
+from labctl.chaos import checks
+from labctl.chaos.checks import (
     answers,
     api,
     append,
     bank,
     checker,
     counter,
+    nothing,
     queue,
     reads,
     sets,
 )
+from labctl.chaos.folder.history import Operation
 from labctl.chaos.model.findings import MAX_EVIDENCE
 from tests.unit.chaos_histories import adds, broken, named, op
 
@@ -304,7 +307,20 @@ def test_apis_that_were_not_listed_are_unknown() -> None:
 
 
 def test_who_checks_what() -> None:
-    assert checker("api", "image") is KINDS["api"]
-    assert checker("api", "token") is WAYS["token"]
+    assert checker("api", "image") is api.check
+    assert checker("api", "token") is nothing
     assert checker("rabbitmq", "classic") is queue.check
     assert checker("galera", "else") is None
+
+
+MODULES = sorted(path for path in Path(checks.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_a_check_declares_what_it_may_find(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    said = set(re.findall(r"(?:Finding|kept|unknown|_list|_named)\(\s*\"([^\"]+)\"", text))
+    module = import_module(f"{checks.__name__}.{path.stem}")
+    # What was recovered is told, and never wrong.
+    assert said - {"recovered"} <= {*getattr(module, "FINDS", ()), checks.STEADY}
+    assert {*getattr(module, "FINDS", ())} <= {*checks.words()}

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labctl.chaos.checks import register
+from labctl.chaos.checks.linear import Step, search, step
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.judge.checks import register
-from labctl.chaos.judge.checks.linear import Step, search, step
 from tests.unit.chaos_histories import broken, named, op
 
 

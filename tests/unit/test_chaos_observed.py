@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from labctl.chaos.judge.checks import members, vip, windows
-from labctl.chaos.judge.checks.observed import outside, spells
+from labctl.chaos.checks import members, vip, windows
+from labctl.chaos.checks.observed import outside, spells
 from tests.unit.chaos_histories import broken, op
 
 
@@ -59,10 +59,10 @@ def test_what_the_client_saw_of_the_virtual_ip() -> None:
         return op(0, "ping", None, t, t + 0.01, answer={"holder": holder, "mac": "02:00"})
 
     history = [ping(0, "c1"), ping(1, "c1"), ping(4, "c2"), ping(5, "c2")]
-    (found,) = vip.check_client(history, None, {})
+    (found,) = vip.check(history, None, {})
     assert found.why == "the client was answered by c1 → c2; the longest gap is 3.00 s"
     assert found.counts == {"changes": 1, "gap": 3.0}
-    (found,) = vip.check_client([op(0, "ping", None, 0, None)], None, {})
+    (found,) = vip.check([op(0, "ping", None, 0, None)], None, {})
     assert found.broken is None
 
 

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
+from labctl.chaos.checks import api, append, bank, dead, members, reads, register, windows
 from labctl.chaos.folder.history import Event, Operation
 from labctl.chaos.judge import verdict
 from labctl.chaos.judge.budgets import of_run
-from labctl.chaos.judge.checks import api, append, bank, dead, members, reads, register, windows
 from labctl.chaos.judge.ledger import judged, promise
 from labctl.chaos.judge.record import Record
 from labctl.chaos.model.findings import Finding
 from tests.unit.chaos_histories import broken, named, op
 from tests.unit.test_chaos_budgets import fault, ok, recorded
 from tests.unit.test_chaos_verdict import FAULT, RUN, SCENARIO, expecting, run
+from tests.unit.traits import traits
 
 BANK = {"accounts": 2, "balance": 10}
 BOOK = {str(account): 100 for account in range(8)}
@@ -252,7 +253,7 @@ def test_pings_do_not_hide_that_nobody_takes_connections() -> None:
 
 def test_what_no_timer_bounds_is_bounded_by_what_the_scenario_says() -> None:
     workload = {"name": "a", "kind": "memcached", "as": "answers", "rate": 5}
-    frozen = {**fault(), "fault": "pause", "targets": ["c1/memcached"]}
+    frozen = {**fault(), "traits": traits("pause"), "targets": ["c1/memcached"]}
     events = [replace(ok(n / 5, "validate"), workload="a") for n in range(200) if not 50 < n < 90]
     scenario = {"workloads": [workload], "expect": {"budgets": {"memcached": "5s"}}}
     (budget,) = of_run(recorded(events, [frozen], scenario=scenario))
@@ -294,7 +295,11 @@ def looks(**unready: range) -> list[dict[str, Any]]:
         # Who is not looked at, or not hit, says nothing.
         (looks(c3_mariadb=range(6, 8)), [DEAD], []),
         (looks(), [DEAD], []),
-        (looks(c1_mariadb=range(6, 10)), [{**DEAD, "fault": "pause"}], []),
+        (
+            looks(c1_mariadb=range(6, 10)),
+            [{**DEAD, "traits": traits("pause")}],
+            [],
+        ),
         (looks(c1_mariadb=range(6, 10)), [{**DEAD, "bites": None}], []),
         (looks(c1_mariadb=range(6, 10)), [DEAD, {**DEAD, "targets": ["c1"], "bites": 9.0}], []),
         (looks(c1_mariadb=range(6, 10)), [{**DEAD, "lasts": None, "healed": 20.0}], []),

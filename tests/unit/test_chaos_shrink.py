@@ -19,12 +19,14 @@ from labctl.model.lab import Lab
 from labctl.model.topology import Choice
 from labctl.resolve.resolution import resolve
 from labctl.resolve.selection import select
+from tests.unit.traits import traits
 
 
 def entry(index: int, **more: Any) -> dict[str, Any]:
     base = {
         "index": index,
         "fault": "kill",
+        "traits": traits("kill"),
         "asked": 10.0 * index,
         "healed": 10.0 * index + 5.25,
         "targets": ["c1/mariadb"],

@@ -17,6 +17,7 @@ from labctl.chaos.model.timers import timers
 from labctl.cli import chaos
 from labctl.errors import LabctlError
 from tests.unit.test_chaos_timeline import lab
+from tests.unit.traits import traits
 
 SCENARIO = """name: writer-killed
 description: The writer dies
@@ -62,6 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FAULT = {
     "index": 0,
     "fault": "kill",
+    "traits": traits("kill"),
     "said": "kill c1/mariadb",
     "asked": 1.0,
     "began": 1.0,

@@ -16,10 +16,12 @@ from labctl.chaos.model.findings import MAX_EVIDENCE, Budget, Check, Evidence, P
 from labctl.documents import reader
 from labctl.errors import InputError
 from tests.unit.chaos_histories import op
+from tests.unit.traits import traits
 
 FAULT = {
     "index": 0,
     "fault": "kill",
+    "traits": traits("kill"),
     "said": "kill c1/mariadb",
     "began": 5.0,
     "bites": 5.2,
@@ -90,11 +92,11 @@ def test_lost_with_settings_that_nobody_knows_is_unknown() -> None:
     [
         (
             {"timeline": [{**FAULT, "error": "c1 still answers"}]},
-            "fault 0 (kill c1/mariadb) did not bite: c1 still answers",
+            "fault 0 (kill c1/mariadb) had no effect: c1 still answers",
         ),
         (
             {"timeline": [{**FAULT, "bites": None}]},
-            "fault 0 (kill c1/mariadb) did not bite: nothing shows that it did",
+            "fault 0 (kill c1/mariadb) had no effect: nothing shows that it did",
         ),
         (
             {"timeline": [{**FAULT, "healed_by": "another command"}]},

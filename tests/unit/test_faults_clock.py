@@ -22,7 +22,7 @@ STORE, CONTAINER = Target("c1", "store"), "small-c1-store"
 @pytest.fixture(autouse=True)
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABCTL_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("labctl.faults.clock.CACHED", 0.0)
+    monkeypatch.setattr("labctl.faults.kinds.clock.CACHED", 0.0)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def inject(world: World, by: float) -> Fault:
 def test_the_time_is_asked_for_where_it_was_set(world: World) -> None:
     fault = faults.clocked(world, world.lab, [STORE], by=90)
     evidence = faults.inject(world, fault, guard=lambda *_: None)
-    assert evidence.said == "clock c1/store (+90 s): it bites"
+    assert evidence.said == "clock c1/store (+90 s): in effect"
     assert evidence.seen == {"c1/store": "off by +90.0 s"}
     assert world.read_file(CONTAINER, FILE) == b"+90\n"
     assert faults.heal(world, fault).seen == {"c1/store": "off by +0.0 s"}

@@ -38,7 +38,7 @@ def inject(world: World, *nodes: str, by: float = 0.1, jitter: float = 0.0) -> F
 def test_it_is_proved_by_the_time_that_a_ping_takes(world: World) -> None:
     fault = faults.delayed(world, world.lab, ["c1"], by=0.1, jitter=0.02)
     evidence = faults.inject(world, fault, guard=lambda *_: None)
-    assert evidence.said == "delay c1 (100 ms ± 20 ms): it bites"
+    assert evidence.said == "delay c1 (100 ms ± 20 ms): in effect"
     assert evidence.seen == {"c1 answers after": "80.1 ms"}
     assert world.spaces["small-c1"].delay == (100, 20)
     assert faults.heal(world, fault).seen == {"c1 answers after": "0.1 ms"}
@@ -96,7 +96,7 @@ def test_a_delay_that_nobody_can_notice(world: World) -> None:
     faults.inject(world, faults.halt(world, world.lab, "kill", others), guard=lambda *_: None)
     with pytest.raises(LabError) as caught:
         inject(world, "c1")
-    assert str(caught.value) == ("delay c1 (100 ms) does not bite: nobody is there to notice it")
+    assert str(caught.value) == ("delay c1 (100 ms) had no effect: nobody is there to notice it")
 
 
 def test_a_kernel_without_netem_is_asked_before_anything_is_touched(world: World) -> None:
@@ -119,6 +119,8 @@ def test_a_scenarios_words_come_to_it(world: World) -> None:
     action = SimpleNamespace(
         fault="delay",
         targets=("c1/store", "c2"),
+        groups=(),
+        pairs=(),
         terms={"by": "100ms", "jitter": "20ms"},
         at=0.0,
         heal_at=5.0,

@@ -9,7 +9,8 @@ import pytest
 
 from labctl import faults
 from labctl.errors import InputError, LabError
-from labctl.faults import Fault, Target, disk
+from labctl.faults import Fault, Target
+from labctl.faults.kinds import fill
 from tests.unit.faults_world import World
 from tests.unit.labs import desired
 
@@ -19,8 +20,8 @@ STORE, CONTAINER, KEEPER = Target("c1", "store"), "small-c1-store", "small-c1-st
 @pytest.fixture(autouse=True)
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABCTL_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(disk, "_FULL", 0.0)
-    monkeypatch.setattr(disk, "_PACE", 1 << 40)
+    monkeypatch.setattr(fill, "_FULL", 0.0)
+    monkeypatch.setattr(fill, "_PACE", 1 << 40)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def inject(world: World) -> Fault:
 def test_it_says_what_is_free(world: World) -> None:
     fault = faults.filled(world, world.lab, [STORE])
     evidence = faults.inject(world, fault, guard=lambda *_: None)
-    assert evidence.said == "fill c1/store: it bites"
+    assert evidence.said == "fill c1/store: in effect"
     assert evidence.seen["c1/store"] == "0 of 256 MiB free"
     assert list(evidence.seen["moments"]) == ["c1/store"]
     healed = faults.heal(world, fault)
@@ -101,7 +102,7 @@ def test_a_service_on_the_machines_disk_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_not_the_disk_that_is_expected_is_never_filled(tmp_path: Path) -> None:
     ran = subprocess.run(
-        ["sh", "-c", disk._FILL, "fill", "4096", str(tmp_path)],
+        ["sh", "-c", fill._FILL, "fill", "4096", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,

@@ -10,7 +10,8 @@ import pytest
 from labctl import faults
 from labctl.engine.port import ExecResult, Limits
 from labctl.errors import EngineError, InputError, LabError
-from labctl.faults import Fault, Target, limit
+from labctl.faults import Fault, Target
+from labctl.faults.kinds import limit
 from labctl.model.lab import Lab
 from tests.fakes.engine import FakeEngine
 from tests.unit.faults_world import World
@@ -40,7 +41,7 @@ def inject(world: World, **limits: Any) -> Fault:
 def test_it_says_what_is_left(world: World) -> None:
     fault = faults.limited(world, world.lab, [STORE], cpus=0.2, memory=200 * MIB)
     evidence = faults.inject(world, fault, guard=lambda *_: None)
-    assert evidence.said == "limit c1/store (0.2 CPUs, 200 MiB): it bites"
+    assert evidence.said == "limit c1/store (0.2 CPUs, 200 MiB): in effect"
     assert evidence.seen == {"c1/store": "0.2 CPUs and 200 MiB; running"}
     healed = faults.heal(world, fault)
     assert healed.seen == {"c1/store": "no limit of CPU time and no limit of memory; running"}
@@ -102,7 +103,7 @@ def test_a_kernel_that_knows_of_no_limit_is_found_out(world: World) -> None:
     with pytest.raises(LabError) as caught:
         inject(world, cpus=0.2)
     assert str(caught.value) == (
-        "limit c1/store (0.2 CPUs) does not bite, but c1/store has no limit of CPU time and no "
+        "limit c1/store (0.2 CPUs) had no effect, but c1/store has no limit of CPU time and no "
         "limit of memory, not 0.2 CPUs and no limit of memory"
     )
     assert faults.active(world.lab) == []

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from labctl.errors import InputError
+from labctl.faults.kinds import severed
 from labctl.faults.model import Fault, Member, Station, names, parse_duration
-from labctl.faults.partition import heard, ruleset, severed
+from labctl.faults.wire import heard, ruleset
 
 STATIONS = tuple(
     Station(f"c{i}", f"lab-c{i}", f"198.18.0.{i}", f"02:00:00:00:00:0{i}") for i in range(4)

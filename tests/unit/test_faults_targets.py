@@ -186,6 +186,7 @@ def test_a_scenario_names_the_queue_of_a_workload_by_the_workload() -> None:
     engine = Serving(lab, **{f"{node}_rabbitmq": queues for node in ("c1", "c2", "c3")})
     injector = Injector(cast("Engine", engine), lab, dict, 60.0, {"mine": "run_1_mine"})
     for target, node in (("rabbit-leader:mine", "c3"), ("rabbit-leader:other/haproxy", "c2")):
-        action = SimpleNamespace(fault="kill", targets=(target,), terms={}, at=0.0, heal_at=5.0)
+        about = {"groups": (), "pairs": (), "terms": {}, "at": 0.0, "heal_at": 5.0}
+        action = SimpleNamespace(fault="kill", targets=(target,), **about)
         made = injector.fault(cast("Any", action))
         assert made.targets == (f"{node}/{'haproxy' if '/' in target else 'rabbitmq'}",)

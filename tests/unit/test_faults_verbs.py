@@ -11,7 +11,9 @@ import pytest
 
 from labctl import faults
 from labctl.errors import EngineError, InputError, LabError
-from labctl.faults import Fault, Target, disk, journal, outage, verbs
+from labctl.faults import Fault, Target, journal, kinds, outage, verbs
+from labctl.faults.kind import Request
+from labctl.faults.kinds import fill
 from labctl.model.lab import Lab
 from tests.unit.faults_world import KilledError, World
 from tests.unit.labs import desired
@@ -33,8 +35,11 @@ KINDS: dict[str, Build] = {
     "cut ring": lambda w: faults.shaped(w.lab, "ring", ["c1", "c2", "c3", "client"], CHANCE),
     "cut port": lambda w: faults.cut(w.lab, [["c1"]], only=3306),
     "blink": lambda w: faults.cut(w.lab, [["c1"]], lease=0.04),
-    "loss": lambda w: faults.degraded(w.lab, [["c1"]], percent=20),
-    "bandwidth": lambda w: faults.degraded(w.lab, [["c1"]], rate=10_000),
+    "loss": lambda w: faults.lossy(w.lab, [["c1"]], percent=20),
+    "reject": lambda w: kinds.registered()["reject"].build(
+        Request(w, w.lab, (Target("c1", "store"),), terms={"port": 3306}, lasts=60.0)
+    ),
+    "bandwidth": lambda w: faults.throttled(w.lab, [["c1"]], rate=10_000),
     "term": lambda w: faults.halt(w, w.lab, "term", [Target("c1", "store")]),
     "crash loop": lambda w: faults.halt(w, w.lab, "crash-loop", [Target("c1", "store")]),
     "delay": lambda w: faults.delayed(w, w.lab, ["c1", "c2"], by=0.1, jitter=0.02),
@@ -59,10 +64,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "_NOTICE", 0.2)
-    monkeypatch.setattr(disk, "_FULL", 0.2)
-    monkeypatch.setattr(disk, "_PACE", 1 << 40)
+    monkeypatch.setattr(fill, "_FULL", 0.2)
+    monkeypatch.setattr(fill, "_PACE", 1 << 40)
     monkeypatch.setattr("labctl.faults.degrade._PATIENCE", 0.2)
-    monkeypatch.setattr("labctl.faults.clock.CACHED", 0.0)
+    monkeypatch.setattr("labctl.faults.kinds.clock.CACHED", 0.0)
 
 
 @pytest.fixture
@@ -229,7 +234,7 @@ def test_killed_while_healing_the_next_one_finishes(tmp_path: Path, kind: str) -
 def test_a_fault_that_does_nothing_is_found_out(world: World, kind: str, broken: str) -> None:
     before = world.state()
     world.broken = {broken}
-    with pytest.raises(LabError, match="does not bite"):
+    with pytest.raises(LabError, match="had no effect"):
         inject(world, KINDS[kind](world))
     assert world.state() == before
     assert faults.active(world.lab) == []
@@ -246,7 +251,7 @@ def test_a_cut_on_fewer_nodes_than_asked_is_found_out(
             real(self, space, text)  # type: ignore[arg-type]
 
     monkeypatch.setattr(World, "_transaction", only_c1)
-    with pytest.raises(LabError, match=r"does not bite|is not proved"):
+    with pytest.raises(LabError, match=r"had no effect|is not proved"):
         inject(world, KINDS[kind](world))
     assert faults.active(world.lab) == []
 
@@ -439,11 +444,11 @@ def test_an_action_that_nobody_declares(world: World, lab: Lab) -> None:
             "a cut of less than a second is of everything, not of one port",
         ),
         (
-            lambda lab: faults.degraded(lab, [["c1"]], percent=100),
+            lambda lab: faults.lossy(lab, [["c1"]], percent=100),
             "a loss is between 1 and 99 percent of the frames, not 100",
         ),
         (
-            lambda lab: faults.degraded(lab, [["c1"]], rate=10),
+            lambda lab: faults.throttled(lab, [["c1"]], rate=10),
             "a bandwidth is between 1000 and 10000000 bytes a second",
         ),
         (

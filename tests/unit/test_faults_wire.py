@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from labctl.faults.kinds import bandwidth, cut, loss
 from labctl.faults.model import Fault
-from labctl.faults.wire import rules, ruleset
+from labctl.faults.wire import ruleset
 from tests.unit.test_faults_model import CUT
 
+RULES = {"cut": cut.rules, "loss": loss.rules, "bandwidth": bandwidth.rules}
 AIMED, COUNTED = "ether saddr @deaf", "counter name dropped drop"
 
 
@@ -37,11 +39,11 @@ AIMED, COUNTED = "ether saddr @deaf", "counter name dropped drop"
     ],
 )
 def test_rules(fault: Fault, said: tuple[str, ...]) -> None:
-    assert rules(fault) == said
+    assert RULES[fault.kind](fault) == said
 
 
 def test_a_very_short_cut_ends_by_itself() -> None:
     blink = replace(CUT, lease=0.004)
-    text = ruleset("t", ["02:00:00:00:00:02"], [], blink.lease, rules(blink))
+    text = ruleset("t", ["02:00:00:00:00:02"], [], blink.lease, cut.rules(blink))
     assert "elements = { 02:00:00:00:00:02 timeout 4ms }" in text
     assert "  counter dropped {" in text

@@ -12,7 +12,7 @@ from tests.unit.workload_fakes import BASE, dice, end
 
 
 def test_the_neighbour_table_names_the_holder() -> None:
-    from labctl.workloads import vip
+    from labctl.workloads.kinds import vip
 
     table = (
         "IP address       HW type     Flags       HW address            Mask     Device\n"
@@ -52,7 +52,8 @@ LOGIN = answered(
     ],
 )
 def test_a_login_ends(monkeypatch: pytest.MonkeyPatch, outcome: Any, ends: str) -> None:
-    from labctl.workloads import cloud, tokens
+    from labctl.workloads import cloud
+    from labctl.workloads.kinds import tokens
 
     def request(*_: Any, **__: Any) -> Any:
         if isinstance(outcome, Exception):
@@ -66,7 +67,8 @@ def test_a_login_ends(monkeypatch: pytest.MonkeyPatch, outcome: Any, ends: str) 
 def test_a_token_that_is_refused_from_the_beginning_is_no_answer_to_compare_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from labctl.workloads import cloud, tokens
+    from labctl.workloads import cloud
+    from labctl.workloads.kinds import tokens
     from labctl.workloads.model import RefusedError
 
     answers = iter([LOGIN, answered(401), answered(200, {"roles": []})])
@@ -78,7 +80,7 @@ def test_a_token_that_is_refused_from_the_beginning_is_no_answer_to_compare_with
 
 
 def test_an_answer_that_changes_differs_and_its_order_does_not_matter() -> None:
-    from labctl.workloads.tokens import digest
+    from labctl.workloads.kinds.tokens import digest
 
     assert digest({"roles": ["a", "b"], "x": 1}) == digest({"x": 1, "roles": ["b", "a"]})
     assert digest({"roles": ["a"]}) != digest({"roles": ["b"]})
@@ -118,7 +120,8 @@ class Api:
 
 
 def test_an_image_is_made_read_back_listed_and_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from labctl.workloads import api, cloud
+    from labctl.workloads import cloud
+    from labctl.workloads.kinds import api
 
     images = Api()
     monkeypatch.setattr(cloud.requests, "request", images.request)

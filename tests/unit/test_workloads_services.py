@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from labctl.chaos.judge.checks import age, answers
-from labctl.workloads import api, cloud, dashboard, ground, places, polled, resources
+from labctl.chaos.checks import age, answers
+from labctl.workloads import cloud, ground, places, resources
+from labctl.workloads.kinds import api, dashboard, polled
 from labctl.workloads.loop import operate
 from labctl.workloads.model import RefusedError
 from labctl.workloads.registry import KINDS

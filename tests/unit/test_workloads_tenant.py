@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from labctl.workloads import cloud as clouds
-from labctl.workloads import ground, tenant
+from labctl.workloads import ground
+from labctl.workloads.kinds import tenant
 from labctl.workloads.loop import operate
 from labctl.workloads.model import Operation, RefusedError
 from tests.unit.test_workloads_api import answered

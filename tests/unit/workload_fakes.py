@@ -57,13 +57,13 @@ def importer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def get(name: str, **libraries: types.ModuleType) -> Any:
         for library, module in libraries.items():
             monkeypatch.setitem(sys.modules, library.replace("__", "."), module)
-        for own in ("sql", name):
-            monkeypatch.delitem(sys.modules, f"labctl.workloads.{own}", raising=False)
-        loaded.append(f"labctl.workloads.{name}")
-        return import_module(f"labctl.workloads.{name}")
+        # Anew, for tests that change its classes.
+        monkeypatch.delitem(sys.modules, f"labctl.workloads.kinds.{name}", raising=False)
+        loaded.append(f"labctl.workloads.kinds.{name}")
+        return import_module(f"labctl.workloads.kinds.{name}")
 
     yield get
-    for name in (*loaded, "labctl.workloads.sql"):
+    for name in loaded:
         sys.modules.pop(name, None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -12,17 +12,17 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
+    create_model,
     model_validator,
 )
 
 from labctl.chaos.document import aims
+from labctl.chaos.document.keys import kind_keys
 from labctl.chaos.document.words import BUDGETS, CHECKS, FAULTS, WORKLOADS, FaultWord, Store
 from labctl.chaos.model import spans
 from labctl.chaos.model.findings import Outcome, Standing
 from labctl.documents.source import suggestion
-from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, clock_problem, delay_problem
-from labctl.model.service import Document, Name, Profile, Size
-from labctl.model.sizes import size_bytes
+from labctl.model.service import Document, Name, Profile
 from labctl.workloads.model import HISTORY_LIMIT
 
 Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]
@@ -47,14 +47,6 @@ Groups = Annotated[
     WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1}}),
 ]
 
-
-def _memory(size: str) -> str:
-    if size_bytes(size) < LEAST_MEMORY:
-        raise ValueError(f"is {size}, should be at least {LEAST_MEMORY >> 20}M")
-    return size
-
-
-Memory = Annotated[Size, AfterValidator(_memory)]
 
 LONGEST = 3600.0
 """Seconds that a run may last."""
@@ -123,8 +115,8 @@ class WorkloadDoc(_Aliased):
         return self
 
 
-class FaultDoc(_Aliased):
-    """A fault; which keys it takes depends on its kind."""
+class _Whom(_Aliased):
+    """What every fault says in the same words: its kind, its target, how long it lasts."""
 
     fault: FaultWord
     """The kind of fault."""
@@ -143,34 +135,13 @@ class FaultDoc(_Aliased):
     that hears both; ``ring``: each node hears its two neighbours."""
     of: Name | None = None
     """For a cut with a shape: a service, whose nodes are divided; by default all but the client."""
-    direction: Literal["both", "in", "out"] | None = None
-    """``in``: the first group does not hear the others but is heard; ``out``: the reverse."""
-    only: Annotated[str, StringConstraints(pattern=r"^(vrrp|port [1-9][0-9]{0,4})$")] | None = None
-    """For a cut: only VRRP, or only one TCP port (``port 4567``)."""
-    percent: Annotated[float, Field(gt=0, le=100)] | None = None
-    """For a loss: share of packets that are lost."""
-    rate: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(kbit|mbit)$")] | None = None
-    """For a bandwidth: what is left of it."""
-    by: Annotated[str, StringConstraints(pattern=spans.OFFSET)] | None = None
-    """For a delay: by how much packets that a node sends are delayed. For a clock: how far it is
-    fast, or slow with a ``-`` before it."""
-    jitter: Span | None = None
-    """For a delay: how much it varies at random in either direction."""
-    cpu: Annotated[float, Field(ge=LEAST_CPUS, le=MOST_CPUS)] | None = None
-    """For a limit: CPU time that is left, in CPUs."""
-    memory: Memory | None = None
-    """For a limit: memory that is left (``200M``). If more is in use already, the engine refuses
-    the limit or the kernel kills the process; one that reaches it later is killed."""
-    action: Name | None = None
-    """An action that the catalogue declares for the service."""
 
     @model_validator(mode="after")
-    def _takes(self) -> FaultDoc:
+    def _takes(self) -> Self:
         if not isinstance(self.fault, str):
             return self
         kind = FAULTS[self.fault]
-        known = {*kind.needs, *kind.takes, *kind.one_of, *(("for",) if kind.lasts else ())}
-        given = dict(self.terms)
+        known, given = kind.known, self.terms
         for key in given:
             if key not in known:
                 raise ValueError(f"{self.fault} takes no '{key}'; {suggestion(key, sorted(known))}")
@@ -179,27 +150,9 @@ class FaultDoc(_Aliased):
                 raise ValueError(f"{self.fault} needs '{key}'")
         if kind.one_of and not given.keys() & set(kind.one_of):
             raise ValueError(f"{self.fault} needs {' or '.join(map(repr, kind.one_of))}")
-        if self.fault == "cut":
-            self._check_cut()
-        if self.by is not None:
-            by, jitter = spans.offset(self.by), spans.seconds(self.jitter or "0s")
-            problem = clock_problem(by) if self.fault == "clock" else delay_problem(by, jitter)
-            if problem:
-                raise ValueError(problem)
+        if problem := kind.problem(given):
+            raise ValueError(problem)
         return self
-
-    def _check_cut(self) -> None:
-        how = [key for key in ("groups", "isolate", "shape") if getattr(self, key) is not None]
-        if len(how) != 1:
-            said = "and ".join(f"'{key}' " for key in how) or "none "
-            raise ValueError(
-                f"a cut has one of 'groups', 'isolate' and 'shape', here is {said[:-1]}"
-            )
-        if self.of is not None and self.shape is None:
-            raise ValueError("'of' is for a cut with a 'shape', and there is no 'shape'")
-        one_way = self.direction in ("in", "out")
-        if one_way and (self.shape in ("bridge", "ring") or len(self.groups or ()) > 2):
-            raise ValueError("a one-way cut is between two groups")
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -211,6 +164,16 @@ class FaultDoc(_Aliased):
             for name, value in self
             if name not in beside and value is not None
         }
+
+
+if TYPE_CHECKING:
+    _Keyed = _Whom
+else:
+    _Keyed = create_model("_Keyed", __base__=_Whom, **kind_keys(FAULTS.values()))
+
+
+class FaultDoc(_Keyed):
+    """A fault: the keys that it takes follow from its word."""
 
 
 class StepDoc(FaultDoc):

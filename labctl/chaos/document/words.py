@@ -8,64 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
+from labctl.chaos import checks
+from labctl.faults.kind import FaultKind
+from labctl.faults.kinds import registered
 from labctl.workloads.registry import KINDS
 
-FaultWord = Literal[
-    "kill",
-    "term",
-    "stop",
-    "pause",
-    "restart",
-    "crash-loop",
-    "power-off",
-    "reboot",
-    "cut",
-    "loss",
-    "bandwidth",
-    "delay",
-    "limit",
-    "clock",
-    "fill",
-    "action",
-]
+if TYPE_CHECKING:
+    FaultWord = str
+else:
+    FaultWord = Literal[tuple(registered())]
 
-
-@dataclass(frozen=True)
-class FaultKind:
-    """What a fault takes beside its target, and how it ends."""
-
-    needs: tuple[str, ...] = ()
-    """Keys that it cannot do without."""
-    takes: tuple[str, ...] = ()
-    """Further keys that it understands."""
-    one_of: tuple[str, ...] = ()
-    """Keys that it understands, of which it needs one at least."""
-    lasts: bool = True
-    """Whether there is something to heal, after ``for`` or at the end of the run."""
-    halts: bool = False
-    """Whether its target does not run meanwhile, so that no other fault can halt it."""
-
-
-FAULTS: Mapping[FaultWord, FaultKind] = {
-    "kill": FaultKind(("target",), halts=True),
-    "term": FaultKind(("target",), halts=True),
-    "stop": FaultKind(("target",), halts=True),
-    "pause": FaultKind(("target",), halts=True),
-    "restart": FaultKind(("target",), lasts=False),
-    "crash-loop": FaultKind(("target", "for"), halts=True),
-    "power-off": FaultKind(("target",), halts=True),
-    "reboot": FaultKind(("target",), lasts=False),
-    "cut": FaultKind((), ("groups", "isolate", "shape", "of", "direction", "only")),
-    "loss": FaultKind(("target", "percent"), ("direction",)),
-    "bandwidth": FaultKind(("target", "rate")),
-    "delay": FaultKind(("target", "by"), ("jitter",)),
-    "limit": FaultKind(("target",), one_of=("cpu", "memory")),
-    "clock": FaultKind(("target", "by")),
-    "fill": FaultKind(("target",)),
-    "action": FaultKind(("target", "action")),
-}
+FAULTS: Mapping[str, FaultKind] = registered()
+"""Word → kind of fault. Here its word and keys matter, and nothing is made by it."""
 
 PARTS: Mapping[str, str] = {
     "vip-holder": "keepalived",
@@ -89,7 +45,10 @@ PARTS_OF: Mapping[str, str] = {
 Share = Literal["one", "minority", "majority", "all"]
 SHARES: tuple[Share, ...] = get_args(Share)
 
-Store = Literal["galera", "rabbitmq", "redis", "mongodb", "memcached", "vip", "tenant", "api"]
+if TYPE_CHECKING:
+    Store = str
+else:
+    Store = Literal[tuple(KINDS)]
 
 
 @dataclass(frozen=True)
@@ -115,33 +74,8 @@ WORKLOADS: Mapping[str, Mapping[str, Workload]] = {
 }
 """Store → way → what it needs: the clients' own registry, as scenarios may speak of it."""
 
-CHECKS: tuple[str, ...] = (
-    "lost",
-    "duplicated",
-    "unexpected",
-    "stale",
-    "lost update",
-    "total conserved",
-    "linearizable",
-    "members agree",
-    "two primaries",
-    "negative",
-    "reordered",
-    "leaderless",
-    "consumers",
-    "holders",
-    "stays dead",
-    "answers",
-    "age",
-    "latency",
-    "orphans",
-    "doubles",
-    "stuck",
-    "errors",
-    "steady",
-    "client's holders",
-)
+CHECKS: tuple[str, ...] = checks.words()
 """What a checker may find wrong, as verdicts name it; a scenario allows by these names."""
 
-BUDGETS: tuple[str, ...] = get_args(Store)
+BUDGETS: tuple[str, ...] = tuple(KINDS)
 """What may be away for a bounded time only: as its timers say, or as the scenario does."""

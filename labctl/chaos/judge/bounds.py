@@ -22,18 +22,6 @@ How = Literal["silent", "killed", "left"]
 frozen). ``killed``: its kernel refuses connections. ``left``: it shut down in good order and told
 its peers."""
 
-_HOW: Mapping[str, How] = {
-    "kill": "killed",
-    "crash-loop": "killed",
-    "restart": "left",
-    "term": "left",
-    "stop": "left",
-    "pause": "silent",
-    "power-off": "silent",
-    "reboot": "silent",
-    "cut": "silent",
-}
-"""Other faults end nothing: what is slow or full does not fail over, so there is no bound."""
 _SERVICES: Mapping[str, str] = {
     "keepalived": "vip",
     "haproxy": "vip",
@@ -46,8 +34,6 @@ _SERVICES: Mapping[str, str] = {
 _MEMBERS = {"galera": "mariadb", "rabbitmq": "rabbitmq", "redis": "redis", "mongodb": "mongodb"}
 _ANY_MEMBER = ("galera", "rabbitmq")
 """Clusters whose clients notice the loss of any member, not only of the leader."""
-_NODES = ("power-off", "reboot", "cut")
-"""Faults of whole nodes, whichever of their instances was named."""
 _BEHIND_THE_VIP = ("vip", "galera", "api")
 ROUTER_PRIORITY = 50
 """VRRP priority of every instance of a router, as Neutron sets it (HA_DEFAULT_PRIORITY)."""
@@ -84,7 +70,7 @@ def bounds_after(
     There is no bound for a cluster without a majority, which is away until it is healed, nor for
     what is behind the virtual IP when its holder cannot reach the client but is heard by its peers.
     """
-    how = _HOW.get(entry["fault"])
+    how: How | None = entry["traits"]["felt"]
     if how is None:
         return {}
     found: dict[str, Bound] = {}
@@ -116,7 +102,7 @@ Hit = tuple[str, tuple[str, ...], str | None]
 
 def _hit(entry: Mapping[str, Any], numbers: Numbers) -> Iterator[Hit]:
     targets: Collection[str] = entry["targets"]
-    if entry["fault"] in _NODES:
+    if entry["traits"]["on_nodes"]:
         targets = sorted({target.partition("/")[0] for target in _outside(entry, numbers)})
     only = entry.get("spec", {}).get("only")
     nodes = tuple(sorted(target for target in targets if "/" not in target))
@@ -154,9 +140,9 @@ def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bo
     parted = entry.get("resolved") or {}
     peers = set(vrrp_timers(numbers)) - {holder}
     clients = [name.removeprefix("client.") for name in numbers if name.startswith("client.")]
-    if holder is None or entry["fault"] != "cut" or not peers or not clients:
-        return False
     groups, pairs = parted.get("groups") or (), parted.get("pairs") or ()
+    if holder is None or not (groups or pairs) or not peers or not clients:
+        return False
     deaf = hearing.deaf(groups, parted.get("direction", "both"), pairs)
     apart = any(
         client in deaf.get(holder, ()) or holder in deaf.get(client, ()) for client in clients
@@ -166,7 +152,7 @@ def _stays(holder: str | None, entry: Mapping[str, Any], numbers: Numbers) -> bo
 
 def _crashes(entry: Mapping[str, Any]) -> tuple[Part, ...]:
     """Each crash of a crash loop starts another failover, until the loop ends."""
-    if entry["fault"] != "crash-loop":
+    if not entry["traits"]["repeats"]:
         return ()
     return (Part("it crashes again meanwhile", float(entry.get("lasts") or 0.0)),)
 

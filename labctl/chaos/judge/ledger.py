@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from labctl.chaos.model.findings import Check, Finding, Outcome, Standing
+from labctl.workloads.registry import KINDS
 
 Settings = Mapping[str, Any]
 Guarantee = Literal["promised", "documented", "none", "unknown"]
@@ -46,19 +47,6 @@ class Promise:
     """Seconds of writes that one fault may lose if ``durable`` is documented; None: no limit."""
 
 
-_WAYS: Mapping[tuple[str, str], Settings] = {
-    # They read FOR UPDATE, or change a row in a single statement.
-    ("galera", "bank"): {"locking": True},
-    ("galera", "append"): {"locking": True},
-    ("rabbitmq", "quorum"): {"queue_type": "quorum"},
-    ("rabbitmq", "classic"): {"queue_type": "classic"},
-    ("mongodb", "majority"): {"write_concern": "majority"},
-    ("mongodb", "w1"): {"write_concern": 1},
-    ("mongodb", "register"): {"write_concern": "majority", "read_concern": "linearizable"},
-}
-"""Kind and way of a workload → settings that its client chooses."""
-
-
 def promise(kind: str, way: str, effective: Mapping[str, Settings], own: Settings) -> Promise:
     """What a store promises to a workload that uses it as ``way``.
 
@@ -67,7 +55,8 @@ def promise(kind: str, way: str, effective: Mapping[str, Settings], own: Setting
     """
     store = kind if kind in _RULES else "galera"
     claims = own.get("claims") or {}
-    client = dict(_WAYS.get((kind, way), {}))
+    known = KINDS.get(kind, {}).get(way)
+    client = dict(known.promised_by) if known else {}
     if way == "read-after-write":
         client["wsrep_sync_wait"] = int(bool(own.get("sync_wait")))
     settings = {**effective.get(store, {}), **client, **own, **claims}

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from labctl.chaos.checks.observed import Observation
+from labctl.chaos.checks.windows import Spell
 from labctl.chaos.document.scenario import ScenarioDoc
 from labctl.chaos.folder import history
 from labctl.chaos.folder import layout as files
 from labctl.chaos.folder.history import Event, Operation
-from labctl.chaos.judge.checks.observed import Observation
-from labctl.chaos.judge.checks.windows import Spell
 from labctl.documents import reader
 from labctl.errors import InputError
 
@@ -97,6 +97,11 @@ def _timeline(folder: Path) -> list[Data]:
     faults: list[Data] = _document(folder, files.TIMELINE, [])
     if not all(isinstance(fault, dict) for fault in faults):
         raise InputError(f"{reader.shown(folder / files.TIMELINE)}: is not the timeline of a run")
+    if not all(isinstance(fault.get("traits"), dict) for fault in faults):
+        raise InputError(
+            f"{reader.shown(folder / files.TIMELINE)}: does not say of what kinds these faults are: "
+            "an older labctl recorded it, so judge it with that one, or run the scenario again"
+        )
     return faults
 
 

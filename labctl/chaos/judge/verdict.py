@@ -4,7 +4,7 @@ The rules, in order:
 
 1. A lab that was not steady before the faults is not judged: UNKNOWN, with what was found.
 2. A check or a budget that is INVALID makes the run INVALID, unless the scenario allows it.
-3. A check or a budget that is UNKNOWN, a fault that did not bite or ended earlier than planned, a
+3. A check or a budget that is UNKNOWN, a fault that had no effect or ended earlier than planned, a
    run that was cut short or not seen to be steady before, make it UNKNOWN. So does a workload that
    was not served before the faults, asked nothing while one went on, or was not served again; and
    one whose end nobody read.
@@ -26,10 +26,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from labctl.chaos.checks import STEADY, api, checker, dead, members, vip, windows
+from labctl.chaos.checks.finding import unknown
 from labctl.chaos.folder.history import by_workload
 from labctl.chaos.judge import ledger, record
-from labctl.chaos.judge.checks import api, checker, dead, members, vip, windows
-from labctl.chaos.judge.checks.finding import unknown
 from labctl.chaos.judge.record import Data, Record
 from labctl.chaos.model.findings import (
     Budget,
@@ -108,17 +108,17 @@ def _steady(said: Any, seen: Sequence[Data]) -> Steady:
 
 def _steady_check(after: Steady) -> Check:
     if after.held is None:
-        return Check(LAB, "steady", "UNKNOWN", "unknown", "the lab was not observed after the run")
+        return Check(LAB, STEADY, "UNKNOWN", "unknown", "the lab was not observed after the run")
     if after.held and after.said:
         why = f"whether the lab is steady after the run is {'; '.join(after.said)}"
-        return Check(LAB, "steady", "VALID", "kept", why)
+        return Check(LAB, STEADY, "VALID", "kept", why)
     if after.held:
-        return Check(LAB, "steady", "VALID", "kept", "the lab is steady after the run")
+        return Check(LAB, STEADY, "VALID", "kept", "the lab is steady after the run")
     why = (
         f"the lab is not steady after the run: {'; '.join(after.said) or 'no reason was recorded'}"
     )
     evidence = [Evidence(each) for each in after.said]
-    return Check(LAB, "steady", "INVALID", "lost though promised", why, evidence=evidence)
+    return Check(LAB, STEADY, "INVALID", "lost though promised", why, evidence=evidence)
 
 
 def _workloads(run: Record) -> list[Check]:
@@ -249,9 +249,9 @@ def _first(sentences: Sequence[str]) -> str:
 
 
 def _toothless(run: Record) -> list[str]:
-    """Faults that did not bite, or of which something is left."""
+    """Faults that had no effect, or of which something is left."""
     said = [
-        f"fault {fault.get('index')} ({fault.get('said') or fault.get('fault')}) did not bite:"
+        f"fault {fault.get('index')} ({fault.get('said') or fault.get('fault')}) had no effect:"
         f" {fault.get('error') or 'nothing shows that it did'}"
         for fault in run.timeline
         if fault.get("error") or fault.get("bites") is None

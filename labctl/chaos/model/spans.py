@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from random import Random
 from typing import Any
 
-SPAN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
-"""``40ms``, ``20s``, ``5m``, ``1h30m``."""
+from labctl.model.spans import EXAMPLES, OFFSET, SPAN, offset, seconds
 
-OFFSET = r"^-?" + SPAN[1:]
-"""A span, or one backward: ``90s``, ``-90s``."""
+__all__ = [
+    "MOMENT_SCHEMA",
+    "OFFSET",
+    "SPAN",
+    "drawn",
+    "latest",
+    "moment",
+    "offset",
+    "seconds",
+    "written",
+]
 
 MOMENT_SCHEMA: dict[str, Any] = {
     "anyOf": [
@@ -31,23 +38,6 @@ MOMENT_SCHEMA: dict[str, Any] = {
     ]
 }
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_EXAMPLES = "a duration such as 500ms, 20s, 5m or 1h30m"
-
-
-def seconds(text: str) -> float:
-    """Seconds of a span. ValueError, one sentence, for anything else."""
-    if not isinstance(text, str) or not re.fullmatch(SPAN, text):
-        raise ValueError(f"is {text!r}, should be {_EXAMPLES}")
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|[smh])", text)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def offset(text: str) -> float:
-    """Seconds of a span, or less than none of one with a ``-`` before it. ValueError else."""
-    length = seconds(text.removeprefix("-"))
-    return -length if text.startswith("-") else length
-
 
 def written(length: float) -> str:
     """A length in seconds as a scenario writes it, to the millisecond: ``12.5s``."""
@@ -63,7 +53,7 @@ def moment(value: Any) -> Any:
     if isinstance(value, dict):
         limits = value.get("random")
         if list(value) != ["random"] or not isinstance(limits, list) or len(limits) != 2:
-            raise ValueError("should be {random: [5s, 20s]} or " + _EXAMPLES)
+            raise ValueError("should be {random: [5s, 20s]} or " + EXAMPLES)
         if not seconds(limits[0]) < seconds(limits[1]):
             raise ValueError(f"random: {limits[0]} should be less than {limits[1]}")
         return value

@@ -8,7 +8,6 @@ from typing import Any
 from markupsafe import Markup
 
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.report.lanes import family
 from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Fault, Record
 from labctl.chaos.report.verdicts import targets
@@ -82,7 +81,7 @@ def _fault(fault: Fault) -> Markup:
     if fault.error:
         facts["why not"] = plain(fault.error, 400)
     class_ = "fault" if bites is not None else "fault missed"
-    title = tag("h4", tag("i", class_=f"key {family(fault)}"), " ", fault.said)
+    title = tag("h4", tag("i", class_=f"key {fault.family}"), " ", fault.said)
     return tag("li", title, _facts(facts), class_=class_, id=f"fault-{fault.index}")
 
 

@@ -16,15 +16,6 @@ from labctl.chaos.report.words import count, moment, names, seconds
 
 _FAULT, _LANE, _THIN = 26, 18, 14
 _MOST_FAULTS, _MOST_UNREADY = 40, 14
-_FAMILIES = {
-    "network": ("cut", "loss", "bandwidth", "delay"),
-    "node": ("power-off", "reboot"),
-}
-
-
-def family(fault: Fault) -> str:
-    """The kind of thing that a fault hits, for its colour: process, node or network."""
-    return next((name for name, kinds in _FAMILIES.items() if fault.kind in kinds), "process")
 
 
 def faults(record: Record, axis: TimeAxis) -> Iterator[Row]:
@@ -146,8 +137,8 @@ def _fault(fault: Fault, axis: TimeAxis) -> Markup:
     if bites is None:
         parts.append(bar(axis, fault.asked, until, 3, 17, class_="missed", rx="3", tip=tip))
     else:
-        parts.append(bar(axis, fault.asked, bites, 9, 5, class_=f"asked {family(fault)}"))
-        parts.append(bar(axis, bites, until, 3, 17, class_=family(fault), rx="3", tip=tip))
+        parts.append(bar(axis, fault.asked, bites, 9, 5, class_=f"asked {fault.family}"))
+        parts.append(bar(axis, bites, until, 3, 17, class_=fault.family, rx="3", tip=tip))
     text = fault.said if bites is not None else f"{fault.said} — did not bite"
     left, right = axis.x(fault.asked), axis.x(until)
     if bites is not None and width_of(text) + 12 < right - axis.x(bites):
@@ -196,4 +187,4 @@ def _tip(what: str, span: spans.Span[object]) -> str:
 
 def legend(found: Sequence[Fault]) -> list[tuple[str, str]]:
     """CSS class and name of each kind of fault in the run."""
-    return [(name, name) for name in sorted({family(fault) for fault in found})]
+    return [(name, name) for name in sorted({fault.family for fault in found})]

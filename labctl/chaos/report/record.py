@@ -24,6 +24,8 @@ class Fault:
 
     index: int
     kind: str
+    family: str
+    """What it is about: process, node or network."""
     said: str
     targets: tuple[str, ...]
     asked: float
@@ -200,6 +202,7 @@ def _fault(index: int, data: Data) -> Fault:
     return Fault(
         index=index,
         kind=str(data.get("fault") or "fault"),
+        family=str((data.get("traits") or {}).get("family") or "process"),
         said=str(data.get("said") or data.get("fault") or "fault"),
         targets=_strings(data.get("targets")),
         asked=asked,

@@ -8,7 +8,6 @@ from typing import Any
 from markupsafe import Markup
 
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.report.lanes import family
 from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Data, Fault, Record, time_of
 from labctl.chaos.report.words import SIGNS, moment, names, plain, seconds
@@ -122,7 +121,7 @@ def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Markup:
     at = budget.get("fault")
     fault = next((f for f in faults if f.index == at), None)
     cause = (
-        tag("a", fault.said, href=f"#fault-{fault.index}", class_=f"cause {family(fault)}")
+        tag("a", fault.said, href=f"#fault-{fault.index}", class_=f"cause {fault.family}")
         if fault
         else Markup("")
     )

@@ -12,19 +12,14 @@ from typing import Any
 from labctl.chaos.document import aims
 from labctl.chaos.document.aims import OTHERS, Aim
 from labctl.chaos.document.scenario import FaultDoc, ScenarioDoc
-from labctl.chaos.document.words import PARTS, WORKLOADS
+from labctl.chaos.document.words import FAULTS, PARTS, WORKLOADS
 from labctl.chaos.run.timeline import named, shaped
 from labctl.documents.source import Place, Source, printable, suggestion
 from labctl.faults.model import names
-from labctl.faults.resources import unfillable, unmovable
 from labctl.faults.targets import VIP_HOLDER
 from labctl.model.lab import Lab
 from labctl.model.service import PROFILES
 
-_ON_INSTANCES = ("action", "limit", "clock", "fill")
-"""Faults in a process that runs on, so that a node is no target of theirs."""
-_REFUSALS = {"clock": unmovable, "fill": unfillable}
-"""Fault → (lab, service) → why the service is not fit for it, if it is not."""
 _NODES_FOR = {"bridge": 3, "ring": 4}
 """Nodes that a shape takes; others take two. A ring of three parts nobody."""
 
@@ -109,7 +104,7 @@ def _fault(fault: FaultDoc, lab: Lab, place: Place) -> Problems:
                 (*place, "shape"),
                 f"a {fault.shape} takes {least} nodes, lab '{lab.name}' has {count} for it",
             )
-    if fault.fault in _ON_INSTANCES:
+    if FAULTS[fault.fault].on_instances:
         yield from _instances(fault, lab, place)
 
 
@@ -119,24 +114,16 @@ def _instances(fault: FaultDoc, lab: Lab, place: Place) -> Problems:
         plays = None if part == VIP_HOLDER else PARTS.get(part or "")
         service = lab.services.get(aim.service or aim.who.partition("/")[2] or plays or "")
         if service is None:
-            article = "an" if fault.fault == "action" else "a"
+            article = "an" if fault.fault[0] in "aeiou" else "a"
             yield (
                 (*place, "target"),
                 f"{aim.said} is no instance, which {article} {fault.fault} needs",
             )
-        elif problem := _refusal(fault, lab, service.name):
-            yield (*place, "target"), problem
-        elif fault.action is not None:
-            declared = [action.name for action in service.doc.actions]
-            if fault.action not in declared:
-                advice = suggestion(str(fault.action), declared)
-                yield (*place, "action"), f"{service.name} has no action '{fault.action}'; {advice}"
-
-
-def _refusal(fault: FaultDoc, lab: Lab, service: str) -> str | None:
-    """Why a service is not fit for a fault; None when it is."""
-    asked = _REFUSALS.get(fault.fault)
-    return asked(lab, service) if asked else None
+        elif (unfit := FAULTS[fault.fault].unfit) and (
+            problem := unfit(lab, service.name, fault.terms)
+        ):
+            key, sentence = problem
+            yield (*place, key), sentence
 
 
 def _aim(aim: Aim, lab: Lab, place: Place) -> Problems:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
-from random import Random
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol
 
-from labctl.chaos.model import spans
 from labctl.engine.port import Engine
-from labctl.errors import InputError, LabError
-from labctl.faults import Fault, Target, build, delay, resources, targets
-from labctl.faults.model import BLINK, Direction, Halt
+from labctl.errors import LabError
+from labctl.faults import Fault, Target, build, targets
+from labctl.faults.kind import Request
+from labctl.faults.kinds import registered
 from labctl.faults.targets import Clusters
 from labctl.model.lab import Lab
-from labctl.model.sizes import size_bytes
-
-_WHOLE: Mapping[str, Halt] = {"power-off": "kill", "reboot": "reboot"}
-"""Words for what happens to whole nodes, whoever on them was named."""
 
 
 def require(engine: Engine, lab: Lab, words: Collection[str]) -> None:
     """Ask the machine whether it can do what faults need. EngineError when it cannot."""
-    if "delay" in words:
-        delay.ask_kernel(engine, lab.name, build.stations_of(lab))
+    for word in sorted(words):
+        if (able := registered()[word].able) is not None:
+            able(engine, lab.name, build.stations_of(lab))
 
 
 class Choice(Protocol):
@@ -84,79 +78,20 @@ class Injector:
 
     def fault(self, action: Action) -> Fault:
         """The fault, not made yet. LabError when nobody is its target now."""
-        word, terms = action.fault, action.terms
-        lease = self._longest if action.heal_at is None else action.heal_at - action.at
-        if word == "cut":
-            return self._cut(action, lease)
-        found = self._all(action.targets)
-        # The run heals in time: the lease is for a labctl that is gone by then.
-        lease = max(1.0, lease) + 30
-        makers = {
-            "loss": self._degraded,
-            "bandwidth": self._degraded,
-            "delay": self._delayed,
-            "limit": self._limited,
-            "clock": self._clocked,
-            "fill": self._filled,
-            "action": self._acted,
-        }
-        if word in makers:
-            return makers[word](found, terms, lease)
-        if word in _WHOLE:
-            return self._halt(_WHOLE[word], [Target(node) for node in _nodes(found)], lease)
-        return self._halt(cast(Halt, word), found, lease)
-
-    def _degraded(self, found: Sequence[Target], terms: Mapping[str, Any], lease: float) -> Fault:
-        return build.degraded(
-            self._lab,
-            [_nodes(found)],
-            percent=terms.get("percent"),
-            rate=None if "rate" not in terms else bytes_a_second(terms["rate"]),
-            direction=cast(Direction, terms.get("direction", "both")),
-            lease=lease,
+        kind = registered()[action.fault]
+        lasts = self._longest if action.heal_at is None else action.heal_at - action.at
+        groups = [self._all(group) for group in action.groups]
+        return kind.build(
+            Request(
+                engine=self._engine,
+                lab=self._lab,
+                targets=tuple(self._all(action.targets)),
+                groups=tuple(tuple(dict.fromkeys(t.node for t in group)) for group in groups),
+                pairs=tuple((one, other) for one, other in action.pairs),
+                terms=kind.read(action.terms),
+                lasts=lasts,
+            )
         )
-
-    def _delayed(self, found: Sequence[Target], terms: Mapping[str, Any], lease: float) -> Fault:
-        return resources.delayed(
-            self._engine,
-            self._lab,
-            _nodes(found),
-            by=spans.offset(terms["by"]),
-            jitter=spans.seconds(terms.get("jitter", "0s")),
-            lease=lease,
-        )
-
-    def _limited(self, found: Sequence[Target], terms: Mapping[str, Any], lease: float) -> Fault:
-        memory = None if "memory" not in terms else size_bytes(terms["memory"])
-        return resources.limited(
-            self._engine, self._lab, found, cpus=terms.get("cpu"), memory=memory, lease=lease
-        )
-
-    def _clocked(self, found: Sequence[Target], terms: Mapping[str, Any], lease: float) -> Fault:
-        by = spans.offset(terms["by"])
-        return resources.clocked(self._engine, self._lab, found, by=by, lease=lease)
-
-    def _filled(self, found: Sequence[Target], _: Mapping[str, Any], lease: float) -> Fault:
-        return resources.filled(self._engine, self._lab, found, lease=lease)
-
-    def _acted(self, found: Sequence[Target], terms: Mapping[str, Any], lease: float) -> Fault:
-        return build.act(self._engine, self._lab, terms["action"], found, lease=lease)
-
-    def _halt(self, kind: Halt, found: Sequence[Target], lease: float) -> Fault:
-        return build.halt(self._engine, self._lab, kind, found, lease=lease)
-
-    def _cut(self, action: Action, lease: float) -> Fault:
-        said = action.terms.get("only")
-        only = int(said.removeprefix("port ")) if said and said.startswith("port ") else said
-        # A very short cut ends by itself: there its lease is the thing.
-        lease = lease if lease < BLINK and only is None else max(BLINK, lease) + 30
-        if action.pairs:
-            nodes = sorted({node for pair in action.pairs for node in pair})
-            made = build.shaped(self._lab, "ring", nodes, Random(0), only=only, lease=lease)  # noqa: S311
-            return replace(made, pairs=tuple((one, other) for one, other in action.pairs))
-        groups = [_nodes(self._all(group)) for group in action.groups]
-        direction = cast(Literal["both", "in", "out"], action.terms.get("direction", "both"))
-        return build.cut(self._lab, groups, direction=direction, only=only, lease=lease)
 
     def _all(self, symbols: Sequence[Any]) -> list[Target]:
         found = [target for symbol in symbols for target in self._who(symbol)]
@@ -178,15 +113,3 @@ class Injector:
         thing, slash, service = thing.partition("/")
         asked = "".join((part, colon, self._called.get(thing, thing), slash, service))
         return targets.resolve(self._engine, self._lab, asked, self._ask)
-
-
-def bytes_a_second(text: str) -> int:
-    """Of ``800kbit`` or ``1mbit``. InputError for anything else."""
-    matched = re.fullmatch(r"([0-9]+)(kbit|mbit)", text)
-    if matched is None:
-        raise InputError(f"{text!r} is no rate such as 800kbit or 1mbit")
-    return int(matched[1]) * (1000 if matched[2] == "kbit" else 1_000_000) // 8
-
-
-def _nodes(found: Sequence[Target]) -> list[str]:
-    return list(dict.fromkeys(target.node for target in found))

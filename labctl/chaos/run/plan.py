@@ -84,15 +84,15 @@ def _again(row: dict[str, Any], kept: Sequence[int] | None) -> bool:
 def _recorded(row: dict[str, Any], offset: float) -> Action:
     at, resolved = round(row["asked"] - offset, 3), row["resolved"]
     wired = bool(resolved["groups"] or resolved["pairs"])
-    cut = row["fault"] == "cut"
-    targets = resolved["groups"][0] if wired and not cut else resolved["targets"]
+    aimed = "target" in row["spec"]
+    targets = resolved["groups"][0] if wired and aimed else resolved["targets"]
     return Action(
         index=row["index"],
         at=at,
         fault=row["fault"],
         heal_at=None if row["lasts"] is None else round(at + row["lasts"], 3),
-        targets=() if cut else tuple(targets),
-        groups=tuple(tuple(group) for group in resolved["groups"]) if cut else (),
+        targets=tuple(targets) if aimed else (),
+        groups=() if aimed else tuple(tuple(group) for group in resolved["groups"]),
         pairs=tuple((one, other) for one, other in resolved["pairs"]),
         terms={k: v for k, v in row["spec"].items() if k not in _NOT_TERMS},
         spec=row["spec"],

@@ -11,7 +11,7 @@ from labctl.chaos.folder import layout as files
 from labctl.chaos.run.injector import Action, Injector
 from labctl.engine.port import Engine
 from labctl.errors import LabctlError
-from labctl.faults import Fault, verbs
+from labctl.faults import Fault, kinds, verbs
 
 _TOO_LATE = "the run ended before it was due"
 
@@ -102,7 +102,7 @@ class Schedule:
             return
         self._make(action)
         made = self._made.get(action.index)
-        if made is not None and _over(made):
+        if made is not None and kinds.of(made).is_over(made):
             self._heal(action.index)
         elif action.heal_at is not None and made is not None:
             self._until(min(offset + action.heal_at, limit))
@@ -166,16 +166,11 @@ class Schedule:
         files.write_json(self._folder, files.TIMELINE, self.rows)
 
 
-def _over(fault: Fault) -> bool:
-    """Whether a fault is over as soon as it is made, so that it is healed at once."""
-    ends = fault.kind == "action" and not fault.terms["undo"]
-    return ends or fault.blink or fault.kind in ("restart", "reboot")
-
-
 def _row(action: Action, offset: float) -> dict[str, Any]:
     return {
         "index": action.index,
         "fault": action.fault,
+        "traits": kinds.registered()[action.fault].traits,
         "said": action.said,
         "asked": round(offset + action.at, 3),
         "began": round(offset + action.at, 3),

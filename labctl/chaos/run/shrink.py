@@ -105,14 +105,12 @@ def steps(entry: Entry, began: float = 0.0) -> list[dict[str, Any]]:
 _WHEN = ("at", "for", "every", "times", "one_of", "fault")
 _WHOSE = ("shape", "of", "groups", "isolate")
 """Keys of a cut that say who is parted from whom."""
-_OVER = ("restart", "reboot")
-"""Faults that end by themselves."""
 
 
 def _lasts(entry: Entry) -> float | None:
     """Seconds, as the scenario said; as it was healed where that was the end of the run."""
     planned, healed = entry.get("lasts"), entry.get("healed")
-    if entry["fault"] in _OVER:
+    if entry["traits"]["over"]:
         return None
     if planned is not None:
         return float(planned)
@@ -124,7 +122,7 @@ def _chosen_groups(entry: Entry) -> list[list[list[str]]]:
     spec, resolved = entry["spec"], entry["resolved"]
     named = [spec.get("isolate", []), *spec.get("groups", [])]
     by_chance = "shape" in spec or any(_is_choice(target) for target in named)
-    if entry["fault"] != "cut" or not by_chance or not resolved:
+    if not by_chance or not resolved:
         return []
     if resolved["groups"]:
         return [[list(group) for group in resolved["groups"]]]

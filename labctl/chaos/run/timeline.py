@@ -115,7 +115,7 @@ def _action(index: int, at: float, fault: FaultDoc, lab: Lab, random: Random) ->
     lasts = None if fault.for_ is None else spans.drawn(fault.for_, random)
     terms = {key: value for key, value in fault.terms.items() if key not in _OWN}
     targets = () if fault.target is None else _symbols(fault.target, lab, random)
-    groups, pairs = _sides(fault, lab, random) if word == "cut" else ((), ())
+    groups, pairs = _sides(fault, lab, random)
     return Action(
         index=index,
         at=at,
@@ -162,6 +162,8 @@ Sides = tuple[tuple[tuple[Symbol, ...], ...], tuple[tuple[str, str], ...]]
 def _sides(fault: FaultDoc, lab: Lab, random: Random) -> Sides:
     if fault.isolate is not None:
         return (_symbols(fault.isolate, lab, random),), ()
+    if fault.groups is None and fault.shape is None:
+        return (), ()
     if fault.groups is not None:
         groups = tuple(_symbols(group, lab, random) for group in fault.groups)
         # A single group is cut off from all others anyway.

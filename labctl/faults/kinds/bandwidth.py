@@ -1,0 +1,86 @@
+"""Frames beyond a rate, which get lost on their way to nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from labctl.engine.port import Engine
+from labctl.errors import InputError
+from labctl.faults import build, degrade, partition
+from labctl.faults.kind import FaultKind, Key, Request, Seen
+from labctl.faults.model import DEFAULT_LEASE, Direction, Fault
+from labctl.faults.wire import AIMED, COUNTED
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
+
+
+def throttled(
+    lab: Lab,
+    groups: Sequence[Sequence[str]],
+    *,
+    rate: int,
+    direction: Direction = "both",
+    lease: float = DEFAULT_LEASE,
+) -> Fault:
+    """What is beyond a rate in bytes a second gets lost between groups (as for a cut).
+
+    Counted for each node over all that it hears from the other side. InputError when it makes no
+    sense.
+    """
+    if not 1000 <= rate <= 10_000_000:
+        raise InputError("a bandwidth is between 1000 and 10000000 bytes a second")
+    terms = {"rate": rate, "said": f"{rate} bytes/s"}
+    return build.on_the_wire(
+        lab, "bandwidth", groups, direction=direction, lease=lease, terms=terms
+    )
+
+
+def bytes_a_second(text: str) -> int:
+    """Of ``800kbit`` or ``1mbit``. InputError for anything else."""
+    matched = re.fullmatch(r"([0-9]+)(kbit|mbit)", text)
+    if matched is None:
+        raise InputError(f"{text!r} is no rate such as 800kbit or 1mbit")
+    return int(matched[1]) * (1000 if matched[2] == "kbit" else 1_000_000) // 8
+
+
+def rules(fault: Fault) -> tuple[str, ...]:
+    """What is done to frames of those that a node hears badly."""
+    rate = fault.terms["rate"]
+    burst = max(2048, rate // 10)
+    return (f"{AIMED} limit rate over {rate} bytes/second burst {burst} bytes {COUNTED}",)
+
+
+def _build(request: Request) -> Fault:
+    return throttled(request.lab, [request.nodes], rate=request.terms["rate"], lease=request.lease)
+
+
+def _had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
+    # 200 pings a second of such a size are more than the rate.
+    size = int(min(60_000, max(64, fault.terms["rate"] * 3 // 200)))
+    return degrade.had_effect(
+        engine, fault, lambda: degrade.ping(engine, fault, 200, size), everywhere=True
+    )
+
+
+KINDS = (
+    FaultKind(
+        word="bandwidth",
+        says="Lose what is beyond a rate between nodes and all others.",
+        build=_build,
+        had_effect=_had_effect,
+        needs=("target", "rate"),
+        keys=(
+            Key(
+                "rate",
+                "Of a bandwidth: what is left of it.",
+                pattern=r"^[1-9][0-9]{0,5}(kbit|mbit)$",
+                read=bytes_a_second,
+            ),
+        ),
+        family="network",
+        **partition.handlers(rules),
+    ),
+)

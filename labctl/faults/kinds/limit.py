@@ -1,0 +1,212 @@
+"""CPU time and memory taken from instances: hard limits of their containers, and their end.
+
+What a container should have at a moment follows from the catalogue and from the limits in force:
+the lowest counts. So limits overlap, and each is healed by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from labctl.engine.port import ENDLESS, Engine, Limits
+from labctl.errors import EngineError, InputError, LabError
+from labctl.faults import build, kinds, outage, present
+from labctl.faults.kind import FaultKind, Key, Request
+from labctl.faults.model import DEFAULT_LEASE, Fault, Member
+from labctl.faults.targets import Target
+from labctl.host.parallel import together
+from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS
+from labctl.model.sizes import PATTERN, size_bytes
+
+if TYPE_CHECKING:
+    from labctl.model.lab import Lab
+
+_PATIENCE = 60.0
+"""Seconds for the asking: it shares the CPU time that was left to the member."""
+
+# What a container sees of its own control group: version 2, else version 1.
+_OWN_GROUP = """
+cd /sys/fs/cgroup
+cat cpu.max memory.max 2>/dev/null ||
+    cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us memory/memory.limit_in_bytes
+"""
+
+
+def limited(
+    engine: Engine,
+    lab: Lab,
+    targets: Sequence[Target],
+    *,
+    cpus: float | None = None,
+    memory: int | None = None,
+    lease: float = DEFAULT_LEASE,
+) -> Fault:
+    """A hard limit of CPU time (in CPUs), of memory (in bytes), or of both, for each instance.
+
+    What is above the limit of memory at once is refused by the engine or killed by the kernel;
+    what comes to it later is killed. InputError when it makes no sense.
+    """
+    said = []
+    if cpus is not None:
+        if not LEAST_CPUS <= cpus <= MOST_CPUS:
+            raise InputError(f"a limit is between 0.01 and 64 CPUs, not {cpus:g}")
+        said.append(f"{cpus:g} CPUs")
+    if memory is not None:
+        if memory < LEAST_MEMORY:
+            raise InputError(f"a limit of memory is at least 8M, not {memory} bytes")
+        said.append(f"{memory >> 20} MiB")
+    if not said:
+        raise InputError("a limit is of CPU time, of memory or of both: say which")
+    terms: dict[str, Any] = {"said": ", ".join(said), "cpus": cpus, "memory": memory}
+    terms["own"] = {
+        member.container: size_bytes(size)
+        for target in targets
+        for member in build.members_of(lab, target)
+        if member.service and (size := lab.services[member.service].doc.container.mem_limit)
+    }
+    return build.on_instances(engine, lab, "limit", targets, lease=lease, terms=terms)
+
+
+def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
+    """Set the members' limits. EngineError when the engine refuses one."""
+    _set(engine, fault, [*others, fault])
+    return {}
+
+
+def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
+    """Set what the other limits in force leave, and start what the kernel has ended meanwhile."""
+    _set(engine, fault, others)
+    outage.undo(engine, outage.own(fault, others), kinds.lasting(others))
+
+
+def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
+    """Prove it by what the engine says, and the kernel where the member still runs.
+
+    Which it is for a member, too, that the kernel has ended because it used more than it may.
+    """
+    return _proved(engine, fault, [*others, fault], f"{fault.title} had no effect")
+
+
+def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
+    """Prove that the limits are as without it, and that its members run."""
+    seen = _proved(engine, fault, others, f"{fault.title} is healed")
+    return {**outage.gone(engine, fault, others), **seen}
+
+
+def in_force(engine: Engine, container: str) -> Limits | None:
+    """The limits of a running container as its kernel has them; None where it does not say."""
+    result = engine.exec(container, ["sh", "-c", _OWN_GROUP], timeout=_PATIENCE)
+    words = result.stdout.split()
+    if result.code != 0 or len(words) != 3:
+        return None
+    quota, period, memory = words
+    return Limits(
+        cpus=0.0 if quota in ("max", "-1") else round(int(quota) / int(period), 5),
+        memory=0 if memory == "max" or int(memory) >= ENDLESS else int(memory),
+    )
+
+
+def _set(engine: Engine, fault: Fault, in_effect: Sequence[Fault]) -> None:
+    members = present.there(engine, fault)
+    together(lambda m: engine.limit(m.container, _wanted(fault, m, in_effect)), members)
+
+
+def _proved(
+    engine: Engine, fault: Fault, in_effect: Sequence[Fault], claim: str
+) -> dict[str, object]:
+    """What each member's limits are, by engine and kernel; LabError when they are others."""
+    status = {container.name: container.status for container in engine.containers(fault.lab)}
+    seen: dict[str, object] = {}
+    for member in fault.members:
+        if member.container not in status:
+            continue  # no longer part of the lab
+        wanted = _wanted(fault, member, in_effect)
+        running = status[member.container] == "running"
+        kernel = _as_the_kernel_has_it(engine, fault, member) if running else None
+        for limits in (engine.limits(member.container), kernel):
+            if limits is not None and limits != wanted:
+                raise LabError(
+                    f"{claim}, but {member.name} has {_said(limits)}, not {_said(wanted)}"
+                )
+        seen[member.name] = f"{_said(wanted)}; {status[member.container]}"
+    return seen
+
+
+def _as_the_kernel_has_it(engine: Engine, fault: Fault, member: Member) -> Limits | None:
+    """None, too, when the member was ended while it was asked: too little memory does that."""
+    try:
+        return in_force(engine, member.container)
+    except EngineError:
+        if member.container in present.up(engine, fault.lab):
+            raise
+        return None
+
+
+def _wanted(fault: Fault, member: Member, in_effect: Iterable[Fault]) -> Limits:
+    """What a member should have: its own limits, and those in effect; the lowest counts."""
+    memory, cpus = [int(fault.terms["own"].get(member.container, 0))], [0.0]
+    for other in in_effect:
+        if other.kind == "limit" and member.container in {m.container for m in other.members}:
+            memory.append(int(other.terms.get("memory") or 0))
+            cpus.append(float(other.terms.get("cpus") or 0))
+    return Limits(
+        cpus=min((each for each in cpus if each), default=0.0),
+        memory=min((each for each in memory if each), default=0),
+    )
+
+
+def _said(limits: Limits) -> str:
+    cpus = f"{limits.cpus:g} CPUs" if limits.cpus else "no limit of CPU time"
+    memory = f"{limits.memory >> 20} MiB" if limits.memory else "no limit of memory"
+    return f"{cpus} and {memory}"
+
+
+def _build(request: Request) -> Fault:
+    cpus, memory = (request.terms.get(key) for key in ("cpu", "memory"))
+    return limited(
+        request.engine,
+        request.lab,
+        request.targets,
+        cpus=cpus,
+        memory=memory,
+        lease=request.lease,
+    )
+
+
+def _enough(size: str) -> str:
+    if size_bytes(size) < LEAST_MEMORY:
+        raise ValueError(f"is {size}, should be at least {LEAST_MEMORY >> 20}M")
+    return size
+
+
+KINDS = (
+    FaultKind(
+        word="limit",
+        says="Leave instances little CPU time or memory.",
+        build=_build,
+        make=make,
+        undo=undo,
+        had_effect=had_effect,
+        gone=gone,
+        one_of=("cpu", "memory"),
+        keys=(
+            Key(
+                "cpu",
+                "Of a limit: CPU time that is left, in CPUs.",
+                float,
+                least=LEAST_CPUS,
+                most=MOST_CPUS,
+            ),
+            Key(
+                "memory",
+                "Of a limit: memory that is left (``200M``). What is above it already is refused "
+                "by the engine or killed by the kernel, what comes to it later is killed.",
+                pattern=PATTERN,
+                check=_enough,
+                read=size_bytes,
+            ),
+        ),
+        on_instances=True,
+    ),
+)

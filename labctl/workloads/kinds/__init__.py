@@ -1,0 +1,1 @@
+"""The workloads: modules that define ``ENTRIES``, found by the registry."""
