@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -59,7 +60,7 @@ def test_what_goes_on_does_not_end_with_its_reader(pipe: tuple[int, int]) -> Non
 
 
 def test_what_cannot_be_written_is_said_in_the_end() -> None:
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         raw = Descriptor(full.fileno())
         assert raw.write(b"x" * 10) == 10
         assert raw.write(b"x" * 10) == 10
