@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 
@@ -16,7 +17,8 @@ from tests.contract.world import World
 ATTACHED = (
     "import sys; from labctl.engine.choose import connect;"
     "_, where, name, mode, *command = sys.argv;"
-    "sys.exit(connect(where).exec_attached(name, command, tty=mode == 'tty'))"
+    "sys.exit(connect(where).exec_attached(name, command, tty=mode == 'tty', "
+    "stdin=mode != 'alone'))"
 )
 
 
@@ -120,6 +122,45 @@ def test_a_command_on_our_pipes(world: World, kind: str) -> None:
         command, input=b"in\x00\xff", capture_output=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (4, b"in\x00\xff", b"err\n")
+
+
+@pytest.mark.kernel
+def test_our_input_is_left_to_others(world: World, kind: str) -> None:
+    world.run("a")
+    done = subprocess.run(
+        _attached(world, kind, "alone", "cat"), input=b"mine", capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("before", ["", "trap '' INT; "])
+def test_an_interrupt_ends_the_command(world: World, kind: str, before: str) -> None:
+    name = world.run("a")
+    command = _attached(world, kind, "pipe", "sh", "-c", f"{before}echo up; sleep 1001")
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0
+    gone = "for i in $(seq 100); do grep -lqzx 100[1] /proc/*/cmdline || exit 0; sleep 0.1; done"
+    assert world.engine.exec(name, ("sh", "-c", f"{gone}; exit 1")).code == 0
+
+
+@pytest.mark.kernel
+def test_output_that_nobody_reads_ends_the_command(world: World, kind: str) -> None:
+    world.run("a")
+    process = subprocess.Popen(
+        _attached(world, kind, "alone", "yes"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(2) == b"y\n"
+    process.stdout.close()
+    assert process.stderr is not None
+    assert b"ReaderGoneError" in process.stderr.read()
+    process.wait(60)
 
 
 @pytest.mark.kernel

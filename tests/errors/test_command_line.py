@@ -273,10 +273,12 @@ def test_a_state_folder_that_may_not_be_read(
 ) -> None:
     """For root, too, who may read everything."""
 
-    def refuse(path: Path, *_: object, **__: object) -> bool:
+    exists = Path.exists
+
+    def refuse(path: Path) -> bool:
         if home in path.parents:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return os.path.exists(path)  # noqa: PTH110 - Path.exists is what is replaced
+        return exists(path)
 
     monkeypatch.setattr(Path, "exists", refuse)
     assert run(monkeypatch, *arguments) == 3

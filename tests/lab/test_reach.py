@@ -74,6 +74,7 @@ def test_two_labs_side_by_side(labctl: Labctl, lab: str, small: str) -> None:
     assert down.out.endswith(", 1 link\n")
     again = labctl("down", "--lab", small)
     assert again.out == f"lab {small} is down: nothing was there\n"
+    assert "there is no lab 'mistyped'" in labctl("down", "--lab", "mistyped", code=2).err
     assert labctl.status(lab)["state"] == "healthy"
 
 
