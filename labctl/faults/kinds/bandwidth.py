@@ -58,8 +58,9 @@ def _build(request: Request) -> Fault:
 
 
 def _had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
-    # 200 pings a second of such a size are more than the rate.
-    size = int(min(60_000, max(64, fault.terms["rate"] * 3 // 200)))
+    # 200 pings, of such a size that they are ten times the rate where the machine sends them in a
+    # second: a busy one takes several.
+    size = int(min(60_000, max(64, fault.terms["rate"] // 20)))
     return degrade.had_effect(
         engine, fault, lambda: degrade.ping(engine, fault, 200, size), everywhere=True
     )
