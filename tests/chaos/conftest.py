@@ -62,5 +62,5 @@ def ground(standing: Ground) -> Iterator[Ground]:
     """The lab, healthy; whatever a test leaves is healed and must not hurt the next one."""
     standing.until_healthy()
     yield standing
-    faults.heal_all(standing.engine, standing.lab, sweep=True)
+    faults.heal_all(standing.engine, standing.lab, sweep=True).check()
     standing.until_healthy()

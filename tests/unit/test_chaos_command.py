@@ -140,7 +140,7 @@ def test_an_interrupted_run_says_what_is_still_broken(
     )
     broken = [SimpleNamespace(title="kill c1/store")]
     monkeypatch.setattr("labctl.running.lifecycle.current", lambda _: prepared)
-    monkeypatch.setattr(chaos, "reach", lambda *_: (None, prepared))
+    monkeypatch.setattr(chaos, "attach", lambda *_: (None, prepared))
     monkeypatch.setattr("labctl.chaos.run.plan.from_scenario", lambda *_: plan)
     monkeypatch.setattr("labctl.chaos.run.runner.run", interrupt)
     monkeypatch.setattr("labctl.faults.verbs.active", lambda _: broken)

@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
@@ -147,13 +148,12 @@ def off(node: str) -> Act:
 
 
 def on(name: str) -> Act:
-    """A container is started by hand, if it can be."""
+    """A container is started by hand, if it is there and what it stands on runs."""
 
     def act(place: Place) -> None:
-        try:
-            place.start(name)
-        except LabctlError:
-            return
+        if name in place._boxes:
+            with suppress(LabctlError):
+                place.start(name)
 
     return act
 
