@@ -14,6 +14,9 @@ from labctl.planning.desired import Desired
 
 PROBER = "labctl-prober"
 SPEC_PATH = "/run/labctl/probes.json"
+"""What the prober of an ``up`` reads again and again: nobody else writes it."""
+LOOK_PATH = "/run/labctl/look.json"
+"""The questions of one who looks once."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def inspect(
     running: Collection[str] | None = None,
     *,
     probes: Collection[str] | None = None,
-    path: str = SPEC_PATH,
+    path: str = LOOK_PATH,
     timeout: float = 15,
 ) -> Inspection:
     """Ask every probe and inspect every cluster once. LabError when the client cannot be used.

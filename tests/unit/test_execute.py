@@ -17,7 +17,7 @@ from labctl.planning.plan import make_plan
 from labctl.planning.steps import AwaitReady, Observed, Plan, Step
 from labctl.running.execute import Executor
 from labctl.running.observe import observe
-from labctl.running.probe import SPEC_PATH, Answer, Inspection
+from labctl.running.probe import SPEC_PATH, Answer, Inspection, inspect
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
 from tests.unit.labs import IMAGES, desired
@@ -125,6 +125,17 @@ def test_the_token_goes_to_the_founder_only(fake: LabEngine, wanted: Desired) ->
     assert fake.read_file("small-c2-store", "/etc/store") == b"198.18.9.12 3\n"
 
 
+def test_a_look_at_a_lab_that_comes_up_does_not_end_its_prober(
+    fake: LabEngine, wanted: Desired
+) -> None:
+    """``labctl status`` beside ``labctl up`` told up's prober that nothing more would come."""
+    run(fake, wanted)
+    before = fake.read_file("small-client-toolbox", SPEC_PATH)
+    with pytest.raises(LabError, match="the prober in small-client-toolbox failed"):
+        inspect(fake, wanted)  # this engine has no prober: what counts is what it was told
+    assert fake.read_file("small-client-toolbox", SPEC_PATH) == before is not None
+
+
 def test_what_dies_is_named_with_its_log_and_what_waits(
     fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,11 +220,11 @@ def test_who_stays_outside_of_the_cluster_is_stranded_and_restarted(
     ready = {name: Answer(ready=True, detail="") for name in wanted.probes}
     seen = iter([["c2", "c3"], ["c3"]])
 
-    def inspect(*_: object) -> Inspection:
+    def asked(*_: object) -> Inspection:
         clusters = {"it": {"service": "store", "stranded": next(seen, ["c3"])}}
         return Inspection(ready, clusters)
 
-    monkeypatch.setattr("labctl.running.observe.inspect", inspect)
+    monkeypatch.setattr("labctl.running.observe.inspect", asked)
     monkeypatch.setattr("labctl.running.observe._COMES_BACK", 0.05)
     monkeypatch.setattr("labctl.running.observe._LOOK", 0.01)
     observed = observe(fake, wanted)
