@@ -72,7 +72,7 @@ def current(name: str | None) -> Prepared:
 
 def plan(engine: Engine, prepared: Prepared) -> Plan:
     """What ``up`` would do now; nothing is touched."""
-    return make_plan(prepared.desired, observe(engine, prepared.desired))
+    return make_plan(prepared.desired, observe(engine, prepared.desired, ask_host=True))
 
 
 def up(engine: Engine, prepared: Prepared, report: Report) -> Plan:
@@ -80,7 +80,7 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> Plan:
     record, desired = prepared.record, prepared.desired
     verbs.heal_all(engine, desired.lab)
     _check_machine(engine, prepared)
-    observed = recover(engine, desired, observe(engine, desired), report.note)
+    observed = recover(engine, desired, observe(engine, desired, ask_host=True), report.note)
     made = make_plan(desired, observed)
     if made.steps:
         store.save(record)
