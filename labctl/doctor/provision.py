@@ -21,6 +21,7 @@ from labctl.errors import EngineError
 from labctl.host import process
 from labctl.model.topology import TopologyDoc
 from labctl.state import paths
+from labctl.state.private import private_directory
 
 BOOTSTRAPPERS = ("mmdebstrap", "debootstrap")
 """Programs that make a base image where none can be pulled; the first is the faster."""
@@ -70,7 +71,7 @@ def _bring_up(kind: str) -> Iterator[str]:
             yield from _install(("cgroupfs-mount",))
             _root("cgroupfs-mount", timeout=_START_SECONDS)
         yield f"starting {_PROGRAM[kind]} (log: {log})"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        private_directory(log.parent)
         if kind == "podman":
             _start_podman(log)
         else:

@@ -66,8 +66,7 @@ Capability = Literal[
     "SETPCAP",
     "SETUID",
 ]
-"""What a container may be given. None of these reaches the host by itself; SYS_ADMIN, which does,
-comes with ``network_namespaces`` only."""
+"""What a container may be given. SYS_ADMIN comes with ``network_namespaces`` only."""
 
 
 class ContainerDoc(Document):

@@ -76,7 +76,7 @@ def current(name: str | None) -> Prepared:
 
 def plan(engine: Engine, prepared: Prepared) -> Plan:
     """What ``up`` would do now; nothing is touched."""
-    return make_plan(prepared.desired, observe(engine, prepared.desired))
+    return make_plan(prepared.desired, observe(engine, prepared.desired, ask_host=True))
 
 
 def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Plan]:
@@ -112,7 +112,7 @@ def _up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, P
         prepared = _with_subnet(engine, prepared, before)
     desired = prepared.desired
     try:
-        observed = recover(engine, desired, observe(engine, desired), report.note)
+        observed = recover(engine, desired, observe(engine, desired, ask_host=True), report.note)
         made = make_plan(desired, observed)
         if made.steps:
             store.save(prepared.record)

@@ -22,8 +22,12 @@ _COMES_BACK = 25.0
 _LOOK = 2.0
 
 
-def observe(engine: Engine, desired: Desired) -> Observed:
-    """Ask the engine, and the lab itself when its client runs."""
+def observe(engine: Engine, desired: Desired, *, ask_host: bool = False) -> Observed:
+    """Ask the engine, and the lab itself when its client runs.
+
+    With ``ask_host`` also whether the engine's host filters what comes from the lab, for which a
+    helper container is run.
+    """
     lab = desired.lab
     images = {tag for image in engine.images("labctl.image") for tag in image.tags}
     containers = {c.name: c for c in engine.containers(lab.name)}
@@ -44,7 +48,7 @@ def observe(engine: Engine, desired: Desired) -> Observed:
     if observed.network is None:
         return observed
     asked = _asked(engine, desired, containers)
-    there = _link(engine, desired, observed)
+    there = _link(engine, desired, observed, ask_host=ask_host)
     return replace(
         observed,
         link=there is not None,
@@ -54,15 +58,20 @@ def observe(engine: Engine, desired: Desired) -> Observed:
     )
 
 
-def _link(engine: Engine, desired: Desired, observed: Observed) -> link.Link | None:
-    """The veth pair as the host has it. Where it cannot be asked, a running holder proves it."""
+def _link(
+    engine: Engine, desired: Desired, observed: Observed, *, ask_host: bool
+) -> link.Link | None:
+    """The veth pair as the host has it.
+
+    Where the host is not asked, a running holder proves the pair, and the filter passes for right.
+    """
     image = desired.images["node"]
-    if image in observed.images:
-        return link.find_links(engine, image).get(desired.lab.name)
     holders = (observed.containers.get(unit.spec.name) for unit in desired.holders.values())
-    if any(holder is not None and holder.status in ("running", "paused") for holder in holders):
-        return link.Link(*desired.link, filtered=False)
-    return None
+    runs = any(holder is not None and holder.status in ("running", "paused") for holder in holders)
+    if image in observed.images and (ask_host or not runs):
+        return link.find_links(engine, image).get(desired.lab.name)
+    right = not ask_host and desired.lab.host_services == "blocked"
+    return link.Link(*desired.link, filtered=right) if runs else None
 
 
 def _asked(engine: Engine, desired: Desired, containers: Mapping[str, Container]) -> Inspection:

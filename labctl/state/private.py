@@ -9,7 +9,15 @@ from pathlib import Path
 from labctl.host.files import open_private
 from labctl.state import paths
 
-_OURS = {"labs", "locks", "cache", "defect.log"}
+_OURS = {
+    "labs",
+    "locks",
+    "cache",
+    "defect.log",
+    "dockerd.log",
+    "podman.log",
+    "containers.conf",
+}
 """What the state directory holds: one that holds something else is not labctl's alone."""
 
 

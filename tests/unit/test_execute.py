@@ -213,6 +213,18 @@ def test_foreign_things_are_not_seen(fake: LabEngine, wanted: Desired) -> None:
     assert observe(fake, wanted) == Observed(images=frozenset(IMAGES.values()) - {""})
 
 
+def test_a_filter_that_somebody_removed_is_set_again(fake: LabEngine, wanted: Desired) -> None:
+    run(fake, wanted)
+    assert observe(fake, wanted, ask_host=True).filtered
+    fake.tables.clear()  # as 'nft flush ruleset' does
+    plan = make_plan(wanted, observe(fake, wanted, ask_host=True))
+    assert not [name for name in plan.steps if name.startswith(("network", "holder"))]
+    step = plan.steps["link"]
+    assert step.title == "set the filter of the lab's link"
+    Executor(fake, wanted, Plan({"link": step}), (), Recorder()).run()
+    assert "link" not in make_plan(wanted, observe(fake, wanted, ask_host=True)).steps
+
+
 def test_who_stays_outside_of_the_cluster_is_stranded_and_restarted(
     fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
