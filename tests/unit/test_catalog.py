@@ -141,7 +141,7 @@ def test_templates_may_be_in_directories_below(compose):
             "memcached",
             "user: lab",
             "user: lab\nuses: [nothing]",
-            "compose/memcached/service.yml:5: uses[0]: no service 'nothing'; allowed: ",
+            "compose/memcached/service.yml:4: uses[0]: no service 'nothing'; allowed: ",
         ),
         (
             "mariadb",
