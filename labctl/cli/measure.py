@@ -47,6 +47,10 @@ def benchmark(
     only_chaos: Annotated[
         bool, typer.Option("--only-chaos", help="Bring the lab up, and measure that alone.")
     ] = False,
+    only_planner: Annotated[
+        bool,
+        typer.Option("--only-planner", help="Measure planning alone, of 10 to 200 nodes: no lab."),
+    ] = False,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
     engine: EngineOption = None,
@@ -62,6 +66,9 @@ def benchmark(
     from labctl.errors import InputError
     from labctl.resolve.request import Request
 
+    if only_planner:
+        _planner(as_json=as_json)
+        return
     if profile == AUTO:
         raise InputError("a benchmark is of one profile: name it, so that it can be repeated")
     choice = chosen(profile, None, None)
@@ -83,6 +90,17 @@ def benchmark(
         return
     show.table(["what", "figure", "remark"], report.rows(document))
     show.out().print(f"kept in {path}")
+
+
+def _planner(*, as_json: bool) -> None:
+    from labctl.benchmark import planner
+    from labctl.cli import show
+
+    found = planner.measure(_say)
+    if as_json:
+        show.as_json({"planner": found})
+        return
+    show.table(["what", "figure", "remark"], planner.rows(found))
 
 
 def _say(line: str) -> None:

@@ -77,7 +77,7 @@ class _Checks:
     def _check_needs(self, name: str, doc: ServiceDoc) -> None:
         places: list[tuple[Place, tuple[str, ...]]] = [(("needs",), doc.needs)]
         places += [(("jobs", i, "needs"), job.needs) for i, job in enumerate(doc.jobs)]
-        places += [(("beside",), doc.beside)]
+        places += [(("uses",), doc.uses), (("beside",), doc.beside)]
         for place, needs in places:
             for i, need in enumerate(needs):
                 problem = self._unknown(need)

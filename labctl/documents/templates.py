@@ -14,6 +14,11 @@ from labctl.errors import InputError
 _MARKS = ("{{", "{%", "{#")
 
 
+def is_template(source: str) -> bool:
+    """Whether there is anything to render: most of a catalogue's words are plain."""
+    return "{" in source and any(mark in source for mark in _MARKS)
+
+
 def render_text(
     source: str, name: str, context: Mapping[str, object], parts: Path | None = None
 ) -> str:
@@ -23,8 +28,8 @@ def render_text(
     shell script (its first line says so) every expression becomes one word of the shell, whatever
     a topology put into it, so expressions stand there outside of quotes.
     """
-    if not any(mark in source for mark in _MARKS):
-        return source  # most of a catalogue's words are: compiling them would take longer
+    if not is_template(source):
+        return source
     try:
         return _template(source, parts).render(context)
     except jinja2.TemplateNotFound as error:
@@ -40,7 +45,10 @@ def render_text(
 @lru_cache(maxsize=1024)
 def _template(source: str, parts: Path | None) -> jinja2.Template:
     """Compiled once: the same file is rendered for every node."""
-    return _environment(parts, shell=source.startswith("#!/bin/sh")).from_string(source)
+    template = _environment(parts, shell=source.startswith("#!/bin/sh")).from_string(source)
+    # Copied at each rendering, which takes a dict a tenth of the time of Jinja2's own chain.
+    template.globals = dict(template.globals)
+    return template
 
 
 @lru_cache(maxsize=8)

@@ -171,7 +171,7 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
         cpu_shares=container.cpu_shares or 0,
     )
     files = renderer.instance_files(instance)
-    founding = [f for f in renderer.instance_files(instance, founding=True) if f not in files]
+    founding = renderer.instance_files(instance, founding=True)
     if faked:
         files.append(FileEntry(clock.FILE, clock.content(0)))
     return _hashed(spec, files, founding)

@@ -44,6 +44,10 @@ class _Planner:
         self.desired, self.observed, self.lab = desired, observed, desired.lab
         self.steps: dict[str, Step] = {}
         self.finished = finished(desired, observed)
+        self.prober = f"start:{self.lab.toolbox.name}"
+        """The step before readiness can be asked."""
+        self.needs: dict[str, frozenset[str]] = {}
+        """Service → what each of its instances comes after."""
 
     def plan(self) -> Plan:
         self._check_disks()
@@ -202,20 +206,17 @@ class _Planner:
         if removal and after and f"holder:{instance.node.name}" not in self.steps:
             # It serves until its turn has come; but not in a namespace that is about to go.
             self._add(replace(self.steps[removal], needs=frozenset(after)))
-        doc = instance.service.doc
-        befores = [f"job:{doc_job}" for doc_job in self._jobs(instance.service, {"before"})]
         needs = {
             f"holder:{instance.node.name}",
             f"disk:{instance.name}",
             "forget" if unit.spec.volumes else "",
             f"image:{instance.service.image}",
             removal or "",
-            *befores,
+            *self._service_needs(instance.service),
             *after,
             # Two that hold themselves for the only one would spoil what they share.
             *(f"remove:{container}" for container in self.lab.elsewhere(instance)),
         }
-        needs |= {need for wanted in doc.needs for need in self._done(wanted)}
         step = StartInstance(
             f"start:{instance.name}",
             frozenset(needs),
@@ -228,6 +229,14 @@ class _Planner:
         self._await_one(instance)
         return True
 
+    def _service_needs(self, service: Service) -> frozenset[str]:
+        """What every instance of a service comes after."""
+        if service.name not in self.needs:
+            jobs = {f"job:{job}" for job in self._jobs(service, {"before"})}
+            needs = {need for wanted in service.doc.needs for need in self._done(wanted)}
+            self.needs[service.name] = frozenset(jobs | needs)
+        return self.needs[service.name]
+
     def _await_one(self, instance: Instance) -> None:
         """One instance's readiness: its cost is what the process burns until it answers."""
         if instance.name not in self.desired.probes:
@@ -237,7 +246,7 @@ class _Planner:
         self._add(
             AwaitReady(
                 f"ready:{instance.name}",
-                frozenset({f"start:{instance.name}", *started, *self._prober()}),
+                frozenset({f"start:{instance.name}", *started, self.prober}),
                 cost=doc.cost,
                 service=instance.service.name,
                 probes=(instance.name,),
@@ -245,20 +254,16 @@ class _Planner:
             )
         )
 
-    def _prober(self) -> set[str]:
-        """The container from which readiness is asked; no other on its node."""
-        return {f"start:{self.lab.toolbox.name}"}
-
     def _await(self, service: Service, instances: Sequence[Instance]) -> None:
         """The whole service's readiness, when something of it is started or does not answer."""
-        started = {f"start:{i.name}" for i in instances} & set(self.steps)
-        own = {f"ready:{i.name}" for i in instances} & set(self.steps)
+        started = {f"start:{i.name}" for i in instances} & self.steps.keys()
+        own = {f"ready:{i.name}" for i in instances} & self.steps.keys()
         asked = [i.name for i in instances if i.name in self.desired.probes]
         vip = f"vip/{service.name}"
         if vip in self.desired.probes:
             asked.append(vip)
         silent = [probe for probe in asked if probe not in self.observed.ready]
-        jobs = {f"job:{job}" for job in self._jobs(service, {"started"})} & set(self.steps)
+        jobs = {f"job:{job}" for job in self._jobs(service, {"started"})} & self.steps.keys()
         if not started and not silent and not jobs:
             return
         timeout = service.doc.ready.timeout
@@ -267,7 +272,7 @@ class _Planner:
         self._add(
             AwaitReady(
                 f"ready:{service.name}",
-                frozenset({*(own or started), *jobs, *self._prober()}),
+                frozenset({*(own or started), *jobs, self.prober}),
                 cost=0.0,
                 service=service.name,
                 probes=tuple(asked),

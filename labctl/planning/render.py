@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from labctl.documents.templates import render_text
+from labctl.documents.templates import is_template, render_text
 from labctl.engine.port import FileEntry
 from labctl.errors import InputError
 from labctl.model.lab import Instance, Lab, Node, Service
@@ -31,9 +31,9 @@ class Renderer:
         self._sources: dict[str, tuple[str, str]] = {}
 
     def instance_files(self, instance: Instance, *, founding: bool = False) -> list[FileEntry]:
-        """The files of an instance; those marked ``bootstrap`` only when it founds its cluster."""
-        docs = [f for f in instance.service.doc.files if founding or not f.bootstrap]
-        context = self._context(instance.node, instance.service)
+        """The files of an instance, or those that it gets besides when it founds its cluster."""
+        docs = [f for f in instance.service.doc.files if f.bootstrap == founding]
+        context = self._context(instance.node, instance.service) if docs else {}
         return [self._file(doc, instance.service, context) for doc in docs]
 
     def job_files(self, service: Service, job: JobDoc) -> list[FileEntry]:
@@ -43,6 +43,8 @@ class Renderer:
 
     def command(self, command: tuple[str, ...], node: Node, service: Service) -> tuple[str, ...]:
         """A command with its templates expanded."""
+        if not any(map(is_template, command)):
+            return command
         context = self._context(node, service)
         name = f"compose/{service.name}/service.yml"
         return tuple(render_text(word, name, context) for word in command)

@@ -130,6 +130,26 @@ def test_templates_may_be_in_directories_below(compose):
             "    command: [a]\n  - {name: databases, description: again, command: [b]}",
             "compose/mariadb/service.yml:17: jobs[1].name: 'databases' names two jobs; rename one",
         ),
+        (
+            "keepalived",
+            "beside: [haproxy]",
+            "beside: [haproxi]",
+            "compose/keepalived/service.yml:9: beside[0]: no service 'haproxi'; "
+            "did you mean 'haproxy'?",
+        ),
+        (
+            "memcached",
+            "user: lab",
+            "user: lab\nuses: [nothing]",
+            "compose/memcached/service.yml:4: uses[0]: no service 'nothing'; allowed: ",
+        ),
+        (
+            "mariadb",
+            "when: seed",
+            "when: started",
+            "compose/mariadb/service.yml:15: jobs[0].when: is 'started', when all instances run, "
+            "and they start one after another; say 'seed' or 'ready'",
+        ),
     ],
 )
 def test_what_does_not_fit(compose, service, old, new, message):

@@ -9,6 +9,7 @@ import pytest
 from labctl.chaos.judge.bounds import Bound, bounds_after
 from labctl.chaos.model.timers import timers, vrrp
 from tests.unit.test_chaos_timeline import lab
+from tests.unit.traits import traits
 
 NUMBERS = timers(lab())
 SKEW_OF_SECOND = 131 / 256 * 0.3
@@ -16,7 +17,7 @@ CLIENT = 1.0
 
 
 def entry(fault: str, *targets: str, **spec: Any) -> dict[str, Any]:
-    return {"fault": fault, "targets": list(targets), "spec": spec}
+    return {"fault": fault, "traits": traits(fault), "targets": list(targets), "spec": spec}
 
 
 def seconds(name: str, fault: str, *targets: str, **players: str) -> float:

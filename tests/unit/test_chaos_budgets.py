@@ -39,10 +39,6 @@ def ok(t: float, f: str = "add") -> Event:
     return Event(t, "vip-probe", 0, "ok", f)
 
 
-def entry(fault: str, *targets: str, **spec: Any) -> dict[str, Any]:
-    return {"fault": fault, "traits": traits(fault), "targets": list(targets), "spec": spec}
-
-
 def recorded(events: list[Event], timeline: list[dict[str, Any]], **more: Any) -> Record:
     given = {"run": {"settings": {"timers": timers(lab())}}, "scenario": SCENARIO, **more}
     return Record(**given, events=events, timeline=timeline, observations=SEEN)
@@ -54,6 +50,7 @@ def fault(
     return {
         "index": index,
         "fault": "power-off",
+        "traits": traits("power-off"),
         "asked": 10.0,
         "bites": bites,
         "healed": healed,

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from labctl.benchmark import planner
 from labctl.errors import InputError
 from labctl.model.topology import HostServices
 from labctl.planning.desired import Desired
-from labctl.planning.plan import make_plan
-from labctl.planning.steps import AwaitReady, Observed, Plan, StartHolder, StartInstance
+from labctl.planning.plan import in_order, make_plan
+from labctl.planning.steps import AwaitReady, Observed, Plan, StartHolder, StartInstance, Step
 from tests.golden.test_golden import desired as shipped
 from tests.unit.labs import container, desired, running
 
@@ -329,3 +330,22 @@ def test_nodes_that_change_under_running_clusters_are_no_circle() -> None:
         assert step.needs <= seen
         seen.add(step.id)
     assert {"holder:c1", "start:c3/sentinel", "ready:mariadb"} <= seen
+
+
+def test_steps_that_wait_for_each_other_are_named() -> None:
+    steps = [Step("a", frozenset("b")), Step("b", frozenset("c")), Step("c", frozenset("b"))]
+    with pytest.raises(RuntimeError) as raised:
+        in_order(steps)
+    assert str(raised.value) == "steps of the plan wait for each other: b → c → b"
+
+
+def test_a_plan_grows_as_its_lab_does() -> None:
+    """Twice the nodes are twice the steps and needs: nothing waits for all of everything."""
+    found = planner.measure(lambda _: None, (8, 16, 24))
+    for first in (0, 3):
+        few, some, many = found[first : first + 3]
+        for what in ("instances", "steps", "edges"):
+            assert many[what] - some[what] == some[what] - few[what]
+    rows = [row[0] for row in planner.rows(found)]
+    assert rows[0] == "plan 8 nodes (shipped)"
+    assert rows[-1] == "plan 24 nodes (dense)"
