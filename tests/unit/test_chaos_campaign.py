@@ -68,8 +68,8 @@ def result(outcome: Any, code: int) -> Result:
         ([], 0, "1 left out"),
         ([("VALID", 0), ("VALID", 0)], 0, "2 VALID, 1 left out"),
         ([("VALID", 0), ("UNKNOWN", 4)], 4, "1 VALID, 1 UNKNOWN, 1 left out"),
-        ([("UNKNOWN", 4), (None, 3), (None, 2)], 3, "1 UNKNOWN, 2 not carried out, 1 left out"),
-        ([(None, 3), ("INVALID", 1), ("UNKNOWN", 4)], 1, "1 INVALID, 1 UNKNOWN, 1 not carried out"),
+        ([("UNKNOWN", 4), (None, 3), (None, 2)], 3, "1 UNKNOWN, 2 not run, 1 left out"),
+        ([(None, 3), ("INVALID", 1), ("UNKNOWN", 4)], 1, "1 INVALID, 1 UNKNOWN, 1 not run"),
     ],
 )
 def test_the_worst_counts(results: list[tuple[Any, int]], code: int, said: str) -> None:
@@ -137,5 +137,5 @@ def test_an_interrupted_campaign_tells_what_it_knows(
         ["memcached-killed", "20260101T120000_a1b2c3", "62 s", "UNKNOWN"],
         ["vip-split", "-", "-", "-"],
     ]
-    assert lines[2] == ["1 UNKNOWN, 1 not carried out"]
+    assert lines[2] == ["1 UNKNOWN, 1 not run"]
     assert lines[3][0].startswith("see ")

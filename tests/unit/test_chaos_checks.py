@@ -136,7 +136,7 @@ def test_a_bank_without_a_setting_goes_by_its_first_snapshot() -> None:
     ]
     found = bank.check(history, None, {"negative": True})
     assert broken(found) == ["total conserved"]
-    assert found[0].why == "1 of 2 snapshots do not have 10 in all: the first has 11"
+    assert found[0].why == "1 of 2 snapshots do not have a total of 10: the first has 11"
     assert bank.check([MOVED], None, BANK)[0].broken is None
     assert bank.check(history[1:], None, BANK)[0].broken is None
 

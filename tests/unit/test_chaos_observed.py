@@ -60,7 +60,7 @@ def test_what_the_client_saw_of_the_virtual_ip() -> None:
 
     history = [ping(0, "c1"), ping(1, "c1"), ping(4, "c2"), ping(5, "c2")]
     (found,) = vip.check(history, None, {})
-    assert found.why == "the client was answered by c1 → c2; the longest gap is 3.00 s"
+    assert found.why == "the client got answers from c1 → c2; the longest gap is 3.00 s"
     assert found.counts == {"changes": 1, "gap": 3.0}
     (found,) = vip.check([op(0, "ping", None, 0, None)], None, {})
     assert found.broken is None
@@ -101,7 +101,7 @@ def test_members_that_agree(kind: str) -> None:
             "galera",
             {"committed": {"c1": 7, "c2": 8}},
             "members agree",
-            "c1 has committed 7, another had 8 already 5 s before",
+            "c1 has committed 7, another had 8 already 5 s earlier",
         ),
         ("rabbitmq", {"partitioned": True}, "members agree", "see different clusters"),
         ("rabbitmq", {"leaderless": ["q"]}, "leaderless", "though nothing was broken"),
@@ -126,7 +126,7 @@ def test_members_that_do_not(kind: str, bad: dict[str, Any], check: str, said: s
 
 
 def test_members_that_commit_one_after_another_agree() -> None:
-    """Whoever is asked first has committed less; nobody is behind for long."""
+    """The member asked first has committed less; none is behind for long."""
     observations = [
         {"t": float(t), "clusters": {"galera": GOOD["galera"] | {"committed": committed}}}
         for t in range(20)

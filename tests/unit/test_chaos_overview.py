@@ -68,7 +68,7 @@ def test_the_newest_of_each_counts(home: Path) -> None:
 def test_the_page_shows_each_with_its_report_and_its_dearest_budget(home: Path) -> None:
     page = overview.html("demo", entries())
     assert "4 scenarios, the newest run of each: 1 INVALID, 2 UNKNOWN, 1 VALID" in page
-    assert "in 1 of the VALID something was lost that was not promised" in page
+    assert "in 1 of the VALID runs something was lost that was not promised" in page
     links = re.findall(r'href="(\.\./runs/[^"]+)"', page)
     reports = home / "labs/demo/reports"
     assert len(links) == 4

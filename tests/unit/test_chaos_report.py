@@ -111,7 +111,7 @@ def test_the_outcome_its_reason_and_how_to_repeat_it_are_told(run: Path) -> None
 
 def test_the_virtual_ip_is_seen_to_be_nobodys_and_two_nodes(run: Path) -> None:
     text = page(run).text
-    assert "nobody, 2.00 s" in text
+    assert "no holder, 2.00 s" in text
     assert "2 at once, 2.00 s" in text
 
 
@@ -151,7 +151,7 @@ def test_evidence_of_no_operation_links_nowhere(run: Path) -> None:
 
     change(run, "verdict.json", other)
     assert not _concerned(read(run))
-    assert "No check speaks of a single operation" in page(run).text
+    assert "No check refers to a single operation" in page(run).text
 
 
 def test_a_run_cut_short_is_readable(run: Path) -> None:
@@ -229,7 +229,7 @@ def test_who_looked_at_nothing_says_no_loss_was_seen_by_nobody(run: Path) -> Non
     assert "unknown: nothing was checked" in page(run).text
     kept = {"workload": "w", "check": "lost", "promise": "kept", "outcome": "VALID", "why": ""}
     change(run, "verdict.json", lambda data: data.update(checks=[kept]))
-    assert "nothing that was checked" in page(run).text
+    assert "nothing of what was checked" in page(run).text
 
 
 def test_the_legend_has_what_is_drawn(run: Path) -> None:
@@ -239,11 +239,11 @@ def test_the_legend_has_what_is_drawn(run: Path) -> None:
     text = page(run).text
     assert 'class="key asleep"' in html(read(run))
     assert "the client itself did not run for 1.50 s" in text
-    assert "joins, or out of quorum" in text
+    assert "joining, or out of quorum" in text
     for name in ("history.jsonl", "observations.jsonl"):
         (run / name).write_text("")
     text = page(run).text
-    assert "joins, or out of quorum" not in text
+    assert "joining, or out of quorum" not in text
     assert "operation in question" not in text
 
 
@@ -253,3 +253,10 @@ def test_moments_of_several_targets_are_told_without_brackets(run: Path) -> None
 
     change(run, "timeline.json", moments)  # type: ignore[arg-type]
     assert "moments: c1 0.012, c2 0.014" in page(run).text
+
+
+def test_an_observation_that_failed_is_not_drawn_as_an_outage(run: Path) -> None:
+    failed = {"t": 500.0, "vip": [], "clusters": {}, "error": "the client node cannot be asked"}
+    with (run / "observations.jsonl").open("a") as file:
+        file.write(json.dumps(failed) + "\n")
+    assert max(seen.t for seen in read(run).observations) < failed["t"]

@@ -313,8 +313,7 @@ def test_an_interrupted_run_is_healed_and_readable(
     said = read(files.find(newest()))
     assert said["run"]["cut_short"] == "KeyboardInterrupt"
     assert (
-        stage.watcher.notes[-1]
-        == f"cut short; to judge what there is: labctl chaos check {newest()}"
+        stage.watcher.notes[-1] == f"cut short; judge what there is: labctl chaos check {newest()}"
     )
     assert stage.loads[0].stopped
     assert stage.world.state() == before
@@ -323,7 +322,7 @@ def test_an_interrupted_run_is_healed_and_readable(
 def test_there_is_no_such_run(stage: Stage) -> None:
     with pytest.raises(InputError) as caught:
         files.find("nothing")
-    assert str(caught.value) == "there is no run 'nothing': `labctl chaos run` makes one"
+    assert str(caught.value) == "there is no run 'nothing': start one with `labctl chaos run`"
 
 
 def test_what_looks_for_its_target_when_the_run_is_interrupted_is_not_made_after_it(

@@ -43,7 +43,7 @@ def test_transfers_that_are_all_gone_leave_the_total_as_it_was() -> None:
     assert not found["total conserved"].broken
     assert found["lost"].broken
     assert found["lost"].why == (
-        "account 0 on c1 should have 4, and has 10: transfers that were acknowledged are lost"
+        "account 0 on c1 should have 4, and has 10: acknowledged transfers are lost"
     )
     half = {"c1": {"0": 7, "1": 13}}
     assert broken(bank.check([moved(0), moved(1, "info")], half, BANK)) == []
@@ -60,7 +60,7 @@ def test_a_bank_is_judged_by_the_balance_that_it_has_where_the_scenario_says_non
     snapshots = [op(1, "read", None, t, t + 0.5, answer=BOOK) for t in range(1, 20)]
     found = verdict.verdict(used("galera", "bank", [moved(0), *snapshots], ends))
     assert found.outcome == "INVALID"
-    assert "transfers that were acknowledged are lost" in found.why
+    assert "acknowledged transfers are lost" in found.why
 
 
 FINALS_ARE_NEEDED = {
@@ -78,9 +78,9 @@ FINALS_ARE_NEEDED = {
 def test_finals_that_were_not_read_are_missed_whatever_else_was_seen(way: str, finals: Any) -> None:
     found = verdict.verdict(used("galera", way, FINALS_ARE_NEEDED[way], finals))
     assert found.outcome == "UNKNOWN"
-    assert "not read in the end" in found.why
+    assert "not read" in found.why
     if finals:
-        assert "what w left could not be read in the end: no connection" in found.notes
+        assert "the final state of w could not be read: no connection" in found.notes
 
 
 def test_what_could_not_be_listed_is_not_lost() -> None:
@@ -88,7 +88,7 @@ def test_what_could_not_be_listed_is_not_lost() -> None:
     found = verdict.verdict(used("api", "network", made, {"error": "status 503"}))
     assert (found.outcome, found.why.partition(" (and")[0]) == (
         "UNKNOWN",
-        "w: lost: what is there in the end was not listed",
+        "w: lost: what exists at the end was not listed",
     )
 
 
@@ -130,7 +130,7 @@ def test_a_loss_without_times_is_not_within_a_window() -> None:
 
 
 def things(*statuses: str) -> tuple[list[Operation], dict[str, Any]]:
-    """Things made ten seconds apart, and how each is in the end."""
+    """Things created ten seconds apart, and the status of each at the end."""
     made = [op(0, "create", f"t{n}", 10.0 * n, 10.0 * n + 1) for n in range(len(statuses))]
     return made, {"listed": [{"name": f"t{n}", "status": s} for n, s in enumerate(statuses)]}
 
@@ -139,7 +139,7 @@ def test_an_api_none_of_whose_things_came_to_be_tested_nothing() -> None:
     history, ends = things("ERROR", "error", "BUILD", "creating")
     found = named(api.check(history, ends, {"settle": 1}))["stuck"]
     assert found.broken is None
-    assert found.why.startswith("nothing that was acknowledged came to a good end")
+    assert found.why.startswith("nothing that was acknowledged was ever completed")
 
 
 @pytest.mark.parametrize(("faults", "outcome"), [([FAULT], "VALID"), ([], "INVALID")])
@@ -147,7 +147,7 @@ def test_what_is_stuck_is_excused_by_a_fault_only(faults: Any, outcome: str) -> 
     history, ends = things("available", "error")
     found = verdict.verdict(used("api", "volume", history, ends, timeline=faults))
     assert found.outcome == outcome, found.why
-    assert ("asked for while nothing was broken" in found.why) is (outcome == "INVALID")
+    assert ("requested while nothing was broken" in found.why) is (outcome == "INVALID")
 
 
 def test_what_was_just_asked_for_may_be_in_between() -> None:
@@ -172,15 +172,15 @@ SPELL = (10.0, 20.0)
     [
         (
             [op(0, "add", n, 12.0 + n, 12.5 + n) for n in range(20)],
-            "nothing was acknowledged before the first fault, at 10.0 s, so nothing was there",
+            "nothing was acknowledged before the first fault, at 10.0 s, so there was nothing",
         ),
         (
             [op(0, "add", 1, 1, 2), op(0, "add", 2, 25, 26)],
-            "nothing was asked from 10.0 to 20.0 s, while a fault went on",
+            "nothing was requested from 10.0 to 20.0 s, during a fault",
         ),
         (
             [op(0, "add", 1, 1, 2), op(0, "add", 2, 9, None), op(0, "add", 3, 25, 26)],
-            "nothing was asked from 10.0 to 20.0 s, while a fault went on",
+            "nothing was requested from 10.0 to 20.0 s, during a fault",
         ),
         (
             [op(0, "add", n, float(n), n + 0.5, "ok" if n < 15 else "fail") for n in range(30)],
@@ -222,7 +222,7 @@ def test_a_cluster_that_a_workload_uses_is_looked_at_to_the_end() -> None:
         ({"scenario": {"name": "s"}}, "the scenario has no workloads, so nothing was tested"),
         (
             {"events": [Event(9.0, "client", 0, "full", "")]},
-            "the run was cut short: the client wrote as much history as it may and stopped",
+            "the run was cut short: the client reached the limit of a history and stopped",
         ),
         (
             {"timeline": [{**FAULT, "healed": None, "heal_error": "c1 still has a table"}]},
@@ -325,7 +325,7 @@ def test_a_lab_that_restarts_what_died_is_not_valid() -> None:
     found = verdict.verdict(run(observations=rows, timeline=[DEAD]))
     assert (found.outcome, found.why.partition(" (and ")[0]) == (
         "INVALID",
-        "lab: stays dead: 1 came back before anybody healed them: c1/mariadb",
+        "lab: stays dead: 1 came back before they were healed: c1/mariadb",
     )
 
 

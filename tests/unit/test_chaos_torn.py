@@ -210,5 +210,7 @@ def test_a_folder_of_a_run_that_was_killed_is_judged_and_reported(
     with pytest.raises(BaseException, match="4"):
         chaos.check(os.fspath(torn))
     said = capsys.readouterr().out
-    assert said.startswith("UNKNOWN: the run was cut short: nothing was read in the end")
+    assert said.startswith(
+        "UNKNOWN: the run was cut short: the final state of the stores was not read"
+    )
     assert "was not healed in the run" in (torn / "summary.md").read_text()

@@ -174,7 +174,9 @@ def test_what_stays_though_it_was_deleted_is_told(
     things = api.Things(config("balancer"))
     things.prepare()
     turn(things.session(0, dice()), 1)
-    with pytest.raises(TimeoutError, match=r"^1 things stay, the first is \{'name': 'run-1-w-1'"):
+    with pytest.raises(
+        TimeoutError, match=r"^1 things cannot be deleted, the first is \{'name': 'run-1-w-1'"
+    ):
         things.place.clear()
 
 
@@ -267,7 +269,7 @@ def test_the_dashboard_is_logged_in_to_and_pages_are_shown(monkeypatch: pytest.M
     with pytest.raises(RefusedError):
         owner.prepare()
     horizon.refuses = False
-    with pytest.raises(RefusedError, match="does not know who has just logged in"):
+    with pytest.raises(RefusedError, match="does not know a user who has just logged in"):
         owner.prepare()
 
 
@@ -317,6 +319,6 @@ def measured(*ages: float) -> list[Any]:
 def test_ages() -> None:
     (found,) = age.check(measured(10, 40, 10), {}, {"bound": 120.0})
     assert found.broken is False
-    assert found.why == "2 measures; the newest was 40 s old at most, of 120"
+    assert found.why == "2 measures; the newest was at most 40 s old, of 120 s"
     assert broken(age.check(measured(10, 121, 10), {}, {"bound": 120.0})) == ["age"]
     assert age.check([op(0, "measure", None, 0, 1, "fail")], {}, {"bound": 120.0})[0].broken is None

@@ -209,7 +209,7 @@ def test_a_provider_network_that_somebody_else_just_makes_is_used(openstack: Ope
     openstack.busy = 2
     with pytest.raises(RefusedError) as caught:
         tenant.Balanced(CONFIG).prepare()
-    assert str(caught.value) == "there is no provider network, and none can be made"
+    assert str(caught.value) == "there is no provider network, and none can be created"
 
 
 def test_what_comes_out_in_error_says_so(openstack: Openstack) -> None:

@@ -46,7 +46,7 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
     deleted = {_name(op): op for op in operations if op.f == "delete"}
     created = [op for op in ended(operations, "ok") if op.f == "create"]
     if finals is None:
-        return [unknown("lost", "the things that exist at the end were not listed")]
+        return [unknown("lost", "what exists at the end was not listed")]
     if not created:
         return [unknown("lost", "nothing was acknowledged, so nothing was tested")]
     things = [thing for thing in _things(finals) if _status(thing) != ABSENT]

@@ -106,7 +106,7 @@ def _behind(seen: Sequence[Observation], kind: str) -> str:
     most = max(had.values(), default=0)
     now = dict(cluster(seen[-1], kind).get("committed") or {})
     late = [f"{name} has committed {value}" for name, value in now.items() if value < most]
-    known = f"another had {most} {_CATCHES_UP:g} s before"
+    known = f"another had {most} already {_CATCHES_UP:g} s earlier"
     return f"{', '.join(late)}, {known}" if late else ""
 
 

@@ -99,8 +99,8 @@ def _timeline(folder: Path) -> list[Data]:
         raise InputError(f"{reader.shown(folder / files.TIMELINE)}: is not the timeline of a run")
     if not all(isinstance(fault.get("traits"), dict) for fault in faults):
         raise InputError(
-            f"{reader.shown(folder / files.TIMELINE)}: does not say of what kinds these faults are: "
-            "an older labctl recorded it, so judge it with that one, or run the scenario again"
+            f"{reader.shown(folder / files.TIMELINE)}: does not say of what kinds these faults "
+            "are: an older labctl recorded it, so judge it with that one, or run the scenario again"
         )
     return faults
 

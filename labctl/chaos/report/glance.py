@@ -53,7 +53,7 @@ def _card(title: str, section: str, lines: Iterable[str | Markup], said: str = "
 
 def _nothing(record: Record) -> str:
     """That there is no loss, unless nothing was checked."""
-    return "nothing that was checked" if record.checks else "unknown: nothing was checked"
+    return "nothing of what was checked" if record.checks else "unknown: nothing was checked"
 
 
 def _done(record: Record) -> list[str]:

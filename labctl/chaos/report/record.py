@@ -123,7 +123,8 @@ def read(folder: Path) -> Record:
         faults=[_fault(index, data) for index, data in enumerate(_mappings(faults))],
         operations=history.pair(events, strict=False),
         lags=history.lags(events),
-        observations=[_observation(data) for data in seen],
+        # One with an error saw nothing, which is not the same as an outage.
+        observations=[_observation(data) for data in seen if not data.get("error")],
         verdict=verdict if isinstance(verdict, dict) else {},
         logs=sorted(path.name for path in folder.glob(f"{files.LOGS}/*") if path.is_file()),
         missing=tuple(missing),
