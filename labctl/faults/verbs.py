@@ -29,7 +29,7 @@ class Healing:
     done: list[Evidence] = field(default_factory=list)
     """Of each fault that is over."""
     left: Mapping[str, str] = field(default_factory=dict)
-    """Id of each fault that could not be undone → one sentence why."""
+    """Id of each fault that could not be undone (``sweep``: of what no journal knows) → why."""
     files: Sequence[str] = ()
     """A sentence for each file in the journal that was set aside, or is left alone."""
 
@@ -83,22 +83,34 @@ def heal(engine: Engine, fault: Fault) -> Evidence:
 
 
 def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> Healing:
-    """Undo everything journalled; with ``sweep`` remove cuts and delays that no journal knows, too.
+    """Undo everything journalled; all of it is tried, whatever fails.
 
-    All of it is tried, whatever fails.
+    Cuts and delays that no journal knows are removed, too, with ``sweep`` or where the journal has
+    files that are no fault: what these were may be in the way of the others' proofs.
     """
     if not sweep and not any(journal.read(lab.name)):
         return Healing()
     with journal.exclusive(lab.name):
         files = journal.set_aside(lab.name)
         healing = _heal_each(engine, lab.name, journal.entries(lab.name))
-        if sweep:
-            up, left = present.up(engine, lab.name), active(lab)
-            stations = [s for s in build.stations_of(lab) if s.holder in up]
-            for clear in dict.fromkeys(kind.sweep for kind in kinds.registered().values()):
-                if clear is not None:
-                    clear(engine, stations, left)
+        if sweep or files:
+            swept = _sweep(engine, lab)
+            second = _heal_each(engine, lab.name, journal.entries(lab.name))
+            healing = Healing([*healing.done, *second.done], {**swept, **second.left})
         return replace(healing, files=files)
+
+
+def _sweep(engine: Engine, lab: Lab) -> Mapping[str, str]:
+    """Remove what is in nodes' network namespaces of no journalled fault; why not, if it failed."""
+    try:
+        up, left = present.up(engine, lab.name), active(lab)
+        stations = [s for s in build.stations_of(lab) if s.holder in up]
+        for clear in dict.fromkeys(kind.sweep for kind in kinds.registered().values()):
+            if clear is not None:
+                clear(engine, stations, left)
+    except LabctlError as error:
+        return {"sweep": str(error)}
+    return {}
 
 
 def expire(engine: Engine, lab: Lab) -> Healing:

@@ -212,6 +212,7 @@ def recorded(action: timeline.Action) -> dict[str, Any]:
     return {
         "index": action.index,
         "fault": action.fault,
+        "traits": traits(action.fault),
         "asked": action.at,
         "healed": action.at + (lasts or 20.0) + 0.7,
         "lasts": lasts,

@@ -34,7 +34,7 @@ def test_timers_are_read_from_the_rendered_configuration() -> None:
 
 
 def test_a_timer_that_is_missing_is_said() -> None:
-    with pytest.raises(LabError, match=r"^the lab's keepalived.conf says no advert$"):
+    with pytest.raises(LabError, match=r"^the lab's keepalived.conf sets no advert$"):
         timers(CONF.replace("advert_int", "#"))
 
 

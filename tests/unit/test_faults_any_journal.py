@@ -175,7 +175,7 @@ def damaged(how: Callable[[bytes], bytes]) -> Act:
 
 
 def _newer(text: bytes) -> bytes:
-    return json.dumps({**json.loads(text), "version": 2}).encode()
+    return text.replace(b'"version": 1', b'"version": 2')
 
 
 def _altered(text: bytes) -> bytes:
@@ -347,6 +347,19 @@ def test_who_makes_a_fault_has_what_is_overdue_undone(wanted: Desired) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("labctl.faults.lease.spawn_detached", lambda *_, **__: None)
         at_work(wanted, ["kill instance", "lease over"], check)
+
+
+@pytest.mark.parametrize("damage", ["file empty", "file of a newer version"])
+@pytest.mark.parametrize("command", ["heal", "up"])
+def test_a_cut_that_nobody_can_read_is_in_no_ones_way(
+    wanted: Desired, damage: str, command: str
+) -> None:
+    def check(place: Place) -> None:
+        assert place.say(command).exit_code == 0
+        assert journal.entries("small") == []
+        assert not any(space.tables for space in place.spaces.values())
+
+    at_work(wanted, ["cut", damage, "loss", "delay"], check)
 
 
 def test_heal_says_what_is_left_and_undoes_the_rest(wanted: Desired) -> None:
