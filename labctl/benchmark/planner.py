@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from labctl.documents.catalog import load_catalog
-from labctl.documents.images import user_ids
+from labctl.documents.images import roles, user_ids
 from labctl.documents.shipped import data_dir
 from labctl.documents.topologies import load_topology, shipped
-from labctl.images.definitions import roles
 from labctl.model.lab import CLIENT
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
