@@ -11,11 +11,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from labctl.documents.catalog import load_catalog
+from labctl.documents.images import roles as image_roles
 from labctl.documents.images import user_ids
 from labctl.documents.shipped import data_dir
 from labctl.documents.source import Source
 from labctl.engine.port import ContainerSpec, ExecResult
-from labctl.images.definitions import roles as image_roles
 from labctl.model.lab import Lab
 from labctl.model.order import needed
 from labctl.model.service import PROFILES

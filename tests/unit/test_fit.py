@@ -78,7 +78,11 @@ def test_the_profile_that_fits_is_named(wanted: Desired) -> None:
     engine._info = replace(INFO, memory=fit.MEMORY_SPARE + (50 << 20))
     instances = {n: u for n, u in wanted.instances.items() if n.startswith("c1")}
     nodes = tuple(n for n in wanted.lab.nodes if n.name in ("c1", "client"))
-    lab = replace(wanted.lab, profile="support", nodes=nodes)
+    services = {
+        name: replace(service, nodes=tuple(n for n in service.nodes if n in nodes))
+        for name, service in wanted.lab.services.items()
+    }
+    lab = replace(wanted.lab, profile="support", nodes=nodes, services=services)
     small = replace(wanted, lab=lab, instances=instances)
     assert largest(engine, [wanted, small]) == small
     with pytest.raises(EngineError) as raised:
