@@ -20,8 +20,9 @@ from labctl.chaos.document.words import BUDGETS, CHECKS, FAULTS, WORKLOADS, Faul
 from labctl.chaos.model import spans
 from labctl.chaos.model.findings import Outcome, Standing
 from labctl.documents.source import suggestion
+from labctl.model.document import Document, Name, Size
 from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, clock_problem, delay_problem
-from labctl.model.service import Document, Name, Profile, Size
+from labctl.model.service import Profile
 from labctl.model.sizes import size_bytes
 
 Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]
