@@ -13,7 +13,8 @@ from labctl.documents.source import Place, Source, suggestion
 from labctl.errors import InputError
 from labctl.model import clock, disk
 from labctl.model.order import circle, step_circle
-from labctl.model.service import FileDoc, ProbeDoc, ServiceDoc
+from labctl.model.probes import ProbeDoc
+from labctl.model.service import FileDoc, ServiceDoc
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _PROBES = tuple(name for name in ProbeDoc.model_fields if name != "timeout")

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, RootModel, StringConstraints
 
 from labctl.model import reference
-from labctl.model.service import Document, Name
+from labctl.model.document import Document, Name
 
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 

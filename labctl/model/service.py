@@ -9,28 +9,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from labctl.model import sizes
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/.+$")]
-Seconds = Annotated[float, Field(gt=0, le=86400)]
-Mode = Annotated[str, StringConstraints(pattern=r"^0[0-7]{3}$")]
-Size = Annotated[str, StringConstraints(pattern=sizes.PATTERN)]
+from labctl.model.document import AbsolutePath, Document, Mode, Name, Port, Seconds, Size
+from labctl.model.probes import ProbeDoc
 
 RowMode = Literal["A/A", "A/P", "-"]
 """Active/active, active/passive, or neither."""
 Profile = Literal["support", "core", "full"]
 """How much of the catalogue a lab has; each holds the one before."""
 PROFILES: tuple[Profile, ...] = get_args(Profile)
-
-
-class Document(BaseModel):
-    """Base of all documents: closed (an unknown key is an error) and frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Row(Document):
@@ -80,16 +68,16 @@ class ContainerDoc(Document):
     /proc and /sys stay as restricted as in every other container."""
     devices: tuple[str, ...] = ()
     """Jinja2 expands them; one that comes to nothing is left out."""
-    environment: dict[str, str] = {}
-    sysctls: dict[str, str] = {}
-    tmpfs: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
+    sysctls: dict[str, str] = Field(default_factory=dict)
+    tmpfs: dict[str, str] = Field(default_factory=dict)
     """path → mount options."""
-    ulimits: dict[str, int] = {}
-    volumes: dict[Name, AbsolutePath] = {}
+    ulimits: dict[str, int] = Field(default_factory=dict)
+    volumes: dict[Name, AbsolutePath] = Field(default_factory=dict)
     """volume (made for each instance) → path."""
-    node_volumes: dict[Name, AbsolutePath] = {}
+    node_volumes: dict[Name, AbsolutePath] = Field(default_factory=dict)
     """volume that all instances of the node share → path: sockets, what one writes for another."""
-    lab_volumes: dict[Name, AbsolutePath] = {}
+    lab_volumes: dict[Name, AbsolutePath] = Field(default_factory=dict)
     """volume that the whole lab shares → path: stands in for a shared file system (NFS), and like
     one outlives any node."""
     stop_signal: str = "SIGTERM"
@@ -113,86 +101,6 @@ class FileDoc(Document):
     """Only for an instance that founds its cluster (see ClusterDoc)."""
     handout: str | None = None
     """Also written, for the person, into the lab's directory under this name, mode 0600."""
-
-
-class ProbeDoc(Document):
-    """A question asked over the network from the client node; exactly one kind is set.
-
-    Values are Jinja2 templates where they are strings, so a probe can hold a secret; they go to
-    the client as a file with mode 0600.
-    """
-
-    running: bool | None = None
-    """The engine says that it runs: for what does not listen."""
-    ping: bool | None = None
-    """It answers an ICMP echo."""
-    tcp: TcpProbe | None = None
-    http: HttpProbe | None = None
-    mysql: MysqlProbe | None = None
-    redis: RedisProbe | None = None
-    mongodb: MongodbProbe | None = None
-    reports: ReportsProbe | None = None
-    timeout: Seconds = 300
-    """How long ``up`` waits before it gives up on the instance."""
-
-
-class TcpProbe(Document):
-    """A connection; then ``send`` (if any) must be answered by something that holds ``expect``."""
-
-    port: Port
-    send: str | None = None
-    expect: str | None = None
-
-
-class HttpProbe(Document):
-    """A GET: status among ``status`` and, if given, a body that matches ``expect`` (regex)."""
-
-    port: Port
-    path: str = "/"
-    status: tuple[int, ...] = (200,)
-    expect: str | None = None
-    user: str | None = None
-    password: str | None = None
-
-
-class MysqlProbe(Document):
-    """A query whose first value matches ``expect`` (regex)."""
-
-    port: Port
-    user: str
-    password: str
-    query: str
-    expect: str
-
-
-class RedisProbe(Document):
-    """A command whose reply, as text, matches ``expect`` (regex)."""
-
-    port: Port
-    password: str | None = None
-    command: tuple[str, ...] = ("PING",)
-    expect: str = "PONG"
-
-
-class MongodbProbe(Document):
-    """``hello`` says primary or secondary."""
-
-    port: Port
-    user: str | None = None
-    password: str | None = None
-
-
-class ReportsProbe(Document):
-    """Its control plane counts it as up: it has reported itself lately.
-
-    For agents and workers, which listen on no port: that their process runs says little.
-    """
-
-    to: Name
-    """The service whose ``heartbeats`` it is among."""
-    process: str = "{{ service.name }}"
-    host: str = "{{ node.name }}"
-    """The two names under which it reports itself."""
 
 
 class ClusterDoc(Document):
@@ -315,7 +223,7 @@ class JobDoc(Document):
     user: str | None = None
     command: tuple[str, ...]
     files: tuple[FileDoc, ...] = ()
-    tmpfs: dict[str, str] = {}
+    tmpfs: dict[str, str] = Field(default_factory=dict)
     cost: float = 1.0
     """CPU-seconds, for the plan's critical path."""
     timeout: Seconds = 300
@@ -409,7 +317,7 @@ class ServiceDoc(Document):
     """Services without which an instance is of no use on its node: they run there too."""
     container: ContainerDoc = ContainerDoc()
     files: tuple[FileDoc, ...] = ()
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     """What a topology may override under ``services.<name>``, with defaults. ``fake_clock: false``
     is for a service that is known to run under libfaketime: true puts it there, so that its clock
     can be set apart. ``disk: null`` is for one that is known to run on a disk of its own: a size
@@ -426,7 +334,9 @@ class ServiceDoc(Document):
     catalog: tuple[CatalogDoc, ...] = ()
     heartbeats: HeartbeatsDoc | None = None
     """Who of its processes is up; asked for each whose ``ready`` says ``reports``."""
-    secrets: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], SecretDoc] = {}
+    secrets: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], SecretDoc] = (
+        Field(default_factory=dict)
+    )
     jobs: tuple[JobDoc, ...] = ()
     verify: tuple[VerifyDoc, ...] = ()
     actions: tuple[ActionDoc, ...] = ()
@@ -435,7 +345,3 @@ class ServiceDoc(Document):
     """What one instance takes (PSS, measured), for the check against the machine."""
     cost: float
     """CPU-seconds from start to ready (measured), for the plan's critical path."""
-
-
-for _model in (ProbeDoc, ServiceDoc):
-    _model.model_rebuild()

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from labctl.model.service import Document, Name, Profile
+from labctl.model.document import Document, Name
+from labctl.model.service import Profile
 
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,14}$")]
 RoleName = Name

@@ -11,7 +11,8 @@ from labctl.documents.templates import is_template, render_text
 from labctl.engine.port import FileEntry
 from labctl.errors import InputError
 from labctl.model.lab import Instance, Lab, Node, Service
-from labctl.model.service import FileDoc, JobDoc, ProbeDoc, ReportsProbe
+from labctl.model.probes import ProbeDoc, ReportsProbe
+from labctl.model.service import FileDoc, JobDoc
 
 Users = Mapping[str, int]
 

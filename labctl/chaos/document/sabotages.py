@@ -12,7 +12,8 @@ from pydantic import Field
 
 from labctl.chaos.document.scenario import ScenarioDoc
 from labctl.chaos.model.findings import Outcome
-from labctl.model.service import Document, Name, Profile
+from labctl.model.document import Document, Name
+from labctl.model.service import Profile
 from labctl.model.topology import ExtensionDoc
 
 

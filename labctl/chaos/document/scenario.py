@@ -22,7 +22,8 @@ from labctl.chaos.document.words import BUDGETS, CHECKS, FAULTS, WORKLOADS, Faul
 from labctl.chaos.model import spans
 from labctl.chaos.model.findings import Outcome, Standing
 from labctl.documents.source import suggestion
-from labctl.model.service import Document, Name, Profile
+from labctl.model.document import Document, Name
+from labctl.model.service import Profile
 from labctl.workloads.model import HISTORY_LIMIT
 
 Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]
