@@ -102,7 +102,13 @@ def load(name: str) -> Record:
 
 def find(name: str) -> Record | None:
     """The record of a lab, or None."""
-    return load(name) if _there(_path(name)) else None
+    try:
+        return load(name)
+    except InputError:
+        # Another labctl may have removed it since somebody listed it.
+        if _there(_path(name)):
+            raise
+        return None
 
 
 def choose(name: str | None) -> Record:

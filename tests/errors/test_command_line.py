@@ -297,7 +297,7 @@ def test_a_state_folder_that_cannot_be_made(
     monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: FakeEngine())
     assert run(monkeypatch, "up", "single", "--profile", "support") == 3
     assert capsys.readouterr().err == (
-        f"labctl: {home}/locks: Not a directory; labctl keeps its state there: "
+        f"labctl: {home}: File exists; labctl keeps its state there: "
         "set LABCTL_HOME to a directory of your own\n"
     )
 

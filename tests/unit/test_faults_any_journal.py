@@ -28,20 +28,21 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from labctl import faults
-from labctl.cli.main import app
+from labctl.cli.commands import _app as app
 from labctl.documents.source import Source
 from labctl.engine import choose
 from labctl.engine.link import link_names
 from labctl.engine.port import ContainerSpec, ExecResult
 from labctl.errors import EngineError, LabctlError
-from labctl.faults import Target, disk, journal, outage
+from labctl.faults import Target, journal, outage
+from labctl.faults.kinds import fill
 from labctl.model.topology import TopologyDoc
 from labctl.planning.desired import Desired
 from labctl.planning.plan import make_plan
 from labctl.running import lifecycle
 from labctl.running.lifecycle import Prepared
 from labctl.running.observe import observe
-from labctl.running.probe import PROBER, SPEC_PATH
+from labctl.running.probe import PROBER
 from labctl.state import store
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
@@ -98,7 +99,7 @@ class Place(World):
     def _act(self, container: str, command: Sequence[str]) -> ExecResult:
         if command[0] != PROBER:
             return super()._act(container, command)
-        spec = json.loads(self.read_file(container, SPEC_PATH) or b"{}")
+        spec = json.loads(self.read_file(container, command[1]) or b"{}")
         names = [probe["id"] for probe in spec["probes"]]
         probes = {name: {"ready": self.answers(name), "detail": "asked"} for name in names}
         return ExecResult(0, json.dumps({"probes": probes, "clusters": {}, "vip": {}}), "")
@@ -192,7 +193,7 @@ KINDS: dict[str, Callable[[Place], faults.Fault]] = {
     "kill node": lambda w: faults.halt(w, w.lab, "kill", [Target("c1")], lease=300),
     "pause node": lambda w: faults.halt(w, w.lab, "pause", [Target("c2")], lease=300),
     "cut": lambda w: faults.cut(w.lab, [["c1"]], lease=300),
-    "loss": lambda w: faults.degraded(w.lab, [["c2"]], percent=20, lease=300),
+    "loss": lambda w: faults.lossy(w.lab, [["c2"]], percent=20, lease=300),
     "delay": lambda w: faults.delayed(w, w.lab, ["c1"], by=0.1, jitter=0.02, lease=300),
     "limit": lambda w: faults.limited(w, w.lab, STORES, cpus=0.2, memory=9 << 20, lease=300),
     "clock": lambda w: faults.clocked(w, w.lab, STORES[:1], by=-90, lease=300),
@@ -223,10 +224,10 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desired]:
         # Made anew for each invocation, the whole tree of commands takes longer than all the rest.
         patch.setattr("typer.testing._get_command", lambda _: command)
         patch.setattr(outage, "_NOTICE", 0.05)
-        patch.setattr(disk, "_FULL", 0.05)
-        patch.setattr(disk, "_PACE", 1 << 40)
+        patch.setattr(fill, "_FULL", 0.05)
+        patch.setattr(fill, "_PACE", 1 << 40)
         patch.setattr("labctl.faults.degrade._PATIENCE", 0.05)
-        patch.setattr("labctl.faults.clock.CACHED", 0.0)
+        patch.setattr("labctl.faults.kinds.clock.CACHED", 0.0)
         patch.setattr("labctl.running.observe._COMES_BACK", 0.0)
         lab = desired(tmp_path_factory.mktemp("small"), fake_clock=True, disk="256M")
         yield replace(lab, link=link_names("small"))
