@@ -54,6 +54,7 @@ def check_distinct(lab: Lab, source: Source) -> None:
 def named(lab: Lab) -> Iterator[Named]:
     """Everything of a lab that has a name on the engine."""
     yield Named(lab.network, "the network", ("name",), is_container=False)
+    yield Named(lab.records_volume, "the record of its jobs", ("name",), is_container=False)
     yield Named(f"{lab.name}-{FILES}", "the files of its Compose document", ("name",))
     for node in lab.nodes:
         yield Named(lab.holder(node), f"node {node.name}", ("nodes", node.name))

@@ -172,6 +172,8 @@ class Executor:
         state = self._state
         if state.failure is not None:
             return
+        self._look()
+        # What is found ready lets further steps begin, and those may be ready as well.
         while released := self._order.get_ready():
             for name in released:
                 step = self._plan.steps[name]
@@ -183,7 +185,6 @@ class Executor:
                     item = (-self._plan.remaining[name], name)
                     heapq.heappush(self._eligible[self._place(step)], item)
             self._look()
-        self._look()
 
     def _look(self) -> None:
         """Finish what is awaited no longer, and have what is still silent asked."""

@@ -39,7 +39,7 @@ from labctl.faults.kinds import fill
 from labctl.model.topology import TopologyDoc
 from labctl.planning.desired import Desired
 from labctl.planning.plan import make_plan
-from labctl.running import lifecycle
+from labctl.running import lifecycle, records
 from labctl.running.lifecycle import Prepared
 from labctl.running.observe import observe
 from labctl.running.probe import PROBER
@@ -67,6 +67,10 @@ class Place(World):
         for unit in wanted.jobs.values():
             self.create(unit.spec)
             super().start(unit.spec.name)
+        self.remove_volume(wanted.lab.records_volume)
+        self.create_volume(wanted.lab.records_volume, {"labctl.lab": "small"})
+        for job in wanted.jobs:
+            records.add(self, wanted, job)
         for instance in wanted.instances.values():
             for mount in instance.spec.volumes:
                 self.remove_volume(mount.volume)

@@ -67,7 +67,10 @@ class StoringEngine(LabEngine):
         self._place(name, path)[path] = FileEntry(path, text.encode())
 
     def _data(self) -> dict[str, FileEntry]:
-        return next((self._place(name, "/data/x") for name in self._members()), {})
+        """What the members have together: they replicate to each other, those that join as well."""
+        return {
+            path: f for name in self._members() for path, f in self._place(name, "/data/x").items()
+        }
 
     def results(self) -> dict[str, str]:
         """Job → what it made, as the store has it now."""
