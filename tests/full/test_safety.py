@@ -51,7 +51,7 @@ def test_servers_reach_public_apis_and_nothing_else(ground: Ground, driver: Engi
     open_ = [f"{lab.vip}:{lab.services['keystone'].doc.endpoint.port}"]
     closed = [
         f"{lab.vip}:{lab.services['mariadb'].doc.endpoint.port}",
-        *(f"{node}:{port}" for port in (3306, 5000, 6379, 11211, 26379)),
+        *(f"{node}:{port}" for port in (3306, 6379, 11211, 26379)),
         f"{lab.host_address}:22",
     ]
     command = ("sh", "-c", SERVER, "sh", server, gateway, *open_, *closed)

@@ -25,9 +25,10 @@ def test_servers_reach_what_is_in_the_catalog_and_nothing_else(whole: Desired) -
     where = f"-d {whole.lab.vip} -o eth0"
     assert ping == f"{where} -p icmp --icmp-type echo-request"
     public = {
-        f"{where} -p tcp --dport {service.doc.endpoint.port}"
+        f"-d {address} -o eth0 -p tcp --dport {service.doc.endpoint.port}"
         for service in whole.lab.services.values()
         if service.doc.endpoint and service.doc.catalog
+        for address in (whole.lab.vip, *(node.address for node in service.nodes))
     }
     assert set(ports) == public
     assert f"{where} -p tcp --dport 3306" not in ports
