@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, Literal
 
 import tenacity
-from labctl.chaos.judge.checks import checker
-from labctl.chaos.judge.checks.windows import longest_gap
+from labctl.chaos.checks import checker
+from labctl.chaos.checks.windows import longest_gap
 
 from labctl import faults
 from labctl.chaos.folder import history
