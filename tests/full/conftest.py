@@ -45,7 +45,7 @@ def lab(labctl: Labctl, driver: Engine) -> Iterator[str]:
     if "LABCTL_TEST_LAB" in os.environ:
         yield NAME
         return
-    labctl("down", "--lab", NAME)
+    labctl.clear(NAME)
     labctl("up", "three-controller", "--name", NAME, "--profile", "auto", timeout=1800)
     yield NAME
     labctl("down", "--lab", NAME)

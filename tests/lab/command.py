@@ -52,6 +52,11 @@ class Labctl:
         assert "Traceback" not in ended.err
         return ended
 
+    def clear(self, lab: str) -> None:
+        """Take down what an earlier session left of a lab, if it left anything."""
+        ended = self("down", "--lab", lab, code=None)
+        assert ended.code == 0 or "there is no lab" in ended.err, ended.err[-4000:]
+
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command and do not wait for it."""
         return subprocess.Popen(

@@ -29,7 +29,7 @@ def labctl(tmp_path_factory: pytest.TempPathFactory) -> Labctl:
 @pytest.fixture(scope="session")
 def lab(labctl: Labctl, driver: Engine) -> Iterator[str]:
     """A healthy three-controller lab with the support tier; nothing of it is left in the end."""
-    labctl("down", "--lab", NAME)
+    labctl.clear(NAME)
     labctl("up", "three-controller", "--name", NAME, "--profile", "support")
     yield NAME
     labctl("down", "--lab", NAME)
@@ -40,7 +40,7 @@ def lab(labctl: Labctl, driver: Engine) -> Iterator[str]:
 def small(labctl: Labctl, driver: Engine) -> Iterator[str]:
     """The name of a lab for one test, which is taken down after it."""
     name = f"{NAME}-small"
-    labctl("down", "--lab", name)
+    labctl.clear(name)
     yield name
     labctl("down", "--lab", name)
     assert remains(driver, name) == []

@@ -30,7 +30,7 @@ def labctl(tmp_path: Path) -> Labctl:
 @pytest.fixture
 def lab(labctl: Labctl, driver: Engine) -> Iterator[str]:
     """A sandbox with it, taken down in the end."""
-    labctl("down", "--lab", NAME)
+    labctl.clear(NAME)
     labctl(
         *("up", "single", "--name", NAME, "--profile", "support", "--with", "barbican:controller"),
         timeout=900,  # its image is built first

@@ -26,7 +26,7 @@ def standing(labctl: Labctl, driver: Engine) -> Standing:
 
     @contextmanager
     def lab(topology: str, *options: str, code: int | None = 0) -> Iterator[str]:
-        labctl("down", "--lab", NAME)
+        labctl.clear(NAME)
         labctl("up", topology, "--name", NAME, *options, timeout=1800, code=code)
         try:
             yield NAME

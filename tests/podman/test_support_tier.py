@@ -32,7 +32,7 @@ def labctl(tmp_path_factory: pytest.TempPathFactory) -> Labctl:
 @pytest.fixture(scope="module")
 def lab(labctl: Labctl, podman: Engine) -> Iterator[str]:
     labctl("images", "build", timeout=1800)
-    labctl("down", "--lab", NAME)
+    labctl.clear(NAME)
     labctl("up", "three-controller", "--name", NAME, "--profile", "support")
     yield NAME
     labctl("down", "--lab", NAME)
