@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any, Literal
 
 import tenacity
-from labctl.chaos.checks import checker
-from labctl.chaos.checks.windows import longest_gap
 
 from labctl import faults
+from labctl.chaos.checks import checker
+from labctl.chaos.checks.windows import longest_gap
 from labctl.chaos.folder import history
 from labctl.chaos.folder.history import Operation
 from labctl.chaos.judge import ledger
