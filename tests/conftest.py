@@ -1,6 +1,12 @@
-"""Which engines tests run on: ``--engines fake,docker,podman`` (asked for and missing: failure)."""
+"""What all tests share.
+
+``--engines fake,docker,podman`` says which engines tests run on; one that is missing is a failure.
+"""
 
 from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -46,6 +52,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def engine(request: pytest.FixtureRequest) -> Engine:
     """An engine of each kind that was asked for."""
     return FakeEngine() if request.param == "fake" else connect(request.param)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Each test leaves the signals' handlers as they were.
+
+    The command line sets them for its whole process, which here is the tests' own; what was left
+    ignored would be ignored by every program that a later test starts.
+    """
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in ending]
+    yield
+    for number, handler in zip(ending, before, strict=True):
+        signal.signal(number, handler)
 
 
 def _kinds(config: pytest.Config) -> list[str]:

@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,16 +35,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("LABCTL_LAB", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path / "home"
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Signals as they were: an interrupted labctl ignores more of them."""
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in ending]
-    yield
-    for number, handler in zip(ending, before, strict=True):
-        signal.signal(number, handler)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
