@@ -57,8 +57,6 @@ class ContainerSpec:
     join: str | None = None
     host_network: bool = False
     host_pid: bool = False
-    hosts: Mapping[str, str] = field(default_factory=dict)
-    """name → address, written to /etc/hosts (containers that ``join`` share the holder's)."""
     cap_add: tuple[str, ...] = ()
     apparmor: bool = True
     """Whether AppArmor's profile for containers applies, where the machine has AppArmor."""

@@ -78,9 +78,7 @@ def _host_config(
         "CpuShares": spec.cpu_shares,
         "RestartPolicy": {"Name": "no"},
     }
-    if spec.join is None:
-        host["ExtraHosts"] = [f"{name}:{address}" for name, address in spec.hosts.items()]
-    elif kind == "podman":
+    if spec.join is not None and kind == "podman":
         # Docker shares the host name along with the network; Podman must be told.
         host["UTSMode"] = f"container:{spec.join}"
     if spec.host_pid:

@@ -95,6 +95,11 @@ class Lab:
         """Every instance, by node and then by service."""
         return tuple(instance for there in self._on_node.values() for instance in there)
 
+    @property
+    def hosts(self) -> Mapping[str, str]:
+        """name → address, of the nodes and of the virtual IP."""
+        return {**{node.name: node.address for node in self.nodes}, "vip": self.vip}
+
     @cached_property
     def client(self) -> Node:
         """The node from which everything is probed, driven and measured."""

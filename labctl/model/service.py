@@ -121,6 +121,26 @@ class ClusterDoc(Document):
     far its data have got. When no member is left, the farthest founds the cluster anew."""
 
 
+class ChangeDoc(Document):
+    """How a service is changed while the lab is running.
+
+    Instances are replaced node by node while the others serve. Where that cannot be, it is said
+    here. Commands run as the service's own user in a running instance's container.
+    """
+
+    drain: tuple[tuple[str, ...], ...] = ()
+    """Commands run in an instance before it is stopped, while others go on. One that fails ends
+    the draining, not the change: the instance is then stopped as it is."""
+    forget: tuple[str, ...] = ()
+    """Command run in a remaining instance when another has left for good; ``{node}`` in it is the
+    name of the node that left, ``{address}`` its address."""
+    together: tuple[str, ...] = ()
+    """Settings on which all instances must agree: when one changes, all are replaced at once. So
+    they are when the virtual IP or one of the service's secrets changes."""
+    fixed: tuple[str, ...] = ()
+    """Settings that are written into the data: they cannot change while those are there."""
+
+
 class EndpointDoc(Document):
     """A port that HAProxy serves on the virtual IP."""
 
@@ -327,6 +347,7 @@ class ServiceDoc(Document):
     vip_ready: ProbeDoc | None = None
     """Asked once of the virtual IP: what consumers will meet there."""
     cluster: ClusterDoc | None = None
+    change: ChangeDoc = ChangeDoc()
     endpoint: EndpointDoc | None = None
     database: DatabaseDoc | None = None
     mongodb: MongodbDoc | None = None

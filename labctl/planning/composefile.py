@@ -107,7 +107,7 @@ class _Writer:
         return {
             **self._container(unit),
             "hostname": spec.hostname,
-            "extra_hosts": [f"{name}={address}" for name, address in spec.hosts.items()],
+            "extra_hosts": [f"{name}={address}" for name, address in self._lab.hosts.items()],
             "networks": {
                 "lab": {
                     "ipv4_address": spec.attachment.address,

@@ -25,9 +25,18 @@ SERVICE = "labctl.service"
 JOB = "labctl.job"
 DISK = "labctl.disk"
 """Label of a disk's container: bytes of each of its volumes."""
+ADDRESS = "labctl.address"
+"""Label of a holder: its node's address."""
+TOGETHER = "labctl.together"
+"""Label of an instance: digest of what all instances of its service must agree on."""
+FIXED = "labctl.fixed"
+"""Label of an instance: the settings that are written into its data, as JSON."""
 
 RECORDS = "/var/lib/labctl"
-"""Where the client node's holder has the volume with the lab's records."""
+"""Where holders have the volume with the lab's records."""
+NAMES = f"{RECORDS}/hosts"
+"""The names of the lab's nodes. Holders make it their /etc/hosts when they start and at SIGHUP, so
+that a node more touches no other."""
 
 HOLDER_SYSCTLS = {
     # HAProxy binds the virtual IP on nodes that do not hold it.
@@ -63,6 +72,8 @@ class Desired:
     lab: Lab
     images: Mapping[str, str]
     """Image role → tag, for the roles that the lab uses."""
+    names: str
+    """What every node's /etc/hosts says."""
     network: Network
     link: tuple[str, str]
     """The veth pair's names on the engine's host: the network's parent, the host's end."""
@@ -89,13 +100,13 @@ def desire(
         for role in (service.doc.image, service.image, *(job.image for job in service.doc.jobs))
         if role
     }
-    hosts = {**{node.name: node.address for node in lab.nodes}, "vip": lab.vip}
     return Desired(
         lab=lab,
         images={role: images[role] for role in sorted(roles)},
+        names=_names(lab),
         network=network,
         link=link,
-        holders={node.name: _holder(lab, node, hosts, images) for node in lab.nodes},
+        holders={node.name: _holder(lab, node, images) for node in lab.nodes},
         disks={
             i.name: _disk(lab, i, images) for i in lab.instances if disk.size(i.service.settings)
         },
@@ -109,17 +120,22 @@ def desire(
     )
 
 
-def _holder(lab: Lab, node: Node, hosts: Mapping[str, str], images: Mapping[str, str]) -> Unit:
+def _names(lab: Lab) -> str:
+    own = {"localhost": "127.0.0.1", "ip6-localhost": "::1"}
+    known = {**own, **lab.hosts}
+    return "".join(f"{address}\t{name}\n" for name, address in known.items())
+
+
+def _holder(lab: Lab, node: Node, images: Mapping[str, str]) -> Unit:
     spec = ContainerSpec(
         name=lab.holder(node),
         image=images[NODE_IMAGE],
-        labels=_labels(lab, node.name, kind="holder", node=node),
+        labels={**_labels(lab, node.name, kind="holder", node=node), ADDRESS: node.address},
         hostname=node.name,
         attachment=Attachment(lab.network, node.address, node.mac),
-        hosts=hosts,
         cap_add=("NET_ADMIN", "NET_RAW"),
         sysctls=HOLDER_SYSCTLS,
-        volumes=(VolumeMount(lab.records_volume, RECORDS),) if node == lab.client else (),
+        volumes=(VolumeMount(lab.records_volume, RECORDS),),
         stop_seconds=1,
     )
     return _hashed(spec)
@@ -153,6 +169,8 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
         labels={
             **_labels(lab, f"{instance.node.name}-{service.name}", "instance", instance.node),
             SERVICE: service.name,
+            TOGETHER: _agreed(lab, service, renderer),
+            **_fixed(service),
         },
         command=renderer.command(doc.command, instance.node, service),
         user=f"{owner}:{owner}",
@@ -175,6 +193,18 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
     if faked:
         files.append(FileEntry(clock.FILE, clock.content(0)))
     return _hashed(spec, files, founding)
+
+
+def _agreed(lab: Lab, service: Service, renderer: Renderer) -> str:
+    """Digest of what all instances of a service must agree on, whatever else changes."""
+    settings = {name: service.settings[name] for name in service.doc.change.together}
+    agreed = [lab.vip, settings, renderer.secrets_of(service)]
+    return hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fixed(service: Service) -> dict[str, str]:
+    settings = {name: service.settings[name] for name in service.doc.change.fixed}
+    return {FIXED: json.dumps(settings, sort_keys=True)} if settings else {}
 
 
 def _capabilities(container: ContainerDoc) -> tuple[str, ...]:

@@ -1,34 +1,24 @@
-"""What ``up`` will do: a graph of steps from what should be and what is. Pure."""
+"""What ``up`` will do: a graph of steps from what should be and what is. Pure.
+
+A plan is made of stages. The first puts right what does not serve and adds what is new; each of
+the others takes down a turn (see turns) and brings it back as it should be. A stage is planned
+on what will be observed when the one before it has ended, and begins then. So no stage knows
+how the lab came to be as it is, and every change, of any lab in any state, is planned alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from labctl.errors import InputError
-from labctl.model.lab import Instance, Service
-from labctl.model.service import JobDoc
-from labctl.planning.desired import DISK, HASH, Desired, Unit
-from labctl.planning.results import finished, lost
-from labctl.planning.steps import (
-    CONTAINER_COST,
-    IMAGE_COST,
-    Action,
-    AwaitReady,
-    BuildImage,
-    CreateLink,
-    CreateNetwork,
-    ForgetJobs,
-    Observed,
-    Plan,
-    Remove,
-    RunJob,
-    StartDisk,
-    StartHolder,
-    StartInstance,
-    Step,
-)
+from labctl.planning import fixed
+from labctl.planning.condition import Condition
+from labctl.planning.desired import Desired
+from labctl.planning.foresee import after
+from labctl.planning.stage import stage_steps
+from labctl.planning.steps import Observed, Plan, Step
+from labctl.planning.turns import NOTHING, next_turn
 
 
 def make_plan(desired: Desired, observed: Observed) -> Plan:
@@ -36,323 +26,56 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
 
     InputError for what cannot be changed in a lab that is there.
     """
-    return _Planner(desired, observed).plan()
+    fixed.check(desired, observed)
+    steps: dict[str, Step] = {}
+    for number, stage in enumerate(_stages(desired, observed)):
+        last = _ends(steps)
+        for step in in_order(stage.values()).values():
+            steps[step.id] = step if not number else replace(step, needs=step.needs or last)
+    return Plan(in_order(steps.values()))
 
 
-class _Planner:
-    def __init__(self, desired: Desired, observed: Observed) -> None:
-        self.desired, self.observed, self.lab = desired, observed, desired.lab
-        self.steps: dict[str, Step] = {}
-        self.finished = finished(desired, observed)
-        self.prober = f"start:{self.lab.toolbox.name}"
-        """The step before readiness can be asked."""
-        self.needs: dict[str, frozenset[str]] = {}
-        """Service → what each of its instances comes after."""
-
-    def plan(self) -> Plan:
-        self._check_disks()
-        self._leftovers()
-        self._foundation()
-        self._forget_jobs()
-        for service in self.lab.services.values():
-            self._service(service)
-        return Plan(in_order(self._known_needs()))
-
-    # disks, whose size is the lab's for good: data are on them
-
-    def _check_disks(self) -> None:
-        for instance in self.lab.instances:
-            if self.lab.container(instance) not in self.observed.containers:
-                continue
-            unit = self.desired.disks.get(instance.name)
-            there = self.observed.containers.get(self.lab.disk(instance))
-            wanted = unit.spec.labels[DISK] if unit else None
-            has = there.labels.get(DISK) if there else None
-            if wanted != has:
-                raise InputError(
-                    f"the disk of {instance.name} has {_size(has)} in lab '{self.lab.name}' and "
-                    f"should have {_size(wanted)}: a disk is made with its lab, so take that down "
-                    f"first, with `labctl down --lab {self.lab.name}`"
-                )
-
-    def _disk(self, instance: Instance) -> None:
-        """The disk of an instance that has one. One that runs stays as it is: it holds data."""
-        unit = self.desired.disks.get(instance.name)
-        there = self.observed.containers.get(unit.spec.name) if unit else None
-        if unit is None or (there is not None and there.status == "running"):
+def _stages(desired: Desired, observed: Observed) -> Iterator[Mapping[str, Step]]:
+    """The steps of each stage, whose ids no other stage has."""
+    number = 0
+    condition = Condition(desired, observed)
+    turn = next_turn(condition) if condition.rewired else NOTHING
+    while True:
+        steps = _numbered(_known_needs(stage_steps(condition, turn)), number)
+        if not steps and turn.containers:
+            raise RuntimeError(f"a turn changes nothing: {', '.join(sorted(turn.containers))}")
+        if steps:
+            yield steps
+            observed = after(desired, observed, in_order(steps.values()).values())
+            condition = Condition(desired, observed)
+            number += 1
+        turn = next_turn(condition)
+        if not turn.containers and (not steps or not stage_steps(condition, NOTHING)):
             return
-        action, removal = self._action(unit)
-        if action is not None:
-            needs = frozenset({"image:node", "forget", removal or ""})
-            name = f"disk:{instance.name}"
-            self._add(StartDisk(name, needs, instance=instance.name, action=action))
-
-    # what is no part of the lab
-
-    def _leftovers(self) -> None:
-        wanted = {
-            unit.spec.name
-            for units in (
-                self.desired.holders,
-                self.desired.disks,
-                self.desired.instances,
-                self.desired.jobs,
-            )
-            for unit in units.values()
-        }
-        for name in sorted(set(self.observed.containers) - wanted):
-            self._remove(name)
-
-    def _remove(self, name: str) -> str:
-        step = Remove(f"remove:{name}", container=name, cost=0.1)
-        self.steps[step.id] = step
-        return step.id
-
-    # images, network, nodes
-
-    def _foundation(self) -> None:
-        for role, tag in self.desired.images.items():
-            if tag not in self.observed.images:
-                self._add(BuildImage(f"image:{role}", role=role, tag=tag, cost=IMAGE_COST))
-        rewired = self.observed.network is None or not self.observed.link
-        actions = {
-            node: self._holder_action(node, unit, rewired=rewired)
-            for node, unit in self.desired.holders.items()
-        }
-        filtered = self.lab.host_services == "blocked"
-        if not self.observed.link or self.observed.filtered != filtered:
-            needs = frozenset({"image:node"})
-            self._add(CreateLink("link", needs, there=self.observed.link))
-        if rewired:
-            removals = {f"remove:{unit.spec.name}" for unit in self.desired.holders.values()}
-            self._add(CreateNetwork("network", frozenset({"link", *removals}), cost=0.1))
-        for node, (action, removals) in actions.items():
-            if action is not None:
-                needs = frozenset({"network", "image:node", *removals})
-                self._add(StartHolder(f"holder:{node}", needs, node=node, action=action))
-
-    def _holder_action(
-        self, node: str, unit: Unit, *, rewired: bool
-    ) -> tuple[Action | None, set[str]]:
-        """What a holder needs, and the removals before it: a new namespace strands its tenants."""
-        there = self.observed.containers.get(unit.spec.name)
-        action, removal = self._action(unit)
-        if rewired and there is not None and action != "create":
-            action, removal = "create", self._remove(there.name)
-        removals = {removal} if removal else set()
-        if action in ("create", "start"):
-            for instance in self.lab.on_node(node):
-                tenant = self.observed.containers.get(self.lab.container(instance))
-                if tenant is not None and (
-                    action == "create" or tenant.status in ("running", "paused")
-                ):
-                    removals.add(self._remove(tenant.name))
-        return action, removals
-
-    def _action(self, unit: Unit) -> tuple[Action | None, str | None]:
-        """What a container needs: nothing, or an action and the removal that precedes it."""
-        there = self.observed.containers.get(unit.spec.name)
-        if there is None:
-            return "create", None
-        if f"remove:{there.name}" in self.steps:
-            return "create", f"remove:{there.name}"
-        if there.status == "created" or there.labels.get(HASH) != unit.hash:
-            # Created and never started is half-made: its files may not be in it yet.
-            return "create", self._remove(there.name)
-        if there.status == "running":
-            return None, None
-        return ("unpause", None) if there.status == "paused" else ("start", None)
-
-    # services
-
-    def _service(self, service: Service) -> None:
-        for job in service.doc.jobs:
-            self._job(service, job)
-        instances = self.lab.of_service(service)
-        seeded = service.doc.cluster is not None and service.doc.cluster.start == "seed"
-        founder = self.observed.founders.get(service.name)
-        members = [i for i in instances if i.name in self.observed.members and not founder]
-        # Who joins does so when the seed, or whoever is a member already, is ready.
-        first = next((i for i in instances if i.name == founder), (members or instances)[0])
-        leader = first if seeded else None
-        in_turn = service.doc.cluster is not None and service.doc.cluster.joins == "in turn"
-        previous: set[str] = set()
-        for instance in instances:
-            self._disk(instance)
-        for instance in sorted(instances, key=lambda i: i != leader):
-            joins = leader not in (None, instance) and instance not in members
-            after = previous | ({f"ready:{leader.name}"} if leader and joins else set())
-            founds = instance == leader and not members
-            if not self._instance(instance, founding=founds, after=after):
-                if instance == leader and instance.name not in self.observed.ready:
-                    self._await_one(instance)
-            elif in_turn or self._rolls(service, instance):
-                # A cluster whose configuration changed keeps its majority: one at a time.
-                previous = {f"ready:{instance.name}"}
-        self._await(service, instances)
-
-    def _rolls(self, service: Service, instance: Instance) -> bool:
-        """A running member of a cluster that is to be replaced."""
-        there = self.observed.containers.get(self.lab.container(instance))
-        return service.doc.cluster is not None and there is not None and there.status == "running"
-
-    def _instance(self, instance: Instance, *, founding: bool, after: Iterable[str]) -> bool:
-        unit = self.desired.instances[instance.name]
-        action, removal = self._action(unit)
-        if action is None and instance.name in self.observed.stranded:
-            action = "restart"
-        if action is None:
-            return False
-        if removal and after and f"holder:{instance.node.name}" not in self.steps:
-            # It serves until its turn has come; but not in a namespace that is about to go.
-            self._add(replace(self.steps[removal], needs=frozenset(after)))
-        needs = {
-            f"holder:{instance.node.name}",
-            f"disk:{instance.name}",
-            "forget" if unit.spec.volumes else "",
-            f"image:{instance.service.image}",
-            removal or "",
-            *self._service_needs(instance.service),
-            *after,
-            # Two that hold themselves for the only one would spoil what they share.
-            *(f"remove:{container}" for container in self.lab.elsewhere(instance)),
-        }
-        step = StartInstance(
-            f"start:{instance.name}",
-            frozenset(needs),
-            cost=CONTAINER_COST,
-            instance=instance.name,
-            action=action,
-            founding=founding,
-        )
-        self._add(step)
-        self._await_one(instance)
-        return True
-
-    def _service_needs(self, service: Service) -> frozenset[str]:
-        """What every instance of a service comes after."""
-        if service.name not in self.needs:
-            jobs = {f"job:{job}" for job in self._jobs(service, {"before"})}
-            needs = {need for wanted in service.doc.needs for need in self._done(wanted)}
-            self.needs[service.name] = frozenset(jobs | needs)
-        return self.needs[service.name]
-
-    def _await_one(self, instance: Instance) -> None:
-        """One instance's readiness: its cost is what the process burns until it answers."""
-        if instance.name not in self.desired.probes:
-            return
-        doc = instance.service.doc
-        started = {f"job:{job}" for job in self._jobs(instance.service, {"started"})}
-        self._add(
-            AwaitReady(
-                f"ready:{instance.name}",
-                frozenset({f"start:{instance.name}", *started, self.prober}),
-                cost=doc.cost,
-                service=instance.service.name,
-                probes=(instance.name,),
-                timeout=doc.ready.timeout,
-            )
-        )
-
-    def _await(self, service: Service, instances: Sequence[Instance]) -> None:
-        """The whole service's readiness, when something of it is started or does not answer."""
-        started = {f"start:{i.name}" for i in instances} & self.steps.keys()
-        own = {f"ready:{i.name}" for i in instances} & self.steps.keys()
-        asked = [i.name for i in instances if i.name in self.desired.probes]
-        vip = f"vip/{service.name}"
-        if vip in self.desired.probes:
-            asked.append(vip)
-        silent = [probe for probe in asked if probe not in self.observed.ready]
-        jobs = {f"job:{job}" for job in self._jobs(service, {"started"})} & self.steps.keys()
-        if not started and not silent and not jobs:
-            return
-        timeout = service.doc.ready.timeout
-        if service.doc.vip_ready is not None:
-            timeout = max(timeout, service.doc.vip_ready.timeout)
-        self._add(
-            AwaitReady(
-                f"ready:{service.name}",
-                frozenset({*(own or started), *jobs, self.prober}),
-                cost=0.0,
-                service=service.name,
-                probes=tuple(asked),
-                timeout=timeout,
-            )
-        )
-
-    # jobs
-
-    def _forget_jobs(self) -> None:
-        jobs = tuple(sorted(lost(self.desired, self.observed)))
-        if jobs:
-            needs = frozenset({f"holder:{self.lab.client.name}"})
-            self._add(ForgetJobs("forget", needs, cost=0.1, jobs=jobs))
-
-    def _jobs(self, service: Service, when: set[str]) -> list[str]:
-        return [f"{service.name}/{job.name}" for job in service.doc.jobs if job.when in when]
-
-    def _job(self, service: Service, job: JobDoc) -> None:
-        name = f"{service.name}/{job.name}"
-        unit = self.desired.jobs[name]
-        if name in self.finished:
-            return
-        there = self.observed.containers.get(unit.spec.name)
-        seed, where = service.nodes[0].name, service.job_node.name
-        removal, runs = "", False
-        if there is not None:
-            same = there.labels.get(HASH) == unit.hash
-            # Left by a labctl that was interrupted: killed, it would leave half a schema.
-            runs = same and there.status == "running" and f"holder:{where}" not in self.steps
-            if not runs:
-                removal = self._remove(there.name)
-        after: dict[str, set[str]] = {
-            "before": set(),
-            "seed": {f"ready:{seed}/{service.name}"},
-            "started": {f"start:{node.name}/{service.name}" for node in service.nodes},
-            "ready": {f"ready:{service.name}"},
-        }
-        needs = {
-            removal,
-            f"holder:{where}",
-            f"image:{job.image or service.doc.image}",
-            *after[job.when],
-        }
-        needs |= {need for wanted in job.needs for need in self._done(wanted)}
-        self._add(
-            RunJob(
-                f"job:{name}",
-                frozenset(needs),
-                cost=job.cost + CONTAINER_COST,
-                service=service.name,
-                job=job.name,
-                runs=runs,
-                timeout=job.timeout,
-            )
-        )
-
-    def _done(self, wanted: str) -> list[str]:
-        """Steps after which ``service`` (ready, jobs done) or ``service/job`` can be relied on."""
-        if "/" in wanted:
-            return [f"job:{wanted}"]
-        service = self.lab.services.get(wanted)
-        jobs = self._jobs(service, {"before", "seed", "started", "ready"}) if service else []
-        return [f"ready:{wanted}", *(f"job:{job}" for job in jobs)]
-
-    # the graph
-
-    def _add(self, step: Step) -> None:
-        self.steps[step.id] = step
-
-    def _known_needs(self) -> Iterable[Step]:
-        """Without needs that are satisfied already: those for which there is no step."""
-        for step in self.steps.values():
-            known = frozenset(need for need in step.needs if need in self.steps)
-            yield step if known == step.needs else replace(step, needs=known)
 
 
-def _size(label: str | None) -> str:
-    """The size of a disk, by its label, for people."""
-    return "no size of its own" if label is None else f"{int(label) >> 20} MiB"
+def _known_needs(steps: Mapping[str, Step]) -> dict[str, Step]:
+    """Without needs that are satisfied already: those for which there is no step."""
+    return {
+        name: replace(step, needs=frozenset(need for need in step.needs if need in steps))
+        for name, step in steps.items()
+    }
+
+
+def _numbered(steps: Mapping[str, Step], number: int) -> dict[str, Step]:
+    """With ids that say which stage they are of: the first's are as they are."""
+    if not number:
+        return dict(steps)
+    mark = f"#{number}"
+    return {
+        name + mark: replace(step, id=name + mark, needs=frozenset(n + mark for n in step.needs))
+        for name, step in steps.items()
+    }
+
+
+def _ends(steps: Mapping[str, Step]) -> frozenset[str]:
+    """The steps that no other waits for."""
+    return frozenset(steps.keys() - {need for step in steps.values() for need in step.needs})
 
 
 def in_order(steps: Iterable[Step]) -> dict[str, Step]:

@@ -54,6 +54,11 @@ class Renderer:
         """Numeric id of a user of the images."""
         return 0 if user == "root" else self._users[user]
 
+    def secrets_of(self, service: Service) -> dict[str, str]:
+        """The service's own secrets, by name."""
+        own = f"{service.name}."
+        return {name: value for name, value in self._secrets.items() if name.startswith(own)}
+
     def probe(self, doc: ProbeDoc, node: Node, service: Service) -> dict[str, Any]:
         """A network probe as the prober reads it: its kind and fields; empty for ``running``."""
         context = self._context(node, service)

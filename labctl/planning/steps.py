@@ -64,10 +64,37 @@ class CreateNetwork(Step):
 
 
 @dataclass(frozen=True)
-class Remove(Step):
-    """Remove a container that is half-made, changed, or no part of the lab any more."""
+class WriteNames(Step):
+    """Write the nodes' names down for all, and tell the holders that run already."""
+
+    holders: tuple[str, ...] = ()
+    title = "write the names of the nodes"
+
+
+@dataclass(frozen=True)
+class Stop(Step):
+    """Stop a container orderly: ``grace`` is in seconds."""
 
     container: str = ""
+    grace: int = 0
+
+    @property
+    def title(self) -> str:
+        """Stop CONTAINER."""
+        return f"stop {self.container}"
+
+
+@dataclass(frozen=True)
+class Remove(Step):
+    """Remove a container that is half-made, changed, or no part of the lab any more.
+
+    One that serves is drained first, with commands that it has for that, and then has ``grace``
+    seconds to end by itself.
+    """
+
+    container: str = ""
+    grace: int = 0
+    drain: tuple[tuple[str, ...], ...] = ()
 
     @property
     def title(self) -> str:
@@ -103,7 +130,7 @@ class StartDisk(Step):
 
 @dataclass(frozen=True)
 class StartInstance(Step):
-    """Create, start, thaw or restart an instance; ``founding`` when it founds its cluster."""
+    """Create, start, thaw or restart an instance; ``founding`` when it bootstraps its cluster."""
 
     instance: str = ""
     action: Action = "create"
@@ -126,7 +153,35 @@ class AwaitReady(Step):
     @property
     def title(self) -> str:
         """Await SERVICE."""
-        return f"await {self.id.removeprefix('ready:')}"
+        return f"await {self.id.removeprefix('ready:').partition('#')[0]}"
+
+
+@dataclass(frozen=True)
+class AwaitCounted(Step):
+    """Wait until a cluster counts so many members: who runs may not be taken in yet."""
+
+    service: str = ""
+    members: int = 0
+    timeout: float = 0
+
+    @property
+    def title(self) -> str:
+        """Await that SERVICE counts N members."""
+        return f"await that {self.service} counts {self.members} members"
+
+
+@dataclass(frozen=True)
+class Forget(Step):
+    """Have a cluster forget a member that has left, with a command in one that stays."""
+
+    leaving: str = ""
+    by: str = ""
+    command: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Have SERVICE forget NODE."""
+        return f"have {self.by.partition('/')[2]} forget {self.leaving}"
 
 
 @dataclass(frozen=True)
@@ -169,6 +224,8 @@ class Observed:
     filtered: bool = False
     """Whether the link lets nothing from the lab to the engine's host but replies."""
     network: Network | None = None
+    names: str | None = None
+    """What the nodes' /etc/hosts say, as far as every one of them was told."""
     containers: Mapping[str, Container] = field(default_factory=dict)
     """By name, all of the lab."""
     volumes: frozenset[str] = frozenset()

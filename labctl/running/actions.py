@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import singledispatchmethod
 
+import tenacity
+
 from labctl.engine import link
-from labctl.engine.port import LABEL, Engine
-from labctl.errors import LabError
+from labctl.engine.port import LABEL, Engine, FileEntry
+from labctl.errors import EngineError, LabError
 from labctl.images import build
 from labctl.planning.desired import KIND, Desired, Unit
 from labctl.planning.steps import (
+    AwaitCounted,
     BuildImage,
     CreateLink,
     CreateNetwork,
+    Forget,
     ForgetJobs,
     Remove,
     RunJob,
@@ -21,11 +25,20 @@ from labctl.planning.steps import (
     StartHolder,
     StartInstance,
     Step,
+    Stop,
+    WriteNames,
 )
-from labctl.running import records
+from labctl.running import names, records
+from labctl.running.probe import inspect
 
 LOG_LINES = 15
 """How much of a log an error shows."""
+COMMAND_SECONDS = 90.0
+"""How long a command that drains an instance, or forgets a member, may take."""
+COUNT_PATH = "/run/labctl/count.json"
+"""Where the question after a cluster's members is put, beside those of others."""
+COUNT_PAUSE = 0.5
+"""Seconds between two looks at a cluster."""
 
 
 class Actions:
@@ -66,11 +79,49 @@ class Actions:
 
     @do.register
     def _(self, step: Remove) -> None:
+        if step.grace:
+            self._drain(step)
+            self._engine.stop(step.container, step.grace)
         self._engine.remove(step.container)
 
     @do.register
+    def _(self, step: Stop) -> None:
+        self._engine.stop(step.container, step.grace)
+
+    @do.register
+    def _(self, step: Forget) -> None:
+        name = self._desired.instances[step.by].spec.name
+        result = self._engine.exec(name, step.command, timeout=COMMAND_SECONDS)
+        if result.code != 0:
+            said = (result.stderr or result.stdout).strip().splitlines()[-1:]
+            raise LabError(f"{step.title}: {' '.join(said) or f'exit code {result.code}'}")
+
+    @do.register
+    def _(self, step: AwaitCounted) -> None:
+        def counted() -> int:
+            seen = inspect(self._engine, self._desired, probes=(), path=COUNT_PATH)
+            clusters = seen.clusters.values()
+            return next((c["size"] for c in clusters if c["service"] == step.service), 0)
+
+        try:
+            tenacity.Retrying(
+                stop=tenacity.stop_after_delay(step.timeout),
+                wait=tenacity.wait_fixed(COUNT_PAUSE),
+                retry=tenacity.retry_if_result(lambda size: size < step.members),
+            )(counted)
+        except tenacity.RetryError as error:
+            raise LabError(
+                f"{step.service} counts {error.last_attempt.result()} of {step.members} members "
+                f"after {step.timeout:.0f} s; see `labctl status`"
+            ) from None
+
+    @do.register
+    def _(self, step: WriteNames) -> None:
+        names.write(self._engine, self._desired, step.holders)
+
+    @do.register
     def _(self, step: StartHolder) -> None:
-        self._start(self._desired.holders[step.node], step.action)
+        self._start(self._desired.holders[step.node], step.action, [names.entry(self._desired)])
 
     @do.register
     def _(self, step: StartDisk) -> None:
@@ -103,7 +154,27 @@ class Actions:
         lines = self._engine.logs(container, LOG_LINES).rstrip().splitlines()
         return "\n".join(f"  {line}" for line in lines[-LOG_LINES:]) or "  (nothing)"
 
-    def _start(self, unit: Unit, action: str, *, founding: bool = False) -> None:
+    def _drain(self, step: Remove) -> None:
+        """Have an instance hand its work over; one that cannot is stopped as it is, and said."""
+        for command in step.drain:
+            try:
+                result = self._engine.exec(step.container, command, timeout=COMMAND_SECONDS)
+            except EngineError as error:
+                self._note(f"{step.container} could not be drained: {error}")
+                return
+            if result.code != 0:
+                said = " ".join((result.stderr or result.stdout).strip().splitlines()[-1:])
+                self._note(f"{step.container} could not be drained: {said}")
+                return
+
+    def _start(
+        self,
+        unit: Unit,
+        action: str,
+        more_files: Sequence[FileEntry] = (),
+        *,
+        founding: bool = False,
+    ) -> None:
         name = unit.spec.name
         if action == "unpause":
             self._engine.unpause(name)
@@ -117,7 +188,9 @@ class Actions:
             if unit.files:
                 self._engine.put_files(name, unit.files)
         if founding and unit.founding_files:
-            self._engine.put_files(name, unit.founding_files)
+            more_files = unit.founding_files
+        if more_files:
+            self._engine.put_files(name, more_files)
         self._engine.start(name)
 
     def _volume_labels(self) -> dict[str, str]:

@@ -20,7 +20,16 @@ from labctl.engine.port import Engine, Stream
 from labctl.errors import LabctlError, LabError
 from labctl.host.parallel import threads
 from labctl.planning.desired import Desired
-from labctl.planning.steps import AwaitReady, BuildImage, Plan, RunJob, StartInstance, Step
+from labctl.planning.steps import (
+    AwaitReady,
+    BuildImage,
+    Plan,
+    Remove,
+    RunJob,
+    StartInstance,
+    Step,
+    Stop,
+)
 from labctl.running import probe
 from labctl.running.actions import Actions
 
@@ -71,7 +80,9 @@ class _Ended:
 
 @dataclass(frozen=True)
 class _Silence:
-    """The prober has ended, which it does not do while labctl listens."""
+    """A prober has ended, which it does not do while labctl listens and its container lives."""
+
+    stream: Stream
 
 
 _Event = _Ended | _Silence | tuple[str, probe.Answer]
@@ -113,7 +124,10 @@ class Executor:
         """``only``: the instances that must live; all of the lab when left out."""
         self._engine, self._desired, self._plan, self._report = engine, desired, plan, report
         self._actions = Actions(engine, desired, report.note)
-        self._only = desired.instances.keys() if only is None else only
+        starting = {s.instance for s in plan.steps.values() if isinstance(s, StartInstance)}
+        self._live = set(desired.instances if only is None else only) - starting
+        """Instances that have to be running now."""
+        self._names = {unit.spec.name: name for name, unit in desired.instances.items()}
         cpus = os.cpu_count() or 2
         self._workers, self._most_starting = workers or 2 * cpus, STARTING * cpus
         self._starting: dict[str, float] = {}
@@ -213,8 +227,20 @@ class Executor:
                 counts = GRACE if asked else min(GRACE, UNASKED * self._cost(step))
                 self._starting[step.instance] = time.monotonic() + counts
             self._report.started(step)
+            if isinstance(step, Remove | Stop):
+                self._take_down(step.container)
             future = pool.submit(self._actions.do, step)
             future.add_done_callback(partial(self._ended, step))
+
+    def _take_down(self, container: str) -> None:
+        """What is known of an instance is not true any more; nor does a prober in it go on."""
+        name = self._names.get(container, "")
+        self._live.discard(name)
+        self._state.ready.discard(name)
+        if name == self._desired.lab.toolbox.name and self._stream is not None:
+            self._stream.close()
+            self._stream = None
+            self._asked.clear()
 
     def _ended(self, step: Step, future: Future[None]) -> None:
         self._events.put(_Ended(step, future.exception()))
@@ -266,7 +292,7 @@ class Executor:
                 self._fail(event.error, {step.id})
             return
         if isinstance(event, _Silence):
-            if state.failure is None:
+            if state.failure is None and event.stream is self._stream:
                 self._fail(self._unheard(), state.awaited)
             return
         name, answer = event
@@ -280,6 +306,7 @@ class Executor:
         self._order.done(step.id)
         if isinstance(step, StartInstance):
             # It runs anew: what was known of it is not true any more.
+            self._live.add(step.instance)
             self._state.ready.discard(step.instance)
             self._changed.update(self._awaiting[step.instance])
         self._report.done(step, time.monotonic() - since)
@@ -301,7 +328,7 @@ class Executor:
             answer = probe.parse(line)
             if answer is not None:
                 self._events.put(answer)
-        self._events.put(_Silence())
+        self._events.put(_Silence(stream))
 
     # what goes wrong
 
@@ -315,14 +342,10 @@ class Executor:
 
     def _check_alive(self) -> None:
         """What has been started, or ran before, must run."""
-        done, steps = self._state.done, self._plan.steps
-        started = [
-            name for name in self._only if f"start:{name}" in done or f"start:{name}" not in steps
-        ]
-        if not started:
+        if not self._live:
             return
         there = {c.name: c for c in self._engine.containers(self._desired.lab.name)}
-        for name in started:
+        for name in sorted(self._live):
             container = there.get(self._desired.instances[name].spec.name)
             if container is None or container.status in ("exited", "dead"):
                 code = container.exit_code if container else None
@@ -348,7 +371,11 @@ class Executor:
         else:
             log = self._actions.log(unit.spec.name)
             failure = LabError(f"{name} {what}; its log ends:\n{log}")
-        self._fail(failure, {f"start:{name}", f"ready:{name}", f"ready:{service}"})
+        self._fail(failure, self._steps_of({f"start:{name}", f"ready:{name}", f"ready:{service}"}))
+
+    def _steps_of(self, names: Collection[str]) -> set[str]:
+        """The steps of these names, in whatever stage."""
+        return {step for step in self._plan.steps if step.partition("#")[0] in names}
 
     def _fail(self, failure: BaseException, steps: Iterable[str]) -> None:
         """End the run, because of these steps."""

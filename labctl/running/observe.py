@@ -13,7 +13,7 @@ from labctl.errors import LabError
 from labctl.model.lab import Service
 from labctl.planning.desired import Desired
 from labctl.planning.steps import Observed
-from labctl.running import records
+from labctl.running import names, records
 from labctl.running.probe import Inspection, client_container, inspect
 from labctl.running.volumes import read_file
 
@@ -37,6 +37,7 @@ def observe(engine: Engine, desired: Desired, *, ask_host: bool = False) -> Obse
         network=next(iter(engine.networks(lab.name)), None),
         containers=containers,
         volumes=volumes,
+        names=names.read(engine, desired, containers, volumes),
         done=records.read(engine, desired, containers, volumes),
         # Also where the network is gone, as after a clean-up of a lab that was off.
         members=frozenset(

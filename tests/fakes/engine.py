@@ -255,9 +255,6 @@ class FakeEngine:
             if spec.join is not None and spec.join not in self._boxes:
                 raise EngineError(refusal(doing, "no such container"))
             box = _Box(next(self._ids), spec, limits=Limits(memory=spec.memory_bytes))
-            if spec.join is None:
-                hosts = "".join(f"{address}\t{name}\n" for name, address in spec.hosts.items())
-                box.files["/etc/hosts"] = FileEntry("/etc/hosts", hosts.encode())
             for mount in spec.volumes:
                 self._volumes.setdefault(mount.volume, ({}, {}))
             self._boxes[spec.name] = box
@@ -272,10 +269,18 @@ class FakeEngine:
                 self._running("cannot start", box.spec.join)
             self._claim_address(box)
             box.status, box.code = "running", None
+            self._take_names(box)
             ended = self._main(self, box.spec)
             box.log += ended.log
             if ended.code is not None:
                 box.status, box.code = "exited", ended.code
+
+    def _take_names(self, box: _Box) -> None:
+        """What a holder does when it starts, and at SIGHUP."""
+        if box.spec.labels.get("labctl.kind") == "holder":
+            names = self._place(box.spec.name, "/var/lib/labctl/hosts").get("/var/lib/labctl/hosts")
+            if names is not None:
+                box.files["/etc/hosts"] = FileEntry("/etc/hosts", names.data)
 
     def _claim_address(self, box: _Box) -> None:
         wanted = box.spec.attachment
@@ -297,7 +302,9 @@ class FakeEngine:
         with self._doing("kill", name):
             doing = f"cannot send {signal} to"
             if signal != "SIGKILL":
-                self._running(doing, name)
+                box = self._running(doing, name)
+                if signal == "SIGHUP":
+                    self._take_names(box)
                 return
             box = self._box(doing, name)
             if box.status in ("running", "paused"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from labctl.engine.port import Container
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.planning.desired import Desired, desire
+from labctl.planning.desired import Desired, Unit, desire
 from labctl.planning.render import Renderer
 from labctl.planning.steps import Observed
 from labctl.resolve.resolution import resolve
@@ -122,12 +121,9 @@ def desired(directory: Path, *, joins: str = "together", **settings: Any) -> Des
 def running(wanted: Desired) -> Observed:
     """What is observed of the lab when all is well."""
     units = [*wanted.holders.values(), *wanted.disks.values(), *wanted.instances.values()]
-    containers = {u.spec.name: container(u.spec.name, u.hash) for u in units}
-    for unit in wanted.disks.values():
-        there = containers[unit.spec.name]
-        containers[unit.spec.name] = replace(there, labels={**there.labels, **unit.spec.labels})
+    containers = {u.spec.name: container(u) for u in units}
     for unit in wanted.jobs.values():
-        containers[unit.spec.name] = container(unit.spec.name, unit.hash, "exited", 0)
+        containers[unit.spec.name] = container(unit, "exited", 0)
     return Observed(
         images=frozenset(IMAGES.values()),
         link=True,
@@ -136,14 +132,20 @@ def running(wanted: Desired) -> Observed:
         containers=containers,
         members=frozenset(f"{n}/store" for n in ("c1", "c2", "c3")),
         ready=frozenset(wanted.probes),
+        names=wanted.names,
         volumes=frozenset(mount.volume for u in units for mount in u.spec.volumes),
         done={name: unit.hash for name, unit in wanted.jobs.items()},
     )
 
 
-def container(
-    name: str, digest: str, status: str = "running", exit_code: int | None = None
-) -> Container:
+def container(unit: Unit, status: str = "running", exit_code: int | None = None) -> Container:
     """A container of the lab as the engine would report it."""
-    labels = {"labctl.lab": "small", "labctl.hash": digest}
-    return Container("id-" + name, name, "image", status, labels, exit_code)  # type: ignore[arg-type]
+    spec = unit.spec
+    return Container(
+        "id-" + spec.name,
+        spec.name,
+        "image",
+        status,  # type: ignore[arg-type]
+        spec.labels,
+        exit_code,
+    )

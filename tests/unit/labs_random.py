@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from hypothesis import strategies as st
@@ -93,11 +94,15 @@ def resolved(topology: TopologyDoc, choice: Choice) -> Lab:
     return resolve(select(topology, catalog(), choice, source), catalog(), source=source)
 
 
-def rendered(lab: Lab) -> Desired:
-    """The lab with every file rendered."""
-    values = dict.fromkeys(secrets.wanted(lab), "secret")
+def rendered(
+    lab: Lab,
+    images: Mapping[str, str] = IMAGES,
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> Desired:
+    """The lab with every file rendered; ``known`` are the secrets that are not ``secret``."""
+    values = {name: known.get(name, "secret") for name in secrets.wanted(lab)}
     renderer = Renderer(lab, values, user_ids(), data_dir("compose"))
-    return desire(lab, renderer, IMAGES, ("parent", "host"))
+    return desire(lab, renderer, images, ("parent", "host"))
 
 
 class ReadyEngine(FakeEngine):
@@ -105,10 +110,17 @@ class ReadyEngine(FakeEngine):
 
     def __init__(self, desired: Desired) -> None:
         super().__init__(main=_main, program=self._prober)
-        self._desired = desired
         self._told: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._said: set[str] = set()
-        for role, tag in IMAGES.items():
+        self._wanted: set[str] = set()
+        self.aim(desired)
+
+    def aim(self, desired: Desired) -> None:
+        """Answer for another lab from now on."""
+        self._desired = desired
+        self._units = {unit.spec.name: name for name, unit in desired.instances.items()}
+        self._told, self._said, self._wanted = queue.SimpleQueue(), set(), set()
+        for role, tag in desired.images.items():
             self.add_image(tag, {"labctl.image": role})
 
     def _answers(self, name: str) -> bool:
@@ -116,7 +128,7 @@ class ReadyEngine(FakeEngine):
         if unit is None:  # at the virtual IP
             service = self._desired.lab.services[name.partition("/")[2]]
             instances = self._desired.lab.of_service(service)
-            return all(self._answers(instance.name) for instance in instances)
+            return any(self._answers(instance.name) for instance in instances)
         box = self._boxes.get(unit.spec.name)
         return box is not None and box.status == "running"
 
@@ -133,19 +145,43 @@ class ReadyEngine(FakeEngine):
             name: {"ready": self._answers(name), "detail": ""}
             for name in self._asked(container, command[1])
         }
-        return ExecResult(0, json.dumps({"probes": probes, "clusters": {}, "vip": {}}), "")
+        spec = json.loads(self.read_file(container, command[1]) or b"{}")
+        clusters = {
+            asked["service"]: {
+                "service": asked["service"],
+                "size": sum(
+                    self._answers(f"{member['name']}/{asked['service']}")
+                    for member in asked["members"]
+                ),
+            }
+            for asked in spec["clusters"]
+        }
+        return ExecResult(0, json.dumps({"probes": probes, "clusters": clusters, "vip": {}}), "")
 
     def put_files(self, name: str, files: Any) -> None:
         super().put_files(name, files)
         if any(file.path == SPEC_PATH for file in files):
-            for probe in self._asked(name, SPEC_PATH):
-                # Asked only when its instance is started, so it answers at once.
-                assert self._answers(probe), f"{probe} is awaited and does not run"
-                if probe not in self._said:
-                    self._said.add(probe)
-                    self._told.put(json.dumps({"id": probe, "ready": True, "detail": ""}))
+            self._wanted = set(self._asked(name, SPEC_PATH))
+            for probe in self._wanted:
+                self._tell(probe)
+
+    def start(self, name: str) -> None:
+        super().start(name)
+        unit = self._units.get(name)
+        if unit is not None:
+            self._said -= {unit, f"vip/{unit.partition('/')[2]}"}
+            for probe in self._wanted:
+                self._tell(probe)
+
+    def _tell(self, probe: str) -> None:
+        if probe not in self._said and self._answers(probe):
+            self._said.add(probe)
+            self._told.put(json.dumps({"id": probe, "ready": True, "detail": ""}))
 
     def exec_stream(self, name: str, command: Sequence[str], *, stdin: bytes | None = None) -> Any:
+        self._told, self._said = queue.SimpleQueue(), set()
+        for probe in self._wanted:
+            self._tell(probe)
         return _Stream(self._told)
 
 

@@ -67,9 +67,7 @@ def outage(wanted: Desired) -> Observed:
     """All of ``store`` has ended; the rest runs."""
     observed = running(wanted)
     ended = {
-        f"small-c{n}-store": container(
-            f"small-c{n}-store", wanted.instances[f"c{n}/store"].hash, "exited", 137
-        )
+        f"small-c{n}-store": container(wanted.instances[f"c{n}/store"], "exited", 137)
         for n in (1, 2, 3)
     }
     ready = frozenset(p for p in observed.ready if "store" not in p)

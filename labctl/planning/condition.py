@@ -1,0 +1,171 @@
+"""How a lab that is there compares with what it should be, container by container. Pure.
+
+An instance *serves* while its container and its node's holder are running and nothing says that
+it is not ready. One that serves and is not as it should be is *due*: it is replaced when its turn
+has come. One that does not serve can be put right at any time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from labctl.engine.port import Container
+from labctl.model.lab import Instance, Node, Service
+from labctl.planning.desired import ADDRESS, HASH, KIND, NODE, SERVICE, TOGETHER, Desired, Unit
+from labctl.planning.steps import Observed
+
+
+@dataclass(frozen=True)
+class Leaver:
+    """An instance that serves, and is no part of the lab any more; its service still is."""
+
+    container: str
+    node: str
+    service: Service
+
+
+class Condition:
+    """A lab as it is observed, seen from what is desired."""
+
+    def __init__(self, desired: Desired, observed: Observed) -> None:
+        self.desired, self.observed, self.lab = desired, observed, desired.lab
+        self._asked = self.runs(self.lab.container(self.lab.toolbox))
+        """Whether anybody could be asked for readiness."""
+
+    # containers
+
+    def there(self, name: str) -> Container | None:
+        """A container by name."""
+        return self.observed.containers.get(name)
+
+    def runs(self, name: str) -> bool:
+        """Whether a container is running."""
+        there = self.there(name)
+        return there is not None and there.status == "running"
+
+    def as_it_should_be(self, unit: Unit) -> bool:
+        """Whether a container was made as it would be made now."""
+        there = self.there(unit.spec.name)
+        return there is not None and there.labels.get(HASH) == unit.hash
+
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """Names of all containers that are part of the lab."""
+        groups = (
+            self.desired.holders,
+            self.desired.disks,
+            self.desired.instances,
+            self.desired.jobs,
+        )
+        return frozenset(unit.spec.name for group in groups for unit in group.values())
+
+    # the network
+
+    @cached_property
+    def rewired(self) -> bool:
+        """Whether the network has to be made, or made anew, which takes every node with it."""
+        there, wanted = self.observed.network, self.desired.network
+        if there is None or not self.observed.link:
+            return True
+        return (there.subnet, there.parent) != (wanted.subnet, wanted.parent)
+
+    # nodes
+
+    def node_due(self, node: Node) -> bool:
+        """Whether a node that runs has to be made anew, and everything on it."""
+        unit = self.desired.holders[node.name]
+        return self.runs(unit.spec.name) and (self.rewired or not self.as_it_should_be(unit))
+
+    @cached_property
+    def addresses(self) -> dict[str, str]:
+        """Holder → address that it has now, of those that run."""
+        return {
+            name: there.labels[ADDRESS]
+            for name, there in self.observed.containers.items()
+            if ADDRESS in there.labels and there.status in ("running", "paused")
+        }
+
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """Address → the holder that has it now."""
+        return {address: holder for holder, address in self.addresses.items()}
+
+    # instances
+
+    def serves(self, instance: Instance) -> bool:
+        """Whether others can rely on an instance now."""
+        name = self.lab.container(instance)
+        if not self.runs(name) or not self.runs(self.lab.holder(instance.node)):
+            return False
+        asked = self._asked and instance.name in self.desired.probes
+        stranded = instance.name in self.observed.stranded
+        return not stranded and (not asked or instance.name in self.observed.ready)
+
+    def due(self, instance: Instance) -> bool:
+        """Whether an instance that serves has to be replaced."""
+        if not self.serves(instance):
+            return False
+        unit = self.desired.instances[instance.name]
+        return self.node_due(instance.node) or not self.as_it_should_be(unit)
+
+    def disagrees(self, instance: Instance) -> bool:
+        """Whether an instance that is due cannot work together with one that is as it should be."""
+        there = self.there(self.lab.container(instance))
+        unit = self.desired.instances[instance.name]
+        return (
+            there is not None
+            and TOGETHER in there.labels
+            and there.labels[TOGETHER] != unit.spec.labels[TOGETHER]
+        )
+
+    @cached_property
+    def serving(self) -> dict[str, str]:
+        """Container → service, of all instances that serve, and of those that are to leave."""
+        own = {
+            self.lab.container(instance): instance.service.name
+            for instance in self.lab.instances
+            if self.serves(instance)
+        }
+        return own | {leaver.container: leaver.service.name for leaver in self.leavers}
+
+    @cached_property
+    def strength(self) -> Counter[str]:
+        """Service → how many of its instances serve."""
+        return Counter(self.serving.values())
+
+    def members(self, service: Service) -> int:
+        """How many belong to a cluster: who was never started is nobody's majority."""
+        found = (self.there(self.lab.container(i)) for i in self.lab.of_service(service))
+        leaving = sum(leaver.service.name == service.name for leaver in self.leavers)
+        return leaving + sum(there is not None and there.status != "created" for there in found)
+
+    @cached_property
+    def leavers(self) -> tuple[Leaver, ...]:
+        """Instances that go when others have taken over; all else that is left over goes at once.
+
+        One of a service of which only one may run goes first: two would spoil what they share.
+        """
+        return tuple(self._leavers())
+
+    def _leavers(self) -> Iterator[Leaver]:
+        for name, there in self.observed.containers.items():
+            if name in self.wanted or there.labels.get(KIND) != "instance":
+                continue
+            service = self.lab.services.get(there.labels.get(SERVICE, ""))
+            node = there.labels.get(NODE, "")
+            alone = service is not None and service.doc.active == "one"
+            if service is None or alone or not self.runs(name) or not self.runs(self._holder(node)):
+                continue
+            yield Leaver(name, node, service)
+
+    def _holder(self, node: str) -> str:
+        return f"{self.lab.name}-{node}"
+
+    @cached_property
+    def leaving_nodes(self) -> dict[str, str]:
+        """Node → its holder, of nodes that are no part of the lab and have a leaver."""
+        nodes = (leaver.node for leaver in self.leavers)
+        return {node: self._holder(node) for node in nodes if self._holder(node) not in self.wanted}

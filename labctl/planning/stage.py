@@ -1,0 +1,566 @@
+"""One stage of a plan: what a turn takes down, and all that can be put right beside it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from labctl.model.lab import Instance, Node, Service
+from labctl.model.service import JobDoc
+from labctl.planning.condition import Condition
+from labctl.planning.desired import KIND, NODE, Unit
+from labctl.planning.results import finished, lost
+from labctl.planning.steps import (
+    CONTAINER_COST,
+    IMAGE_COST,
+    Action,
+    AwaitCounted,
+    AwaitReady,
+    BuildImage,
+    CreateLink,
+    CreateNetwork,
+    Forget,
+    ForgetJobs,
+    Remove,
+    RunJob,
+    StartDisk,
+    StartHolder,
+    StartInstance,
+    Step,
+    Stop,
+    WriteNames,
+)
+from labctl.planning.turns import Turn
+
+LEAVING_SECONDS = 10
+"""How long an instance that is no part of the lab any more may take to end by itself."""
+
+
+def stage_steps(condition: Condition, turn: Turn) -> dict[str, Step]:
+    """The steps of one stage by id; they may name needs that are not among them."""
+    return _Stage(condition, turn).made()
+
+
+class _Stage:
+    def __init__(self, condition: Condition, turn: Turn) -> None:
+        self.condition, self.turn = condition, turn
+        self.desired, self.observed, self.lab = condition.desired, condition.observed, condition.lab
+        self.steps: dict[str, Step] = {}
+        self.finished = finished(self.desired, self.observed)
+        self.lost = lost(self.desired, self.observed)
+        self.prober = f"start:{self.lab.toolbox.name}"
+        """The step before readiness can be asked."""
+        self.holders = {unit.spec.name: unit for unit in self.desired.holders.values()}
+        self.needs: dict[str, frozenset[str]] = {}
+        """Service → what each of its instances comes after."""
+        self.begun: dict[str, bool] = {}
+        """Instance → whether it is started in this stage."""
+        self.reliable: dict[str, bool] = {}
+        """Service or service/job → whether it can be relied on by the end of this stage."""
+
+    def made(self) -> dict[str, Step]:
+        self._leftovers()
+        self._foundation()
+        self._names()
+        self._forget_jobs()
+        for service in self.lab.services.values():
+            self._service(service)
+        self._around()
+        return self.steps
+
+    # what can be done now, and what has to wait for a later stage
+
+    def _open(self, node: Node) -> bool:
+        """Whether instances can be started on a node in this stage."""
+        name = self.lab.holder(node)
+        if self._goes(name) or not self.condition.runs(name):
+            return not self._blocked(node)
+        return not self.condition.node_due(node)
+
+    def _blocked(self, node: Node) -> bool:
+        """Whether another node has this one's address, and keeps it in this stage."""
+        holder = self._in_the_way(node)
+        return holder is not None and not self._vacates(holder)
+
+    def _vacates(self, holder: str) -> bool:
+        """Whether a holder leaves its address in this stage: one that does not serve can."""
+        unit = self.holders.get(holder)
+        stands = unit is not None and (
+            self.condition.runs(holder) or self.condition.as_it_should_be(unit)
+        )
+        return self._goes(holder) or (unit is not None and not stands)
+
+    def _in_the_way(self, node: Node) -> str | None:
+        """The holder of another node that has this one's address."""
+        holder = self.condition.owners.get(node.address)
+        return holder if holder != self.lab.holder(node) else None
+
+    def _goes(self, container: str) -> bool:
+        """Whether a container is taken down in this stage."""
+        return container in self.turn.containers or f"remove:{container}" in self.steps
+
+    def _begins(self, instance: Instance) -> bool:
+        """Whether an instance is started in this stage."""
+        if instance.name not in self.begun:
+            # Services need each other in no circle; what is asked for meanwhile is another.
+            self.begun[instance.name] = self._may_begin(instance)
+        return self.begun[instance.name]
+
+    def _may_begin(self, instance: Instance) -> bool:
+        name = self.lab.container(instance)
+        serves = self.condition.serves(instance) and name not in self.turn.containers
+        if serves or not self._open(instance.node) or not self._can_ask(instance):
+            return False
+        before = [f"{instance.service.name}/{j.name}" for j in _jobs(instance.service, "before")]
+        return all(map(self._relied_on, (*instance.service.doc.needs, *before)))
+
+    def _can_ask(self, instance: Instance | None = None) -> bool:
+        """Whether readiness can be asked, and jobs recorded: nothing begins without the client."""
+        toolbox = self.lab.toolbox
+        return toolbox == instance or self._stays(toolbox) or self._begins(toolbox)
+
+    def _relied_on(self, wanted: str) -> bool:
+        """Whether a service serves, or a job is done, when this stage has ended."""
+        if wanted not in self.reliable:
+            service, _, job = wanted.partition("/")
+            known = self.lab.services.get(service)
+            if known is None:
+                self.reliable[wanted] = True
+            elif job:
+                self.reliable[wanted] = self._job_relied_on(known, job)
+            else:
+                self.reliable[wanted] = any(
+                    self._stays(instance) or self._begins(instance)
+                    for instance in self.lab.of_service(known)
+                )
+        return self.reliable[wanted]
+
+    def _job_relied_on(self, service: Service, name: str) -> bool:
+        wanted = f"{service.name}/{name}"
+        return wanted in self.finished or self._runs_now(
+            service, next(job for job in service.doc.jobs if job.name == name)
+        )
+
+    def _runs_now(self, service: Service, job: JobDoc) -> bool:
+        """Whether a job that is to be done can be done in this stage."""
+        node = service.job_node
+        holder = self.lab.holder(node)
+        stays = self.condition.runs(holder) and not self._goes(holder)
+        if not (stays or self._open(node)) or not self._can_ask():
+            return False
+        own = () if job.when == "before" else (service.name,)
+        return all(map(self._relied_on, (*job.needs, *own)))
+
+    def _stays(self, instance: Instance) -> bool:
+        """Whether an instance serves through the whole stage."""
+        names = {self.lab.container(instance), self.lab.holder(instance.node)}
+        return self.condition.serves(instance) and names.isdisjoint(self.turn.containers)
+
+    # what is no part of the lab
+
+    def _leftovers(self) -> None:
+        leavers = {leaver.container: leaver for leaver in self.condition.leavers}
+        later = {*leavers, *self.condition.leaving_nodes.values()} - self.turn.containers
+        for name, there in sorted(self.observed.containers.items()):
+            if name in self.condition.wanted or name in later:
+                continue
+            leaver = leavers.get(name)
+            drain = leaver.service.doc.change.drain if leaver and not self.turn.at_once else ()
+            self._remove(name, LEAVING_SECONDS, drain)
+            if leaver is not None:
+                self._forget(leaver.service, leaver.node, name)
+            if there.labels.get(KIND) == "holder":
+                node = there.labels.get(NODE)
+                tenants = {
+                    f"remove:{other}"
+                    for other, its in self.observed.containers.items()
+                    if other != name and its.labels.get(NODE) == node
+                }
+                self._add(replace(self.steps[f"remove:{name}"], needs=frozenset(tenants)))
+
+    def _forget(self, service: Service, node: str, container: str) -> None:
+        command = service.doc.change.forget
+        by = next((i for i in self.lab.of_service(service) if self._stays(i)), None)
+        if not command or by is None:
+            return
+        address = self.condition.addresses.get(self.condition.leaving_nodes.get(node, ""), "")
+        told = tuple(word.format(node=node, address=address) for word in command)
+        needs = frozenset({f"remove:{container}"})
+        name = f"forget:{node}/{service.name}"
+        self._add(Forget(name, needs, leaving=node, by=by.name, command=told))
+
+    def _remove(self, name: str, grace: int = 0, drain: tuple[tuple[str, ...], ...] = ()) -> str:
+        running = self.condition.runs(name)
+        step = Remove(
+            f"remove:{name}",
+            container=name,
+            cost=0.1,
+            grace=grace if running else 0,
+            drain=drain if running else (),
+        )
+        self.steps[step.id] = step
+        return step.id
+
+    # images, network, nodes
+
+    def _foundation(self) -> None:
+        for role, tag in self.desired.images.items():
+            if tag not in self.observed.images:
+                self._add(BuildImage(f"image:{role}", role=role, tag=tag, cost=IMAGE_COST))
+        actions = {
+            node: self._holder_action(self.lab.node(node), unit)
+            for node, unit in self.desired.holders.items()
+        }
+        filtered = self.lab.host_services == "blocked"
+        if not self.observed.link or self.observed.filtered != filtered:
+            needs = frozenset({"image:node"})
+            self._add(CreateLink("link", needs, there=self.observed.link))
+        if self.condition.rewired:
+            removals = {name for name in self.steps if name.startswith("remove:")}
+            self._add(CreateNetwork("network", frozenset({"link", *removals}), cost=0.1))
+        for node, (action, removals) in actions.items():
+            if action is not None:
+                needs = frozenset({"network", "image:node", *removals})
+                self._add(StartHolder(f"holder:{node}", needs, node=node, action=action))
+
+    def _holder_action(self, node: Node | None, unit: Unit) -> tuple[Action | None, set[str]]:
+        """What a holder needs, and the removals before it: a new namespace strands its tenants."""
+        assert node is not None  # noqa: S101 - the holders are the lab's nodes'
+        name = unit.spec.name
+        there = self.condition.there(name)
+        due = self.condition.node_due(node)
+        blocked = self._blocked(node)
+        if blocked or (due and name not in self.turn.containers):
+            if blocked and there is not None and self._vacates(name):
+                # It goes now, and comes back when its address is free.
+                tenants = self._evict(node, all_of_them=True)
+                self._add(replace(self.steps[self._remove(name)], needs=frozenset(tenants)))
+            return None, set()
+        action, removal = self._action(unit, due=due)
+        removals = {f"remove:{self._in_the_way(node)}"}
+        if action in ("create", "start"):
+            tenants = self._evict(node, all_of_them=action == "create")
+            if removal:
+                self._add(replace(self.steps[removal], needs=frozenset(tenants)))
+            removals |= tenants
+        return action, removals | ({removal} if removal else set())
+
+    def _evict(self, node: Node, *, all_of_them: bool) -> set[str]:
+        """Remove the instances of a node: all, or those that run in a namespace that is gone."""
+        removals = set()
+        for instance in self.lab.on_node(node.name):
+            there = self.condition.there(self.lab.container(instance))
+            if there is not None and (all_of_them or there.status in ("running", "paused")):
+                removals.add(self._take_down(instance))
+        return removals
+
+    def _take_down(self, instance: Instance) -> str:
+        """Remove an instance; orderly where it serves."""
+        doc = instance.service.doc
+        drain = () if self.turn.at_once or not self._has_others(instance) else doc.change.drain
+        unit = self.desired.instances[instance.name]
+        return self._remove(unit.spec.name, unit.spec.stop_seconds, drain)
+
+    def _has_others(self, instance: Instance) -> bool:
+        return self.condition.strength[instance.service.name] > 1
+
+    def _action(self, unit: Unit, *, due: bool) -> tuple[Action | None, str | None]:
+        """What a container needs: nothing, or an action and the removal that precedes it."""
+        there = self.condition.there(unit.spec.name)
+        if there is None:
+            return "create", None
+        if f"remove:{there.name}" in self.steps:
+            return "create", f"remove:{there.name}"
+        if there.status == "created" or due or not self.condition.as_it_should_be(unit):
+            # Created and never started is half-made: its files may not be in it yet.
+            return "create", self._remove(there.name, unit.spec.stop_seconds)
+        if there.status == "running":
+            return None, None
+        return ("unpause", None) if there.status == "paused" else ("start", None)
+
+    def _names(self) -> None:
+        """Who is who, for nodes that stay as well."""
+        if self.observed.names == self.desired.names:
+            return
+        holders = tuple(
+            unit.spec.name
+            for node, unit in self.desired.holders.items()
+            if self.condition.runs(unit.spec.name) and f"holder:{node}" not in self.steps
+        )
+        client = f"holder:{self.lab.client.name}"
+        if client in self.steps or self.lab.holder(self.lab.client) in holders:
+            self._add(WriteNames("names", frozenset({client}), cost=0.1, holders=holders))
+
+    # services
+
+    def _service(self, service: Service) -> None:
+        for job in service.doc.jobs:
+            self._job(service, job)
+        instances = self.lab.of_service(service)
+        leader, founds = self._leader(service, instances)
+        in_turn = service.doc.cluster is not None and service.doc.cluster.joins == "in turn"
+        previous: set[str] = set()
+        for instance in sorted(instances, key=lambda i: i != leader):
+            self._disk(instance)
+            if not self._begins(instance):
+                continue
+            joins = leader not in (None, instance) and (
+                founds or instance.name not in self.observed.members
+            )
+            after = previous | ({f"ready:{leader.name}"} if leader and joins else set())
+            if not self._instance(instance, founding=founds and instance == leader, after=after):
+                if instance == leader and instance.name not in self.observed.ready:
+                    self._await_one(instance)
+            elif in_turn:
+                previous = {f"ready:{instance.name}"}
+        self._await(service, instances)
+
+    def _leader(
+        self, service: Service, instances: Sequence[Instance]
+    ) -> tuple[Instance | None, bool]:
+        """Who has to be ready before others join a cluster, and whether it founds the cluster.
+
+        That is the seed, or whoever is a member already. A cluster that is taken down as a whole
+        is founded again by the member that went last.
+        """
+        if service.doc.cluster is None or service.doc.cluster.start != "seed":
+            return None, False
+        founder = self.observed.founders.get(service.name)
+        if founder is not None:
+            return next(i for i in instances if i.name == founder), True
+        members = [i for i in instances if i.name in self.observed.members]
+        staying = [i for i in members if self._stays(i)]
+        if staying:
+            return staying[0], False
+        served = [i for i in members if self.condition.serves(i)]
+        for last in served[:1]:
+            others = frozenset(f"remove:{self.lab.container(i)}" for i in served[1:])
+            step = self.steps.get(f"remove:{self.lab.container(last)}")
+            if self._begins(last):
+                step = self.steps[step.id if step else self._take_down(last)]
+                self._add(replace(step, needs=step.needs | others))
+                return last, True
+        starting = [i for i in (members or instances) if self._begins(i)]
+        return (starting[0] if starting else None), not members
+
+    def _disk(self, instance: Instance) -> None:
+        """The disk of an instance that has one. One that runs stays as it is: it holds data."""
+        unit = self.desired.disks.get(instance.name)
+        if unit is None or self.condition.runs(unit.spec.name):
+            return
+        action, removal = self._action(unit, due=False)
+        if action is not None:
+            needs = frozenset({"image:node", "forget", removal or ""})
+            name = f"disk:{instance.name}"
+            self._add(StartDisk(name, needs, instance=instance.name, action=action))
+
+    def _instance(self, instance: Instance, *, founding: bool, after: Iterable[str]) -> bool:
+        unit = self.desired.instances[instance.name]
+        name = unit.spec.name
+        if self.condition.due(instance) and f"remove:{name}" not in self.steps:
+            self._take_down(instance)
+        action, removal = self._action(unit, due=False)
+        if action is None and instance.name in self.observed.stranded:
+            action = "restart"
+        if action is None:
+            return False
+        needs = {
+            f"holder:{instance.node.name}",
+            f"disk:{instance.name}",
+            "names",
+            "forget" if unit.spec.volumes else "",
+            f"image:{instance.service.image}",
+            removal or "",
+            *self._service_needs(instance.service),
+            *after,
+            # Two that hold themselves for the only one would spoil what they share.
+            *(f"remove:{container}" for container in self.lab.elsewhere(instance)),
+        }
+        step = StartInstance(
+            f"start:{instance.name}",
+            frozenset(needs),
+            cost=CONTAINER_COST,
+            instance=instance.name,
+            action=action,
+            founding=founding,
+        )
+        self._add(step)
+        self._await_one(instance)
+        return True
+
+    def _around(self) -> None:
+        """Those without whom an instance is of no use stop before it, and start after it.
+
+        So the virtual IP moves on before the proxy behind it is taken down.
+        """
+        for instance in self.lab.instances:
+            name = self.lab.container(instance)
+            partners = [
+                self.lab.container(Instance(instance.node, self.lab.services[service]))
+                for service in instance.service.doc.beside
+                if service in self.lab.services
+            ]
+            going = [f"remove:{p}" for p in partners if f"remove:{p}" in self.steps]
+            if not going or not self.condition.runs(name):
+                continue
+            own = f"remove:{name}"
+            if own not in self.steps:
+                if not self._stays(instance) or f"start:{instance.name}" in self.steps:
+                    continue
+                own = self._restart(instance)
+            for removal in going:
+                step = self.steps[removal]
+                self._add(replace(step, needs=step.needs | {own}))
+
+    def _restart(self, instance: Instance) -> str:
+        """Stop an instance now, and start it when those beside it are there again."""
+        unit = self.desired.instances[instance.name]
+        stop = Stop(
+            f"stop:{unit.spec.name}", container=unit.spec.name, grace=unit.spec.stop_seconds
+        )
+        self._add(stop)
+        node = instance.node.name
+        ready = {
+            f"{kind}:{node}/{service}"
+            for service in instance.service.doc.beside
+            for kind in ("start", "ready")
+        }
+        self._add(
+            StartInstance(
+                f"start:{instance.name}",
+                frozenset({stop.id, *ready}),
+                instance=instance.name,
+                action="start",
+            )
+        )
+        self._await_one(instance)
+        return stop.id
+
+    def _service_needs(self, service: Service) -> frozenset[str]:
+        """What every instance of a service comes after."""
+        if service.name not in self.needs:
+            jobs = {f"job:{service.name}/{job.name}" for job in _jobs(service, "before")}
+            needs = {need for wanted in service.doc.needs for need in self._done(wanted)}
+            self.needs[service.name] = frozenset(jobs | needs)
+        return self.needs[service.name]
+
+    def _await_one(self, instance: Instance) -> None:
+        """One instance's readiness: its cost is what the process burns until it answers."""
+        if instance.name not in self.desired.probes:
+            return
+        doc = instance.service.doc
+        own = instance.service.name
+        started = {f"job:{own}/{job.name}" for job in _jobs(instance.service, "started")}
+        self._add(
+            AwaitReady(
+                f"ready:{instance.name}",
+                frozenset({f"start:{instance.name}", *started, self.prober}),
+                cost=doc.cost,
+                service=instance.service.name,
+                probes=(instance.name,),
+                timeout=doc.ready.timeout,
+            )
+        )
+
+    def _await(self, service: Service, instances: Sequence[Instance]) -> None:
+        """The whole service's readiness, when something of it is started or does not answer."""
+        here = [i for i in instances if self._stays(i) or self._begins(i)]
+        started = {f"start:{i.name}" for i in here} & self.steps.keys()
+        own = {f"ready:{i.name}" for i in here} & self.steps.keys()
+        asked = [i.name for i in here if i.name in self.desired.probes]
+        vip = f"vip/{service.name}"
+        if vip in self.desired.probes and here:
+            asked.append(vip)
+        silent = [probe for probe in asked if probe not in self.observed.ready]
+        jobs = {
+            f"job:{service.name}/{job.name}" for job in _jobs(service, "started")
+        } & self.steps.keys()
+        if not (started or silent or jobs) or not self._can_ask():
+            return
+        timeout = service.doc.ready.timeout
+        if service.doc.vip_ready is not None:
+            timeout = max(timeout, service.doc.vip_ready.timeout)
+        self._add(
+            AwaitReady(
+                f"ready:{service.name}",
+                frozenset({*(own or started), *jobs, self.prober}),
+                cost=0.0,
+                service=service.name,
+                probes=tuple(asked),
+                timeout=timeout,
+            )
+        )
+        if service.doc.cluster is not None and service.name in self.turn.lost and len(here) > 1:
+            self._add(
+                AwaitCounted(
+                    f"counted:{service.name}",
+                    frozenset({f"ready:{service.name}"}),
+                    cost=0.1,
+                    service=service.name,
+                    members=len(here),
+                    timeout=timeout,
+                )
+            )
+
+    # jobs
+
+    def _forget_jobs(self) -> None:
+        jobs = tuple(sorted(self.lost))
+        if jobs and self._can_ask():
+            needs = frozenset({f"holder:{self.lab.client.name}"})
+            self._add(ForgetJobs("forget", needs, cost=0.1, jobs=jobs))
+
+    def _job(self, service: Service, job: JobDoc) -> None:
+        name = f"{service.name}/{job.name}"
+        unit = self.desired.jobs[name]
+        if name in self.finished or not self._runs_now(service, job):
+            return
+        there = self.condition.there(unit.spec.name)
+        seed, where = service.nodes[0].name, service.job_node.name
+        removal, runs = "", False
+        if there is not None:
+            same = self.condition.as_it_should_be(unit)
+            # Left by a labctl that was interrupted: killed, it would leave half a schema.
+            runs = same and there.status == "running" and f"holder:{where}" not in self.steps
+            if not runs:
+                removal = self._remove(there.name)
+        after: dict[str, set[str]] = {
+            "before": set(),
+            "seed": {f"ready:{seed}/{service.name}"},
+            "started": {f"start:{node.name}/{service.name}" for node in service.nodes},
+            "ready": {f"ready:{service.name}"},
+        }
+        needs = {
+            removal,
+            "names",
+            f"holder:{where}",
+            f"image:{job.image or service.doc.image}",
+            *after[job.when],
+        }
+        needs |= {need for wanted in job.needs for need in self._done(wanted)}
+        self._add(
+            RunJob(
+                f"job:{name}",
+                frozenset(needs),
+                cost=job.cost + CONTAINER_COST,
+                service=service.name,
+                job=job.name,
+                runs=runs,
+                timeout=job.timeout,
+            )
+        )
+
+    def _done(self, wanted: str) -> list[str]:
+        """Steps after which ``service`` (ready, jobs done) or ``service/job`` can be relied on."""
+        if "/" in wanted:
+            return [f"job:{wanted}"]
+        service = self.lab.services.get(wanted)
+        jobs = service.doc.jobs if service else ()
+        return [f"ready:{wanted}", *(f"job:{wanted}/{job.name}" for job in jobs)]
+
+    def _add(self, step: Step) -> None:
+        self.steps[step.id] = step
+
+
+def _jobs(service: Service, when: str) -> Iterator[JobDoc]:
+    return (job for job in service.doc.jobs if job.when == when)

@@ -1,0 +1,165 @@
+"""Which of the containers that serve may be taken down together, so that the rest goes on. Pure.
+
+A turn is a node, or what leaves one: what it has to replace is replaced together. Several nodes
+share a turn while every service keeps most of its instances; of a cluster one member goes at a
+time, and only if a majority remains. What cannot be shared out like that is one turn of its own:
+everything where the network changes, all instances of a service that have to agree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from labctl.model.lab import Service
+from labctl.planning.condition import Condition
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Containers that are taken down although they serve, and what of each service that costs."""
+
+    containers: frozenset[str] = frozenset()
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Service → how many of its instances."""
+    at_once: bool = False
+    """They are not expected to leave others that go on."""
+
+
+NOTHING = Turn()
+
+
+def next_turn(condition: Condition) -> Turn:
+    """What is taken down next; nothing when all that serves may stay."""
+    if condition.rewired:
+        return everything(condition)
+    for turn in (_room_for_client(condition), _agreeing(condition)):
+        if turn.containers:
+            return turn
+    turns = list(candidates(condition))
+    chosen = NOTHING
+    for turn in turns:
+        names = chosen.containers | turn.containers
+        together = Turn(names, _lost_of(condition, names))
+        if _bearable(condition, together):
+            chosen = together
+    if chosen.containers or not turns:
+        return chosen
+    # Nobody can go without a service's failing: who makes room for others, or costs least, then.
+    awaited = _awaited(condition)
+    return min(turns, key=lambda t: (awaited.isdisjoint(t.containers), sum(t.lost.values())))
+
+
+def everything(condition: Condition) -> Turn:
+    """All that serves, because the network that it hangs on goes."""
+    names = condition.observed.containers.keys()
+    return Turn(frozenset(names), _lost_of(condition, frozenset(names)), at_once=True)
+
+
+def _agreeing(condition: Condition) -> Turn:
+    """Everything that serves and cannot work with what will be: a secret, the virtual IP.
+
+    On a node that has to be made anew they come back with all that is on it.
+    """
+    lab = condition.lab
+    due = [instance for instance in lab.instances if condition.due(instance)]
+    apart = {i.service.name for i in due if condition.disagrees(i)}
+    own = [instance for instance in due if instance.service.name in apart]
+    names = frozenset(lab.container(instance) for instance in own)
+    for node in {i.node.name: i.node for i in own}.values():
+        if condition.node_due(node):
+            names |= _due_on(condition, node.name)
+    return Turn(names, _lost_of(condition, names), at_once=bool(names))
+
+
+def candidates(condition: Condition) -> Iterator[Turn]:
+    """What each node has to replace, the client's first; then what leaves.
+
+    A node that is to have the address of another waits until that has made room. Nodes that wait
+    for each other go together.
+    """
+    client = condition.lab.client.name
+    for node in sorted(_nodes(condition), key=lambda name: name != client):
+        ahead = in_the_way(condition, node)
+        if not ahead or node in ahead:
+            turn = _turn_of(condition, {node, *ahead})
+            if turn.containers and node == min({node, *ahead}):
+                yield turn
+
+
+def _room_for_client(condition: Condition) -> Turn:
+    """What has the address of the client: nothing begins before that is there."""
+    client = condition.lab.client
+    if condition.runs(condition.lab.holder(client)):
+        return NOTHING
+    return _turn_of(condition, in_the_way(condition, client.name))
+
+
+def _awaited(condition: Condition) -> frozenset[str]:
+    """Holders that have the address of a node that is off."""
+    off = (n for n in condition.lab.nodes if not condition.runs(condition.lab.holder(n)))
+    owners = (condition.owners.get(node.address) for node in off)
+    return frozenset(holder for holder in owners if holder is not None)
+
+
+def _turn_of(condition: Condition, nodes: Iterable[str]) -> Turn:
+    names = frozenset[str]().union(*(_due_on(condition, node) for node in nodes))
+    return Turn(names, _lost_of(condition, names))
+
+
+def _nodes(condition: Condition) -> list[str]:
+    own = [node.name for node in condition.lab.nodes]
+    gone = (leaver.node for leaver in condition.leavers)
+    return list(dict.fromkeys([*own, *gone]))
+
+
+def _due_on(condition: Condition, node: str) -> frozenset[str]:
+    """The containers on a node that have to be replaced, or to go."""
+    lab = condition.lab
+    known = lab.node(node)
+    names = {leaver.container for leaver in condition.leavers if leaver.node == node}
+    if node in condition.leaving_nodes:
+        names.add(condition.leaving_nodes[node])
+    if known is not None:
+        names |= {lab.container(i) for i in lab.on_node(node) if condition.due(i)}
+        if condition.node_due(known):
+            names |= {lab.holder(known), *(lab.container(i) for i in lab.on_node(node))}
+    return frozenset(names & condition.observed.containers.keys())
+
+
+def in_the_way(condition: Condition, node: str) -> list[str]:
+    """Who has the address that a node is to have, and who has theirs, and so on.
+
+    The node itself is among them when they are to exchange addresses.
+    """
+    lab = condition.lab
+    found: list[str] = []
+    while (known := lab.node(node)) is not None:
+        holder = condition.owners.get(known.address)
+        if holder is None or holder == lab.holder(known):
+            break
+        node = holder.removeprefix(f"{lab.name}-")
+        if node in found:
+            break
+        found.append(node)
+    return found
+
+
+def _lost_of(condition: Condition, names: frozenset[str]) -> Mapping[str, int]:
+    serving = condition.serving
+    return Counter(serving[name] for name in names if name in serving)
+
+
+def _bearable(condition: Condition, turn: Turn) -> bool:
+    """Whether every service can go on without what a turn takes from it."""
+    services = condition.lab.services
+    return all(_can_spare(condition, services[name], lost) for name, lost in turn.lost.items())
+
+
+def _can_spare(condition: Condition, service: Service, lost: int) -> bool:
+    serving = condition.strength[service.name]
+    if service.doc.cluster is None:
+        return lost <= max(1, (serving - 1) // 2)
+    members = condition.members(service)
+    return members == 1 or (lost <= 1 and 2 * (serving - lost) > members)

@@ -1,0 +1,41 @@
+"""The names of a lab's nodes: one file on a volume of the lab, which every holder reads.
+
+A holder makes it its /etc/hosts when it starts and whenever it is told to; the instances on its
+node share that file. So a node can come or go without a restart of any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from labctl.engine.port import Container, Engine, FileEntry
+from labctl.planning.desired import NAMES, Desired
+from labctl.running.volumes import read_file
+
+TOLD = f"{NAMES}.told"
+"""What every holder has been told: written last, so that an interrupted change is made again."""
+
+
+def entry(desired: Desired) -> FileEntry:
+    """The file, for a holder that is about to start."""
+    return FileEntry(NAMES, desired.names.encode())
+
+
+def read(
+    engine: Engine, desired: Desired, containers: Mapping[str, Container], volumes: Iterable[str]
+) -> str | None:
+    """The names that every holder was told last; None when nobody knows."""
+    if desired.lab.records_volume not in volumes:
+        return None
+    spec = desired.holders[desired.lab.client.name].spec
+    told = read_file(engine, spec, TOLD, containers, desired.images)
+    return told.decode() if told is not None else None
+
+
+def write(engine: Engine, desired: Desired, holders: Iterable[str]) -> None:
+    """Write the names, tell the holders that run, and record that they were told."""
+    client = desired.lab.holder(desired.lab.client)
+    engine.put_files(client, [entry(desired)])
+    for holder in holders:
+        engine.kill(holder, "SIGHUP")
+    engine.put_files(client, [FileEntry(TOLD, desired.names.encode())])
