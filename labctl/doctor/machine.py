@@ -97,9 +97,9 @@ def checks(choice: str | None = None) -> list[Check]:
 
 def _engine(url: str, info: EngineInfo) -> Check:
     name = f"{info.kind.capitalize()} {info.version} at {url}"
-    against = objection(info)
-    if against is not None:
-        return Check("engine", False, f"{against.why} ({url})", against.remedy)
+    problem = objection(info)
+    if problem is not None:
+        return Check("engine", False, f"{problem.reason} ({url})", problem.remedy)
     if info.rootless:
         detail = f"{name} runs without root: this machine cannot reach the labs' addresses"
         return Check("engine", None, detail, "use an engine that runs as root")

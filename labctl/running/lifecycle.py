@@ -171,9 +171,9 @@ def _smaller(record: store.Record) -> Iterator[Desired]:
 def _check_machine(engine: Engine, prepared: Prepared) -> None:
     """Refuse what cannot work before anything is touched."""
     lab = prepared.lab
-    against = objection(engine.info())
-    if against is not None:
-        raise EngineError(f"{against.why}: {against.remedy}")
+    problem = objection(engine.info())
+    if problem is not None:
+        raise EngineError(f"{problem.reason}: {problem.remedy}")
     there = engine.networks(lab.name)
     if there and store.find(lab.name) is None:
         raise EngineError(

@@ -82,7 +82,7 @@ def refused(
 
 
 REMAPS = (
-    "Docker 28.2 remaps users (userns-remap), so no container can make labs' links: "
+    "Docker 28.2 remaps users (userns-remap), so no container can create a lab's link: "
     "run labs on an engine without userns-remap (see /etc/docker/daemon.json)"
 )
 
