@@ -116,6 +116,6 @@ def test_what_is_no_file_is_refused(home: Path) -> None:
 
 def test_builders_wait_for_each_other_in_the_state_directory(home: Path) -> None:
     """Not in /tmp, where anybody can be first."""
-    with build._alone("node", print):
+    with build._exclusively("node", print):
         assert mode(home / "locks" / "images" / "node.lock") == 0o600
         assert not (home.parent / "tmp").exists()
