@@ -72,7 +72,7 @@ class Tunnel:
         self._ssh = Companion(("ssh", "-T", *options, "-L", forward, *remote.destination, "cat"))
         if not self._ssh.answers(_CONNECT_SECONDS):
             said = (
-                self._ssh.last_words().rstrip(".")
+                self._ssh.last_error().rstrip(".")
                 or f"no answer within {_CONNECT_SECONDS:g} seconds"
             )
             raise EngineError(

@@ -1,4 +1,4 @@
-"""What ``up`` will do: a graph of steps from what should be and what is. Pure."""
+"""Plan what ``up`` will do: a graph of steps from the observed to the desired state. Pure."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from labctl.planning.steps import (
 
 
 def make_plan(desired: Desired, observed: Observed) -> Plan:
-    """The steps that turn what is into what should be; empty when nothing is to be done.
+    """The steps that turn the observed lab into the desired one; empty when they are the same.
 
-    InputError for what cannot be changed in a lab that is there.
+    InputError for a change that cannot be made to an existing lab.
     """
     return _Planner(desired, observed).plan()
 
@@ -45,41 +45,41 @@ class _Planner:
         self.steps: dict[str, Step] = {}
         self.finished = finished(desired, observed)
         self.prober = f"start:{self.lab.toolbox.name}"
-        """The step before readiness can be asked."""
+        """The step after which probes can be asked."""
         self.needs: dict[str, frozenset[str]] = {}
-        """Service → what each of its instances comes after."""
+        """Service → the steps that each of its instances needs."""
 
     def plan(self) -> Plan:
         self._check_disks()
         self._leftovers()
-        self._foundation()
+        self._infrastructure()
         self._forget_jobs()
         for service in self.lab.services.values():
             self._service(service)
         return Plan(in_order(self._known_needs()))
 
-    # disks, whose size is the lab's for good: data are on them
+    # disks, whose size cannot be changed: they hold data
 
     def _check_disks(self) -> None:
         for instance in self.lab.instances:
             if self.lab.container(instance) not in self.observed.containers:
                 continue
             unit = self.desired.disks.get(instance.name)
-            there = self.observed.containers.get(self.lab.disk(instance))
+            existing = self.observed.containers.get(self.lab.disk(instance))
             wanted = unit.spec.labels[DISK] if unit else None
-            has = there.labels.get(DISK) if there else None
+            has = existing.labels.get(DISK) if existing else None
             if wanted != has:
                 raise InputError(
                     f"the disk of {instance.name} has {_size(has)} in lab '{self.lab.name}' and "
-                    f"should have {_size(wanted)}: a disk is made with its lab, so take that down "
-                    f"first, with `labctl down --lab {self.lab.name}`"
+                    f"should have {_size(wanted)}: a disk's size cannot be changed, so take the "
+                    f"lab down first, with `labctl down --lab {self.lab.name}`"
                 )
 
     def _disk(self, instance: Instance) -> None:
-        """The disk of an instance that has one. One that runs stays as it is: it holds data."""
+        """Start the disk of an instance that has one; a running one is kept: it holds data."""
         unit = self.desired.disks.get(instance.name)
-        there = self.observed.containers.get(unit.spec.name) if unit else None
-        if unit is None or (there is not None and there.status == "running"):
+        existing = self.observed.containers.get(unit.spec.name) if unit else None
+        if unit is None or (existing is not None and existing.status == "running"):
             return
         action, removal = self._action(unit)
         if action is not None:
@@ -87,7 +87,7 @@ class _Planner:
             name = f"disk:{instance.name}"
             self._add(StartDisk(name, needs, instance=instance.name, action=action))
 
-    # what is no part of the lab
+    # containers that are not part of the lab any more
 
     def _leftovers(self) -> None:
         wanted = {
@@ -110,20 +110,20 @@ class _Planner:
 
     # images, network, nodes
 
-    def _foundation(self) -> None:
+    def _infrastructure(self) -> None:
         for role, tag in self.desired.images.items():
             if tag not in self.observed.images:
                 self._add(BuildImage(f"image:{role}", role=role, tag=tag, cost=IMAGE_COST))
-        rewired = self.observed.network is None or not self.observed.link
+        new_network = self.observed.network is None or not self.observed.link
         actions = {
-            node: self._holder_action(node, unit, rewired=rewired)
+            node: self._holder_action(node, unit, new_network=new_network)
             for node, unit in self.desired.holders.items()
         }
         filtered = self.lab.host_services == "blocked"
         if not self.observed.link or self.observed.filtered != filtered:
             needs = frozenset({"image:node"})
-            self._add(CreateLink("link", needs, there=self.observed.link))
-        if rewired:
+            self._add(CreateLink("link", needs, exists=self.observed.link))
+        if new_network:
             removals = {f"remove:{unit.spec.name}" for unit in self.desired.holders.values()}
             self._add(CreateNetwork("network", frozenset({"link", *removals}), cost=0.1))
         for node, (action, removals) in actions.items():
@@ -132,36 +132,39 @@ class _Planner:
                 self._add(StartHolder(f"holder:{node}", needs, node=node, action=action))
 
     def _holder_action(
-        self, node: str, unit: Unit, *, rewired: bool
+        self, node: str, unit: Unit, *, new_network: bool
     ) -> tuple[Action | None, set[str]]:
-        """What a holder needs, and the removals before it: a new namespace strands its tenants."""
-        there = self.observed.containers.get(unit.spec.name)
+        """A holder's action, and the removals before it.
+
+        The instances of a node cannot move to a new namespace, so they are removed as well.
+        """
+        existing = self.observed.containers.get(unit.spec.name)
         action, removal = self._action(unit)
-        if rewired and there is not None and action != "create":
-            action, removal = "create", self._remove(there.name)
+        if new_network and existing is not None and action != "create":
+            action, removal = "create", self._remove(existing.name)
         removals = {removal} if removal else set()
         if action in ("create", "start"):
             for instance in self.lab.on_node(node):
-                tenant = self.observed.containers.get(self.lab.container(instance))
-                if tenant is not None and (
-                    action == "create" or tenant.status in ("running", "paused")
+                inside = self.observed.containers.get(self.lab.container(instance))
+                if inside is not None and (
+                    action == "create" or inside.status in ("running", "paused")
                 ):
-                    removals.add(self._remove(tenant.name))
+                    removals.add(self._remove(inside.name))
         return action, removals
 
     def _action(self, unit: Unit) -> tuple[Action | None, str | None]:
         """What a container needs: nothing, or an action and the removal that precedes it."""
-        there = self.observed.containers.get(unit.spec.name)
-        if there is None:
+        existing = self.observed.containers.get(unit.spec.name)
+        if existing is None:
             return "create", None
-        if f"remove:{there.name}" in self.steps:
-            return "create", f"remove:{there.name}"
-        if there.status == "created" or there.labels.get(HASH) != unit.hash:
-            # Created and never started is half-made: its files may not be in it yet.
-            return "create", self._remove(there.name)
-        if there.status == "running":
+        if f"remove:{existing.name}" in self.steps:
+            return "create", f"remove:{existing.name}"
+        if existing.status == "created" or existing.labels.get(HASH) != unit.hash:
+            # Created but never started: its files may be missing.
+            return "create", self._remove(existing.name)
+        if existing.status == "running":
             return None, None
-        return ("unpause", None) if there.status == "paused" else ("start", None)
+        return ("unpause", None) if existing.status == "paused" else ("start", None)
 
     # services
 
@@ -170,10 +173,10 @@ class _Planner:
             self._job(service, job)
         instances = self.lab.of_service(service)
         seeded = service.doc.cluster is not None and service.doc.cluster.start == "seed"
-        founder = self.observed.founders.get(service.name)
-        members = [i for i in instances if i.name in self.observed.members and not founder]
-        # Who joins does so when the seed, or whoever is a member already, is ready.
-        first = next((i for i in instances if i.name == founder), (members or instances)[0])
+        chosen = self.observed.bootstrap_instances.get(service.name)
+        members = [i for i in instances if i.name in self.observed.members and not chosen]
+        # New members join when the first one (the seed, or an existing member) is ready.
+        first = next((i for i in instances if i.name == chosen), (members or instances)[0])
         leader = first if seeded else None
         in_turn = service.doc.cluster is not None and service.doc.cluster.joins == "in turn"
         previous: set[str] = set()
@@ -182,21 +185,22 @@ class _Planner:
         for instance in sorted(instances, key=lambda i: i != leader):
             joins = leader not in (None, instance) and instance not in members
             after = previous | ({f"ready:{leader.name}"} if leader and joins else set())
-            founds = instance == leader and not members
-            if not self._instance(instance, founding=founds, after=after):
+            bootstrap = instance == leader and not members
+            if not self._instance(instance, bootstrap=bootstrap, after=after):
                 if instance == leader and instance.name not in self.observed.ready:
                     self._await_one(instance)
-            elif in_turn or self._rolls(service, instance):
-                # A cluster whose configuration changed keeps its majority: one at a time.
+            elif in_turn or self._replaces_member(service, instance):
+                # One at a time, so that a cluster whose configuration changed keeps its majority.
                 previous = {f"ready:{instance.name}"}
         self._await(service, instances)
 
-    def _rolls(self, service: Service, instance: Instance) -> bool:
-        """A running member of a cluster that is to be replaced."""
+    def _replaces_member(self, service: Service, instance: Instance) -> bool:
+        """Whether a running member of a cluster is to be replaced."""
         there = self.observed.containers.get(self.lab.container(instance))
         return service.doc.cluster is not None and there is not None and there.status == "running"
 
-    def _instance(self, instance: Instance, *, founding: bool, after: Iterable[str]) -> bool:
+    def _instance(self, instance: Instance, *, bootstrap: bool, after: Iterable[str]) -> bool:
+        """Add the steps of an instance; False when it needs none. ``after`` must come first."""
         unit = self.desired.instances[instance.name]
         action, removal = self._action(unit)
         if action is None and instance.name in self.observed.stranded:
@@ -204,7 +208,7 @@ class _Planner:
         if action is None:
             return False
         if removal and after and f"holder:{instance.node.name}" not in self.steps:
-            # It serves until its turn has come; but not in a namespace that is about to go.
+            # It keeps serving until its turn, unless its namespace is about to be removed.
             self._add(replace(self.steps[removal], needs=frozenset(after)))
         needs = {
             f"holder:{instance.node.name}",
@@ -214,7 +218,7 @@ class _Planner:
             removal or "",
             *self._service_needs(instance.service),
             *after,
-            # Two that hold themselves for the only one would spoil what they share.
+            # Two active instances of an active/passive service would corrupt what they share.
             *(f"remove:{container}" for container in self.lab.elsewhere(instance)),
         }
         step = StartInstance(
@@ -223,14 +227,14 @@ class _Planner:
             cost=CONTAINER_COST,
             instance=instance.name,
             action=action,
-            founding=founding,
+            bootstrap=bootstrap,
         )
         self._add(step)
         self._await_one(instance)
         return True
 
     def _service_needs(self, service: Service) -> frozenset[str]:
-        """What every instance of a service comes after."""
+        """The steps that every instance of a service needs."""
         if service.name not in self.needs:
             jobs = {f"job:{job}" for job in self._jobs(service, {"before"})}
             needs = {need for wanted in service.doc.needs for need in self._done(wanted)}
@@ -238,7 +242,7 @@ class _Planner:
         return self.needs[service.name]
 
     def _await_one(self, instance: Instance) -> None:
-        """One instance's readiness: its cost is what the process burns until it answers."""
+        """Wait for one instance; the cost is the CPU time that it uses until it is ready."""
         if instance.name not in self.desired.probes:
             return
         doc = instance.service.doc
@@ -255,7 +259,7 @@ class _Planner:
         )
 
     def _await(self, service: Service, instances: Sequence[Instance]) -> None:
-        """The whole service's readiness, when something of it is started or does not answer."""
+        """Wait for the whole service, if part of it is started or does not answer."""
         started = {f"start:{i.name}" for i in instances} & self.steps.keys()
         own = {f"ready:{i.name}" for i in instances} & self.steps.keys()
         asked = [i.name for i in instances if i.name in self.desired.probes]
@@ -296,15 +300,15 @@ class _Planner:
         unit = self.desired.jobs[name]
         if name in self.finished:
             return
-        there = self.observed.containers.get(unit.spec.name)
+        existing = self.observed.containers.get(unit.spec.name)
         seed, where = service.nodes[0].name, service.job_node.name
-        removal, runs = "", False
-        if there is not None:
-            same = there.labels.get(HASH) == unit.hash
-            # Left by a labctl that was interrupted: killed, it would leave half a schema.
-            runs = same and there.status == "running" and f"holder:{where}" not in self.steps
-            if not runs:
-                removal = self._remove(there.name)
+        removal, running = "", False
+        if existing is not None:
+            same = existing.labels.get(HASH) == unit.hash
+            # Started by a labctl that was interrupted: killing it could leave half a schema.
+            running = same and existing.status == "running" and f"holder:{where}" not in self.steps
+            if not running:
+                removal = self._remove(existing.name)
         after: dict[str, set[str]] = {
             "before": set(),
             "seed": {f"ready:{seed}/{service.name}"},
@@ -325,13 +329,13 @@ class _Planner:
                 cost=job.cost + CONTAINER_COST,
                 service=service.name,
                 job=job.name,
-                runs=runs,
+                running=running,
                 timeout=job.timeout,
             )
         )
 
     def _done(self, wanted: str) -> list[str]:
-        """Steps after which ``service`` (ready, jobs done) or ``service/job`` can be relied on."""
+        """Steps after which ``service`` (ready, jobs done) or ``service/job`` can be used."""
         if "/" in wanted:
             return [f"job:{wanted}"]
         service = self.lab.services.get(wanted)
@@ -344,21 +348,21 @@ class _Planner:
         self.steps[step.id] = step
 
     def _known_needs(self) -> Iterable[Step]:
-        """Without needs that are satisfied already: those for which there is no step."""
+        """The steps without needs that are already satisfied: those that have no step."""
         for step in self.steps.values():
             known = frozenset(need for need in step.needs if need in self.steps)
             yield step if known == step.needs else replace(step, needs=known)
 
 
 def _size(label: str | None) -> str:
-    """The size of a disk, by its label, for people."""
+    """The size of a disk, from its label, for a message."""
     return "no size of its own" if label is None else f"{int(label) >> 20} MiB"
 
 
 def in_order(steps: Iterable[Step]) -> dict[str, Step]:
-    """The steps by id, each after those that it needs; the same for the same steps.
+    """The steps by id, each after those that it needs, in an order that is always the same.
 
-    RuntimeError, which names them, when some wait for each other: a defect in the planner.
+    RuntimeError that names the steps when there is a cycle, which is a defect in the planner.
     """
     by_id = {step.id: step for step in steps}
     sorter = TopologicalSorter({name: sorted(step.needs) for name, step in by_id.items()})

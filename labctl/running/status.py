@@ -1,4 +1,4 @@
-"""What a lab is like now: asked of the engine, of the lab's own services, and of each node."""
+"""The current status of a lab, as reported by the engine, the prober and each node."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ State = Literal["healthy", "degraded", "down"]
 
 
 class InstanceStatus(TypedDict):
-    """An instance: ``state`` as the engine says it, ``ready`` as it answers (null: not asked)."""
+    """An instance: ``state`` from the engine, ``ready`` from its probe (null: not asked)."""
 
     service: str
     container: str
@@ -61,11 +61,11 @@ class Status(TypedDict):
     clusters: Mapping[str, Mapping[str, Any]]
     faults: list[FaultStatus]
     journal: list[str]
-    """A sentence for each file in the journal of faults that is no fault."""
+    """A sentence for each file in the journal of faults that is not a fault."""
 
 
 def status(engine: Engine, desired: Desired) -> Status:
-    """Look at everything once, in parallel; what cannot be asked is said, not guessed."""
+    """Check everything once, in parallel; what cannot be asked is reported as such."""
     lab = desired.lab
     journalled, unread = journal.read(lab.name)
     there = {c.name: c for c in engine.containers(lab.name)}
@@ -166,7 +166,7 @@ def _state(
     asked: Inspection | None,
     desired: Desired,
 ) -> State:
-    """Healthy: all of it, on one VIP holder. Down: nothing answers at the virtual IP."""
+    """Healthy: everything works and one node holds the virtual IP. Down: nothing answers there."""
     instances = [instance for node in nodes for instance in node["instances"]]
     at_vip = [name for name in desired.probes if name.startswith("vip/")]
     served = [name for name in at_vip if asked is not None and asked.probes[name].ready]

@@ -20,7 +20,7 @@ from labctl.model.lab import Lab
 from labctl.model.order import needed
 from labctl.model.service import PROFILES
 from labctl.model.topology import Choice, TopologyDoc
-from labctl.planning.desired import Desired, desire
+from labctl.planning.desired import Desired, build_desired
 from labctl.planning.render import Renderer
 from labctl.resolve.resolution import resolve
 from labctl.resolve.selection import select
@@ -97,7 +97,7 @@ def rendered(lab: Lab) -> Desired:
     """The lab with every file rendered."""
     values = dict.fromkeys(secrets.wanted(lab), "secret")
     renderer = Renderer(lab, values, user_ids(), data_dir("compose"))
-    return desire(lab, renderer, IMAGES, ("parent", "host"))
+    return build_desired(lab, renderer, IMAGES, ("parent", "host"))
 
 
 class ReadyEngine(FakeEngine):

@@ -74,8 +74,8 @@ def test_from_nothing_everything_in_order(wanted: Desired) -> None:
 
 def test_only_the_seed_founds_the_cluster(wanted: Desired) -> None:
     plan = make_plan(wanted, Observed())
-    founding = [s.id for s in plan.steps.values() if isinstance(s, StartInstance) and s.founding]
-    assert founding == ["start:c1/store"]
+    bootstrap = [s.id for s in plan.steps.values() if isinstance(s, StartInstance) and s.bootstrap]
+    assert bootstrap == ["start:c1/store"]
 
 
 def test_a_cluster_that_exists_is_never_founded_again(wanted: Desired) -> None:
@@ -85,7 +85,7 @@ def test_a_cluster_that_exists_is_never_founded_again(wanted: Desired) -> None:
     observed = replace(observed, members=frozenset({"c2/store"}), ready=frozenset())
     plan = make_plan(wanted, observed)
     starts = [s for s in plan.steps.values() if isinstance(s, StartInstance)]
-    assert not any(step.founding for step in starts)
+    assert not any(step.bootstrap for step in starts)
     assert before(plan, "ready:c2/store", "start:c1/store")
     assert before(plan, "ready:c2/store", "start:c3/store")
 
@@ -241,8 +241,8 @@ def test_a_disk_keeps_its_size(
     with pytest.raises(InputError) as caught:
         make_plan(desired(tmp_path, disk=wanted), observed)
     assert str(caught.value) == (
-        f"the disk of c1/store has {said}: a disk is made with its lab, so take that down first, "
-        "with `labctl down --lab small`"
+        f"the disk of c1/store has {said}: a disk's size cannot be changed, so take the lab down "
+        "first, with `labctl down --lab small`"
     )
 
 
