@@ -121,10 +121,10 @@ def _memory(info: EngineInfo) -> Check:
         profile: memory_bytes(example(TOPOLOGY, profile)) + MEMORY_SPARE for profile in PROFILES
     }
     fits = [profile for profile, size in needed.items() if size <= info.memory]
-    said = ", ".join(f"{profile} {size / GIB:.1f} GiB" for profile, size in needed.items())
+    needs = ", ".join(f"{profile} {size / GIB:.1f} GiB" for profile, size in needed.items())
     if fits:
-        return Check("memory", True, f"{detail}: {TOPOLOGY} fits with profile {fits[-1]} ({said})")
-    return Check("memory", False, f"{detail}, {TOPOLOGY} needs: {said}", "give it more memory")
+        return Check("memory", True, f"{detail}: {TOPOLOGY} fits with profile {fits[-1]} ({needs})")
+    return Check("memory", False, f"{detail}, {TOPOLOGY} needs: {needs}", "give it more memory")
 
 
 def _disk(info: EngineInfo, *, here: bool) -> Check:
@@ -165,13 +165,13 @@ def _kernel(engine: Engine) -> Iterator[Check]:
         yield Check("kernel", None, "cannot be checked without a node image", "labctl images build")
         return
     try:
-        _, said = run_helper(
+        _, output = run_helper(
             engine, "labctl-doctor", images[0].tags[0], _KERNEL_SCRIPT, cap_add=("NET_ADMIN",)
         )
     except EngineError as error:
         yield Check("kernel", False, str(error))
         return
-    answers = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    answers = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
     for feature, (purpose, needed) in _KERNEL.items():
         answer = answers.get(feature, "no answer")
         if answer == "ok":

@@ -171,8 +171,8 @@ def _run_as_root(*argv: str, timeout: float) -> None:
     """Run a program as root and wait for it. EngineError when it fails."""
     done = process.run(_with_sudo(*argv), timeout=timeout)
     if done.code:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no reason given"]
-        raise EngineError(f"{' '.join(argv)} failed with exit code {done.code}: {said[-1]}")
+        output = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no reason given"]
+        raise EngineError(f"{' '.join(argv)} failed with exit code {done.code}: {output[-1]}")
 
 
 def _with_sudo(*argv: str) -> tuple[str, ...]:

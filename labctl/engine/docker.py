@@ -106,8 +106,8 @@ class DockerEngine:
             raise EngineError(f"cannot make image {tag}: there is no file {tarball}")
         with self._translated(f"cannot make image {tag}"):
             # Name and tag in one argument: Podman ignores a separate tag.
-            said = self._api.import_image_from_file(tarball, tag, changes=list(changes))
-            answers.drain(answers.json_lines(said))
+            response = self._api.import_image_from_file(tarball, tag, changes=list(changes))
+            answers.drain(answers.json_lines(response))
 
     def build(
         self, context: bytes, tag: str, labels: Mapping[str, str], *, fresh: bool = False

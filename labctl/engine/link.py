@@ -112,7 +112,7 @@ def create_link(  # noqa: PLR0917
     rules = filtering.rules(lab, host_end) if host_services == "blocked" else ""
     table = filtering.table_name(lab)
     arguments = (parent, host_end, address_cidr, _ALIAS + lab, table, rules)
-    code, said = run_helper(
+    code, output = run_helper(
         engine,
         f"{lab}-link",
         image,
@@ -123,12 +123,12 @@ def create_link(  # noqa: PLR0917
         host_network=True,
     )
     if code:
-        raise EngineError(f"cannot create the link of lab {lab}: {_last_line(said)}")
+        raise EngineError(f"cannot create the link of lab {lab}: {_last_line(output)}")
 
 
 def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str) -> bool:
     """Remove the pair if it is the lab's, and the filter; returns whether the pair existed."""
-    code, said = run_helper(
+    code, output = run_helper(
         engine,
         f"{lab}-link",
         image,
@@ -139,17 +139,17 @@ def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str
         host_network=True,
     )
     if code:
-        raise EngineError(f"cannot remove the link of lab {lab}: {_last_line(said)}")
-    return "removed" in said
+        raise EngineError(f"cannot remove the link of lab {lab}: {_last_line(output)}")
+    return "removed" in output
 
 
 def find_links(engine: Engine, image: str) -> dict[str, Link]:
     """The links on the engine's host: lab → link."""
     name = f"{NO_LAB}-links-{os.getpid()}"
-    code, said = run_helper(engine, name, image, _FIND, cap_add=("NET_ADMIN",), host_network=True)
+    code, output = run_helper(engine, name, image, _FIND, cap_add=("NET_ADMIN",), host_network=True)
     if code:
-        raise EngineError(f"cannot list the links of labs: {_last_line(said)}")
-    links, tables = (json.loads(line) for line in said.splitlines())
+        raise EngineError(f"cannot list the links of labs: {_last_line(output)}")
+    links, tables = (json.loads(line) for line in output.splitlines())
     labs = {
         link["ifalias"].removeprefix(_ALIAS)
         for link in links
@@ -159,5 +159,5 @@ def find_links(engine: Engine, image: str) -> dict[str, Link]:
     return {lab: Link(*link_names(lab), filtering.table_name(lab) in found) for lab in sorted(labs)}
 
 
-def _last_line(said: str) -> str:
-    return next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
+def _last_line(output: str) -> str:
+    return next((line for line in reversed(output.splitlines()) if line.strip()), "no reason given")

@@ -73,9 +73,9 @@ def update(api: Any, name: str, quota: int, period: int, memory: int) -> None:
         "memory": {"limit": memory, "swap": memory},
     }
     url = f"{api.base_url}/{_LIBPOD}/containers/{name}/update"
-    said = api.post(url, json=resources, timeout=api.timeout)
-    if not said.ok:
-        raise answers.RefusedError(said.text)
+    response = api.post(url, json=resources, timeout=api.timeout)
+    if not response.ok:
+        raise answers.RefusedError(response.text)
 
 
 def by_mount(

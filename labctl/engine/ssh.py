@@ -71,12 +71,12 @@ class Tunnel:
         # The remote ``cat`` exits at the end of its input, which is open while this process lives.
         self._ssh = Companion(("ssh", "-T", *options, "-L", forward, *remote.destination, "cat"))
         if not self._ssh.answers(_CONNECT_SECONDS):
-            said = (
+            message = (
                 self._ssh.last_error().rstrip(".")
                 or f"no answer within {_CONNECT_SECONDS:g} seconds"
             )
             raise EngineError(
-                f"cannot reach the container engine at {url}: {said}; "
+                f"cannot reach the container engine at {url}: {message}; "
                 f"check that `ssh {' '.join(remote.destination)} true` works without a prompt"
             )
         self.url = f"unix://{local}"

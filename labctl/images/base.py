@@ -96,8 +96,8 @@ def _run(command: list[str], report: Callable[[str], None]) -> None:
             last.append(line.strip())
             report(line)
     except EngineError as error:
-        said = "; ".join(filter(None, last)) or str(error)
+        reason = "; ".join(filter(None, last)) or str(error)
         raise EngineError(
-            f"{command[0]} cannot make the base image: {said} (a user other than root needs "
+            f"{command[0]} cannot make the base image: {reason} (a user other than root needs "
             "mmdebstrap and sub-ids in /etc/subuid and /etc/subgid)"
         ) from None

@@ -258,15 +258,19 @@ def _plain(value: Any) -> dict[str, Any]:
 def _probes(lab: Lab, renderer: Renderer) -> dict[str, Mapping[str, Any]]:
     probes: dict[str, Mapping[str, Any]] = {}
     for instance in lab.instances:
-        asked = renderer.probe(instance.service.doc.ready, instance.node, instance.service)
-        if asked:
+        question = renderer.probe(instance.service.doc.ready, instance.node, instance.service)
+        if question:
             probes[instance.name] = {
                 "id": instance.name,
                 "host": instance.node.address,
-                **asked,
+                **question,
             }
     for service in lab.services.values():
         if service.doc.vip_ready is not None:
-            asked = renderer.probe(service.doc.vip_ready, service.nodes[0], service)
-            probes[f"vip/{service.name}"] = {"id": f"vip/{service.name}", "host": lab.vip, **asked}
+            question = renderer.probe(service.doc.vip_ready, service.nodes[0], service)
+            probes[f"vip/{service.name}"] = {
+                "id": f"vip/{service.name}",
+                "host": lab.vip,
+                **question,
+            }
     return probes

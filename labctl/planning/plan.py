@@ -196,8 +196,12 @@ class _Planner:
 
     def _replaces_member(self, service: Service, instance: Instance) -> bool:
         """Whether a running member of a cluster is to be replaced."""
-        there = self.observed.containers.get(self.lab.container(instance))
-        return service.doc.cluster is not None and there is not None and there.status == "running"
+        existing = self.observed.containers.get(self.lab.container(instance))
+        return (
+            service.doc.cluster is not None
+            and existing is not None
+            and existing.status == "running"
+        )
 
     def _instance(self, instance: Instance, *, bootstrap: bool, after: Iterable[str]) -> bool:
         """Add the steps of an instance; False when it needs none. ``after`` must come first."""

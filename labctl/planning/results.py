@@ -40,12 +40,12 @@ def _may_change(lab: Lab, service: Service, job: JobDoc) -> set[str]:
     """The services whose data a job may have changed: its own, and all that it needs."""
     found: set[str] = set()
     # A job that runs before its own service can use only what it lists in ``needs``.
-    left = [*job.needs] if job.when == "before" else [*job.needs, service.name]
-    while left:
-        name = left.pop().partition("/")[0]
+    pending = [*job.needs] if job.when == "before" else [*job.needs, service.name]
+    while pending:
+        name = pending.pop().partition("/")[0]
         if name in lab.services and name not in found:
             found.add(name)
-            left += lab.services[name].doc.needs
+            pending += lab.services[name].doc.needs
     return found
 
 

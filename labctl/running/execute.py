@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -38,8 +39,7 @@ UNASKED = 3.0
 HEAVY = 0.5
 """CPU-seconds to readiness that make an instance heavy: it counts against the limit STARTING."""
 GRACE = 30.0
-"""Seconds after which an instance stops counting as starting: by then it is not waiting for a CPU,
-but perhaps for an instance that has not been started yet."""
+"""Seconds after which an instance stops counting as starting: it is not waiting for a CPU then."""
 
 
 class Report(Protocol):
@@ -110,11 +110,7 @@ class Executor:
         only: Collection[str] | None = None,
         workers: int | None = None,
     ) -> None:
-        """``ready``: ids of probes that answered already.
-
-        ``only``: the instances that must keep running, by default all of the lab; ``workers``:
-        how many steps may run at a time, by default two per CPU.
-        """
+        """``only``: instances that must keep running (default all); ``workers``: most at a time."""
         self._engine, self._desired, self._plan, self._report = engine, desired, plan, report
         self._actions = Actions(engine, desired, report.note)
         self._only = desired.instances.keys() if only is None else only
@@ -139,12 +135,11 @@ class Executor:
         self._stream: Stream | None = None
 
     def run(self) -> None:
-        """Run the whole plan. After the first failure no step is started; running ones finish.
+        """Run the whole plan; raises the first failure, and says what was not started.
 
-        An interrupt ends it at once: threads end with the process. At the end all instances are
-        checked once more, because some have no probe that would notice that they have died.
-
-        Raises the first failure; a LabctlError also says what was not started because of it.
+        After a failure no more steps are started, but running ones finish. An interrupt ends it at
+        once: threads end with the process. At the end all instances are checked once more, because
+        some have no probe that would notice that they have died.
         """
         self._report.planned(self._plan)
         checked = time.monotonic()
@@ -152,9 +147,8 @@ class Executor:
             try:
                 while self._advance(pool):
                     # A slot can also become free without an event, by the passing of time.
-                    self._process_events(
-                        SLOT_SECONDS if any(self._eligible.values()) else CHECK_SECONDS
-                    )
+                    waiting = any(self._eligible.values())
+                    self._process_events(SLOT_SECONDS if waiting else CHECK_SECONDS)
                     if time.monotonic() - checked > CHECK_SECONDS:
                         self._check()
                         checked = time.monotonic()
@@ -198,9 +192,9 @@ class Executor:
         state, silent = self._state, set[str]()
         for name in sorted(self._changed & state.awaited.keys()):
             step, since = state.awaited[name]
-            left = [probe for probe in step.probes if probe not in state.ready]
-            silent.update(left)
-            if not left:
+            unanswered = [probe for probe in step.probes if probe not in state.ready]
+            silent.update(unanswered)
+            if not unanswered:
                 del state.awaited[name]
                 self._finish(step, since)
         self._changed.clear()
@@ -216,8 +210,8 @@ class Executor:
             step = self._plan.steps[name]
             state.running[name] = (step, time.monotonic())
             if isinstance(step, StartInstance) and self._cost(step) >= HEAVY:
-                asked = step.instance in self._desired.probes
-                counts = GRACE if asked else min(GRACE, UNASKED * self._cost(step))
+                has_probe = step.instance in self._desired.probes
+                counts = GRACE if has_probe else min(GRACE, UNASKED * self._cost(step))
                 self._starting[step.instance] = time.monotonic() + counts
             self._report.started(step)
             future = pool.submit(self._actions.do, step)
@@ -255,13 +249,10 @@ class Executor:
 
     def _process_events(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds for an event, then handle all that have arrived."""
-        try:
-            event = self._events.get(timeout=timeout)
+        with suppress(queue.Empty):
+            self._handle(self._events.get(timeout=timeout))
             while True:
-                self._handle(event)
-                event = self._events.get_nowait()
-        except queue.Empty:
-            return
+                self._handle(self._events.get_nowait())
 
     def _handle(self, event: _Event) -> None:
         state = self._state
@@ -328,9 +319,9 @@ class Executor:
         ]
         if not started:
             return
-        there = {c.name: c for c in self._engine.containers(self._desired.lab.name)}
+        containers = {c.name: c for c in self._engine.containers(self._desired.lab.name)}
         for name in started:
-            container = there.get(self._desired.instances[name].spec.name)
+            container = containers.get(self._desired.instances[name].spec.name)
             if container is None or container.status in ("exited", "dead"):
                 code = container.exit_code if container else None
                 self._fail_instance(name, f"ended with exit code {code}")
@@ -376,13 +367,13 @@ class Executor:
             return failure
         waiting = self._plan.users(self._state.failed)
         ended = self._state.done | self._state.failed
-        left = [s for s in self._plan.steps.values() if s.id not in ended]
-        because = self._shown(step for step in left if step.id in waiting)
-        besides = self._shown(step for step in left if step.id not in waiting)
+        unstarted = [s for s in self._plan.steps.values() if s.id not in ended]
+        dependent = self._shown(step for step in unstarted if step.id in waiting)
+        others = self._shown(step for step in unstarted if step.id not in waiting)
         lines = [
             str(failure),
-            f"not started, because it waits for this: {because}" if because else "",
-            f"also not started: {besides}" if besides else "",
+            f"not started, because it waits for this: {dependent}" if dependent else "",
+            f"also not started: {others}" if others else "",
         ]
         return type(failure)("\n".join(filter(None, lines)))
 

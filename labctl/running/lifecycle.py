@@ -89,7 +89,7 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Pl
     Faults are healed first. One that cannot be healed is reported, and tried again at the end.
     EngineError when the engine or its machine cannot run the lab, LabError when a step fails.
     """
-    left = _heal(engine, prepared.lab, report)
+    unhealed = _heal(engine, prepared.lab, report)
     _check_machine(engine, prepared)
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(
@@ -99,7 +99,7 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Pl
         reraise=True,
     )
     prepared, made = attempts(_up, engine, prepared, report)
-    if left:
+    if unhealed:
         _heal(engine, prepared.lab, report)
     store.write_user_files(prepared.record, prepared.user_files)
     (prepared.record.directory / store.REPORTS).mkdir(exist_ok=True)

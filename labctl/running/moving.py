@@ -28,8 +28,8 @@ def move(engine: Engine, prepared: Prepared, service: str, node: str, report: Re
     record = replace(record, placed={**record.placed, service: node})
     wanted = prepare(record)
     instance = Instance(wanted.lab.services[service].nodes[0], wanted.lab.services[service])
-    there = {c.name: c.status for c in engine.containers(wanted.lab.name)}
-    if there.get(wanted.lab.holder(instance.node)) != "running":
+    states = {c.name: c.status for c in engine.containers(wanted.lab.name)}
+    if states.get(wanted.lab.holder(instance.node)) != "running":
         raise LabError(f"{node} is off, so {service} cannot run there: 'labctl start {node}' first")
     observed = observe(engine, wanted.desired)
     plan = _of_service(make_plan(wanted.desired, observed), wanted.lab, instance)
@@ -37,7 +37,7 @@ def move(engine: Engine, prepared: Prepared, service: str, node: str, report: Re
     if not plan.steps:
         return False
     for container in wanted.lab.elsewhere(instance):
-        if there.get(container) == "running":
+        if states.get(container) == "running":
             # Stop it gracefully if possible; the plan then removes it.
             engine.stop(container, int(chosen.doc.container.stop_grace_period))
     ready, mine = observed.ready, {instance.name}

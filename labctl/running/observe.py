@@ -47,14 +47,14 @@ def observe(engine: Engine, desired: Desired, *, ask_host: bool = False) -> Obse
     )
     if observed.network is None:
         return observed
-    asked = _inspection(engine, desired, containers)
+    inspection = _inspection(engine, desired, containers)
     found = _link(engine, desired, observed, ask_host=ask_host)
     return replace(
         observed,
         link=found is not None,
         filtered=found is not None and found.filtered,
-        ready=frozenset(name for name, answer in asked.probes.items() if answer.ready),
-        stranded=_stranded(engine, desired, containers, asked),
+        ready=frozenset(name for name, answer in inspection.probes.items() if answer.ready),
+        stranded=_stranded(engine, desired, containers, inspection),
     )
 
 
@@ -89,10 +89,10 @@ def _inspection(
 
 
 def _stranded(
-    engine: Engine, desired: Desired, containers: Mapping[str, Container], asked: Inspection
+    engine: Engine, desired: Desired, containers: Mapping[str, Container], inspection: Inspection
 ) -> frozenset[str]:
     """Running members that stay outside of their cluster; most rejoin by themselves."""
-    stranded = set(_stranded_now(asked))
+    stranded = set(_stranded_now(inspection))
 
     def check_again() -> set[str]:
         stranded.intersection_update(_stranded_now(_inspection(engine, desired, containers)))
@@ -108,8 +108,8 @@ def _stranded(
     return frozenset(stranded)
 
 
-def _stranded_now(asked: Inspection) -> Iterator[str]:
-    for cluster in asked.clusters.values():
+def _stranded_now(inspection: Inspection) -> Iterator[str]:
+    for cluster in inspection.clusters.values():
         for node in cluster.get("stranded", ()):
             yield f"{node}/{cluster['service']}"
 
@@ -126,8 +126,8 @@ def _members(
     if cluster is None or cluster.start != "seed":
         return
     for instance in desired.lab.of_service(service):
-        there = containers.get(desired.lab.container(instance))
-        if there is not None and there.status in ("running", "paused"):
+        container = containers.get(desired.lab.container(instance))
+        if container is not None and container.status in ("running", "paused"):
             yield instance.name
             continue
         spec = desired.instances[instance.name].spec

@@ -91,8 +91,8 @@ def watch(engine: Engine, desired: Desired) -> Stream:
 def parse(line: str) -> tuple[str, Answer] | None:
     """Parse a line of :func:`watch`; None when it is not the prober's."""
     try:
-        said = json.loads(line)
-        return str(said["id"]), Answer(bool(said["ready"]), str(said["detail"]))
+        data = json.loads(line)
+        return str(data["id"]), Answer(bool(data["ready"]), str(data["detail"]))
     except (ValueError, KeyError, TypeError):
         return None
 

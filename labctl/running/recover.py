@@ -63,8 +63,8 @@ def _lost(desired: Desired, observed: Observed, service: Service) -> list[Instan
 
 
 def _status(desired: Desired, observed: Observed, instance: Instance) -> str | None:
-    there = observed.containers.get(desired.lab.container(instance))
-    return there.status if there else None
+    container = observed.containers.get(desired.lab.container(instance))
+    return container.status if container else None
 
 
 def _choose(
@@ -91,9 +91,9 @@ def most_advanced(service: str, positions: Mapping[str, tuple[str, int]]) -> str
             f"{service}: no member is left and none has data: run 'labctl down', then 'labctl up'"
         )
     if len({identity for identity, _ in positions.values()}) > 1:
-        told = ", ".join(f"{name} {identity}" for name, (identity, _) in positions.items())
+        listed = ", ".join(f"{name} {identity}" for name, (identity, _) in positions.items())
         raise LabError(
-            f"{service}: its members have data of different clusters ({told}): nothing was "
+            f"{service}: its members have data of different clusters ({listed}): nothing was "
             "started; remove the volumes of those that are wrong"
         )
     return max(positions, key=lambda name: positions[name][1])
@@ -120,10 +120,10 @@ def _position(engine: Engine, desired: Desired, instance: Instance) -> tuple[str
         engine.put_files(name, unit.files)
         engine.start(name)
         code = engine.wait(name, TIMEOUT)
-        said = engine.logs(name).strip()
+        output = engine.logs(name).strip()
     finally:
         engine.remove(name)
     if code != 0:
-        raise LabError(f"{instance.name}: its position cannot be read: {said.splitlines()[-1:]}")
-    identity, _, number = said.rpartition(":")
+        raise LabError(f"{instance.name}: its position cannot be read: {output.splitlines()[-1:]}")
+    identity, _, number = output.rpartition(":")
     return (identity, int(number)) if identity else None

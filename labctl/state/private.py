@@ -18,7 +18,7 @@ _OWN_ENTRIES = {
     "podman.log",
     "containers.conf",
 }
-"""What labctl creates in the state directory; with anything else, it is used for more."""
+"""What labctl creates in the state directory; one with other entries has other uses as well."""
 
 
 def private_directory(path: Path) -> Path:
