@@ -17,7 +17,7 @@ from labctl.documents.topologies import load_topology, shipped
 from labctl.model.lab import CLIENT
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.planning.desired import NODE_IMAGE, desire
+from labctl.planning.desired import NODE_IMAGE, build_desired
 from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
 from labctl.planning.steps import Observed
@@ -62,7 +62,7 @@ def _figures(case: _Case) -> Document:
     marks.append(time.process_time())
     values = dict.fromkeys(secrets.wanted(lab), "secret")
     images = {role: f"{role}:1" for role in (*roles(), NODE_IMAGE)}
-    desired = desire(
+    desired = build_desired(
         lab, Renderer(lab, values, case.users, case.templates), images, ("parent", "host")
     )
     marks.append(time.process_time())

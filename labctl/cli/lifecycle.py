@@ -144,8 +144,8 @@ def down(lab: LabOption = None, engine: EngineOption = None) -> None:
     name = store.chosen(lab)
     known = store.known(name)
     driver = connect(engine)
-    if not known and not lifecycle.there(driver, name):
-        raise store.no_lab(name)
+    if not known and not lifecycle.exists(driver, name):
+        raise store.no_such_lab(name)
     with store.lock(name), interruptible("'labctl down' again removes the rest"):
         removed = lifecycle.down(driver, name)
     kinds = Counter(line.partition(" ")[0] for line in removed)

@@ -88,7 +88,7 @@ def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> Non
 
     driver = connect(engine)
     there = {tag: i for i in driver.images("labctl.image") for tag in i.tags}
-    since = {role: f"{at:%Y-%m-%d}" for role, at in builder.since(driver, RELEASE).items()}
+    since = {role: f"{at:%Y-%m-%d}" for role, at in builder.package_dates(driver, RELEASE).items()}
     wanted = builder.image_tags(RELEASE)
     found = {role: there.get(tag) for role, tag in wanted.items()}
     versions = {

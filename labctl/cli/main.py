@@ -84,7 +84,7 @@ def _leave(streams: output.Streams, code: int) -> None:
     flushing.start()
     sys.stderr.flush()
     streams.err.drop()  # the reason was the last word
-    process.end_all()
+    process.terminate_all()
     until = time.monotonic() + _PATIENCE
     left = [thread for thread in threading.enumerate() if not thread.daemon]
     for thread in left:

@@ -1,1 +1,1 @@
-"""What a lab needs of the machine: asked, said, and put right where it can be."""
+"""Check whether the machine has what labs need, and fix what can be fixed."""

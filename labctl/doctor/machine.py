@@ -1,4 +1,4 @@
-"""What a lab needs of the machine: asked, as data. What can be put right, labctl.provision does."""
+"""Check whether the machine has what labs need. :mod:`labctl.doctor.provision` fixes things."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = ["Check", "checks", "fix"]
 
 GIB = 1 << 30
 TOPOLOGY = "three-controller"
-"""The lab that a machine is looked at for."""
+"""The lab that a machine is checked for."""
 DISK_NEEDED = 8 * GIB
 PROCESSORS_WANTED = 2
 
 _FIX = "labctl doctor --fix"
 _HERE = "unix:"
-"""Engines at a socket are on this machine."""
+"""Start of the URL of an engine on this machine."""
 
-# Asked of the kernel itself: configuration files and module lists often say something else.
+# Tries the features: the kernel's configuration and its list of modules are often misleading.
 _KERNEL_SCRIPT = """
 try() {
     feature=$1; shift
@@ -53,19 +53,19 @@ try netem tc qdisc add dev lc0 root netem delay 1ms
 """
 
 _KERNEL = {
-    "veth": ("veth pairs, which join a lab to the host", True),
+    "veth": ("veth pairs, which connect a lab to the host", True),
     "macvlan": ("macvlan, which labs' networks are made of", True),
-    "ingress": ("nf_tables on a device's input, by which nodes are cut off", True),
+    "ingress": ("nf_tables on a device's input, which cuts nodes off", True),
     "egress": ("nf_tables on a device's output", False),
-    "inet": ("nf_tables for the family inet, by which the host is kept from a lab", True),
-    "netem": ("sch_netem, by which packets can be delayed", False),
+    "inet": ("nf_tables for the family inet, which protects the host from a lab", True),
+    "netem": ("sch_netem, which delays packets", False),
 }
-"""feature → what it is for, and whether labs need it."""
+"""Feature → what it is for, and whether labs need it."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. ``ok`` is None for what is unknown, or missing without harm."""
+    """One result. ``ok`` is None if it is unknown, or something optional is missing."""
 
     name: str
     ok: bool | None
@@ -75,7 +75,10 @@ class Check:
 
 
 def checks(choice: str | None = None) -> list[Check]:
-    """Everything, in the order to read it; an engine that is not there is a finding as well."""
+    """All checks, in the order to show them; without an engine, that is the first result.
+
+    ``choice`` is as for :func:`labctl.engine.choose.connect`.
+    """
     try:
         engine = connect(choice)
         info = engine.info()
@@ -97,9 +100,9 @@ def checks(choice: str | None = None) -> list[Check]:
 
 def _engine(url: str, info: EngineInfo) -> Check:
     name = f"{info.kind.capitalize()} {info.version} at {url}"
-    against = objection(info)
-    if against is not None:
-        return Check("engine", False, f"{against.why} ({url})", against.remedy)
+    problem = objection(info)
+    if problem is not None:
+        return Check("engine", False, f"{problem.reason} ({url})", problem.remedy)
     if info.rootless:
         detail = f"{name} runs without root: this machine cannot reach the labs' addresses"
         return Check("engine", None, detail, "use an engine that runs as root")
@@ -118,25 +121,25 @@ def _memory(info: EngineInfo) -> Check:
         profile: memory_bytes(example(TOPOLOGY, profile)) + MEMORY_SPARE for profile in PROFILES
     }
     fits = [profile for profile, size in needed.items() if size <= info.memory]
-    said = ", ".join(f"{profile} {size / GIB:.1f} GiB" for profile, size in needed.items())
+    needs = ", ".join(f"{profile} {size / GIB:.1f} GiB" for profile, size in needed.items())
     if fits:
-        return Check("memory", True, f"{detail}: {TOPOLOGY} fits with profile {fits[-1]} ({said})")
-    return Check("memory", False, f"{detail}, {TOPOLOGY} needs: {said}", "give it more memory")
+        return Check("memory", True, f"{detail}: {TOPOLOGY} fits with profile {fits[-1]} ({needs})")
+    return Check("memory", False, f"{detail}, {TOPOLOGY} needs: {needs}", "give it more memory")
 
 
 def _disk(info: EngineInfo, *, here: bool) -> Check:
     root = Path(info.root_dir)
     if not here:
-        return Check("disk", None, f"{root} is on another machine: not to be seen from here")
+        return Check("disk", None, f"{root} is on another machine: it cannot be checked from here")
     try:
         free = shutil.disk_usage(root).free
     except OSError:
-        return Check("disk", None, f"{root} is not to be seen from here")
+        return Check("disk", None, f"{root} cannot be checked from here")
     detail = f"{free / GIB:.1f} GiB free in {root}"
     if free >= DISK_NEEDED:
         return Check("disk", True, detail)
-    wanted = f"{DISK_NEEDED // GIB} GiB to build images and run a lab"
-    return Check("disk", False, f"{detail}, {wanted}", "make room (labctl images prune)")
+    wanted = f"building images and running a lab need {DISK_NEEDED // GIB} GiB"
+    return Check("disk", False, f"{detail}, {wanted}", "free some space (labctl images prune)")
 
 
 def _bootstrap() -> Check:
@@ -151,24 +154,24 @@ def _bootstrap() -> Check:
 def _pip() -> Check:
     if find_spec("pip") is not None:
         return Check("pip", True, f"in {sys.prefix}")
-    detail = f"{sys.prefix} has no pip, which fetches what images need from wheels"
-    return Check("pip", False, detail, "install labctl anew with what it depends on")
+    detail = f"{sys.prefix} has no pip, which downloads wheels that images need"
+    return Check("pip", False, detail, "reinstall labctl with its dependencies")
 
 
 def _kernel(engine: Engine) -> Iterator[Check]:
     """Features of the kernel that the engine's containers run on."""
     images = engine.images("labctl.image=node")
     if not images or not images[0].tags:
-        yield Check("kernel", None, "asked when there is a node image", "labctl images build")
+        yield Check("kernel", None, "cannot be checked without a node image", "labctl images build")
         return
     try:
-        _, said = run_helper(
+        _, output = run_helper(
             engine, "labctl-doctor", images[0].tags[0], _KERNEL_SCRIPT, cap_add=("NET_ADMIN",)
         )
     except EngineError as error:
         yield Check("kernel", False, str(error))
         return
-    answers = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    answers = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
     for feature, (purpose, needed) in _KERNEL.items():
         answer = answers.get(feature, "no answer")
         if answer == "ok":
@@ -179,13 +182,13 @@ def _kernel(engine: Engine) -> Iterator[Check]:
 
 
 def _devices() -> Iterator[Check]:
-    """Devices that services of the larger profiles want."""
+    """Devices that services of the larger profiles need."""
     tun, kvm = Path("/dev/net/tun"), Path("/dev/kvm")
-    without = "" if tun.exists() else "; without it there is only profile support"
-    yield Check("tun", True if tun.exists() else None, f"{tun} {_there(tun)}{without}")
-    note = "; whether guests run on it only a guest can tell" if kvm.exists() else ""
-    yield Check("kvm", None, f"{kvm} {_there(kvm)}{note}")
+    without = "" if tun.exists() else "; without it only profile support can run"
+    yield Check("tun", True if tun.exists() else None, f"{tun} {_presence(tun)}{without}")
+    note = "; only starting a guest shows whether it works" if kvm.exists() else ""
+    yield Check("kvm", None, f"{kvm} {_presence(kvm)}{note}")
 
 
-def _there(path: Path) -> str:
-    return "is there" if path.exists() else "is not there"
+def _presence(path: Path) -> str:
+    return "exists" if path.exists() else "does not exist"

@@ -1,7 +1,7 @@
-"""Putting the machine right for labs: an engine installed and started, tools to bootstrap with.
+"""Prepare the machine for labs: install and start an engine, install a bootstrap program.
 
-Debian and its relatives, as root or with sudo, with systemd and without. What is there already
-is left as it is: a running engine is never restarted.
+For Debian and its derivatives, as root or with sudo, with or without systemd. What is already
+installed is left alone: a running engine is never restarted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from labctl.state import paths
 from labctl.state.private import private_directory
 
 BOOTSTRAPPERS = ("mmdebstrap", "debootstrap")
-"""Programs that make a base image where none can be pulled; the first is the faster."""
+"""Programs that can create a base image where none can be pulled; the first one is faster."""
 
 _PACKAGES = {
     "docker": ("docker.io", "ca-certificates", "iptables", "mmdebstrap"),
@@ -39,10 +39,10 @@ _CAP_SYS_RESOURCE = 24
 
 
 def fix(choice: str | None = None) -> Iterator[str]:
-    """Do what is missing, with a line for each thing before it is done; nothing: no line.
+    """Install and start what is missing; yields a line before each action.
 
-    ``choice`` is as in :func:`labctl.engine.choose.connect`. EngineError when something cannot
-    be put right from here.
+    ``choice`` is as for :func:`labctl.engine.choose.connect`. EngineError when something cannot
+    be fixed.
     """
     try:
         choose.connect(choice)
@@ -51,25 +51,25 @@ def fix(choice: str | None = None) -> Iterator[str]:
         if kind is None or choose.forbidden(kind, os.environ):
             raise error from None
         yield from _bring_up(kind)
-    if not any(map(process.which, BOOTSTRAPPERS)) and not _base_at_hand(choose.connect(choice)):
+    if not any(map(process.which, BOOTSTRAPPERS)) and not _base_available(choose.connect(choice)):
         yield from _install(BOOTSTRAPPERS[:1])
 
 
 def _bring_up(kind: str) -> Iterator[str]:
     if kind == "podman" and os.geteuid() != 0:
         raise EngineError(
-            "Podman makes labs' networks only as root:"
+            "Podman can create labs' networks only as root:"
             " run `sudo labctl doctor --fix --engine podman`, and labctl as root"
         )
     if process.which(_PROGRAM[kind]) is None:
-        # With AppArmor in the kernel no container starts unless its profile can be loaded.
+        # If the kernel has AppArmor, no container starts unless its profile can be loaded.
         profiles = ("apparmor",) if _has_apparmor() else ()
         yield from _install((*_PACKAGES[kind], *profiles))
     log = paths.home() / f"{_PROGRAM[kind]}.log"
     if not _answers(kind):  # a package may have started it
         if not _mounted("cgroup") and not _mounted("cgroup2"):
             yield from _install(("cgroupfs-mount",))
-            _root("cgroupfs-mount", timeout=_START_SECONDS)
+            _run_as_root("cgroupfs-mount", timeout=_START_SECONDS)
         yield f"starting {_PROGRAM[kind]} (log: {log})"
         private_directory(log.parent)
         if kind == "podman":
@@ -79,8 +79,8 @@ def _bring_up(kind: str) -> Iterator[str]:
         _await(kind, log)
 
 
-def _base_at_hand(engine: Engine) -> bool:
-    """Whether the usual release's base image is there or can be pulled."""
+def _base_available(engine: Engine) -> bool:
+    """Whether the default release's base image exists or can be pulled."""
     base = release_doc(TopologyDoc.model_fields["release"].default).base
     return engine.image(base) is not None or engine.pull(base)
 
@@ -89,26 +89,26 @@ def _install(packages: Sequence[str]) -> Iterator[str]:
     if process.which("apt-get") is None:
         raise EngineError(
             "this machine has no apt-get:"
-            f" install {' '.join(packages)} (or what it calls them) and run again"
+            f" install {' '.join(packages)} (or their equivalents) and run again"
         )
     yield f"installing {', '.join(packages)}"
     apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes")
-    _root(*apt, "update", timeout=_INSTALL_SECONDS)
-    _root(*apt, "install", "--no-install-recommends", *packages, timeout=_INSTALL_SECONDS)
+    _run_as_root(*apt, "update", timeout=_INSTALL_SECONDS)
+    _run_as_root(*apt, "install", "--no-install-recommends", *packages, timeout=_INSTALL_SECONDS)
 
 
 def _start_docker(log: Path) -> None:
     if _has_systemd():
-        _root("systemctl", "start", "docker", timeout=_START_SECONDS)
+        _run_as_root("systemctl", "start", "docker", timeout=_START_SECONDS)
         return
     if _PID_FILE.exists() and not _runs(_PID_FILE, "dockerd"):
-        _root("rm", "--force", str(_PID_FILE), timeout=_START_SECONDS)
+        _run_as_root("rm", "--force", str(_PID_FILE), timeout=_START_SECONDS)
     if os.geteuid() == 0:
         process.spawn_detached(("dockerd",), log)
     else:
-        # sudo remembers a password for this terminal only, so the shell is run on it.
+        # sudo remembers a password only for this terminal, so the shell must run on it.
         script = 'setsid dockerd >>"$0" 2>&1 </dev/null &'
-        _root("sh", "-c", script, str(log), timeout=_START_SECONDS)
+        _run_as_root("sh", "-c", script, str(log), timeout=_START_SECONDS)
 
 
 def _start_podman(log: Path) -> None:
@@ -123,13 +123,13 @@ def _start_podman(log: Path) -> None:
 
 
 def podman_settings() -> str:
-    """A containers.conf for labctl's Podman service that suits this machine (TOML)."""
+    """A containers.conf (TOML) for labctl's Podman service on this machine."""
     engine = ['events_logger = "file"']
     containers = ['base_hosts_file = "none"']
     if not _has_systemd():
         engine.append('cgroup_manager = "cgroupfs"')
     if _mounted("cgroup") and _mounted("cgroup2"):
-        # Both hierarchies beside each other are what crun refuses.
+        # crun refuses to run where both hierarchies are mounted.
         engine.append('runtime = "runc"')
     if not _may_raise_limits():
         limits = (f'"{name}={value}:{value}"' for name, value in default_ulimits("unix:").items())
@@ -153,12 +153,12 @@ def _await(kind: str, log: Path) -> None:
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         last = next((line for line in reversed(lines) if line.strip()), "nothing")
         raise EngineError(
-            f"{_PROGRAM[kind]} was started but does not answer; the last of its log {log}: {last}"
+            f"{_PROGRAM[kind]} was started but does not answer; its log {log} ends: {last}"
         )
 
 
 def _answers(kind: str) -> Engine | None:
-    """The engine; None as long as it is silent. EngineError when it may not be used."""
+    """The engine; None while it does not answer. EngineError without permission to use it."""
     try:
         return choose.connect(kind)
     except EngineError:
@@ -167,15 +167,15 @@ def _answers(kind: str) -> Engine | None:
         return None
 
 
-def _root(*argv: str, timeout: float) -> None:
-    """Run as root to the end; it must end well."""
-    done = process.run(_as_root(*argv), timeout=timeout)
+def _run_as_root(*argv: str, timeout: float) -> None:
+    """Run a program as root and wait for it. EngineError when it fails."""
+    done = process.run(_with_sudo(*argv), timeout=timeout)
     if done.code:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no word why"]
-        raise EngineError(f"{' '.join(argv)} failed with exit code {done.code}: {said[-1]}")
+        output = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no reason given"]
+        raise EngineError(f"{' '.join(argv)} failed with exit code {done.code}: {output[-1]}")
 
 
-def _as_root(*argv: str) -> tuple[str, ...]:
+def _with_sudo(*argv: str) -> tuple[str, ...]:
     if os.geteuid() == 0:
         return argv
     sudo = _sudo()

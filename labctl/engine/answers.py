@@ -1,4 +1,4 @@
-"""What an engine's API answers, as the port's data; pure, for Docker and for Podman."""
+"""Convert API responses of Docker and Podman to the port's data types. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from labctl.engine.port import LABEL, Container, ContainerStatus, EngineInfo, Image, Network
 
 PARENT_LABEL = "labctl.parent"
-"""The network's parent link: Podman 4.3 does not tell its networks' options."""
+"""Label with the network's parent link: Podman 4.3 does not report a network's options."""
 
 _PODMAN_STATUS: dict[str, ContainerStatus] = {
     "configured": "created",
@@ -22,7 +22,7 @@ _PODMAN_STATUS: dict[str, ContainerStatus] = {
 }
 
 _IMPLIED_REGISTRIES = re.compile(r"^(localhost|docker\.io)/(library/)?")
-"""What Podman puts before names that were given without a registry."""
+"""Prefix that Podman adds to names given without a registry."""
 
 
 def engine_info(info: dict[str, Any], version: dict[str, Any]) -> EngineInfo:
@@ -53,19 +53,19 @@ def image(item: dict[str, Any]) -> Image:
         ),
         size=int(item["Size"]),
         labels=labels or {},
-        created=_moment(item["Created"]),
+        created=_timestamp(item["Created"]),
     )
 
 
-def _moment(said: int | str) -> datetime:
-    """A time, which lists have in seconds and single objects in words."""
-    if isinstance(said, int):
-        return datetime.fromtimestamp(said, UTC)
-    return datetime.fromisoformat(said)
+def _timestamp(value: int | str) -> datetime:
+    """A time: lists give seconds since the epoch, single objects ISO 8601 text."""
+    if isinstance(value, int):
+        return datetime.fromtimestamp(value, UTC)
+    return datetime.fromisoformat(value)
 
 
 def plain_tag(tag: str) -> str:
-    """An image's name as it was given, without the registry that Podman puts before it."""
+    """An image's name as it was given, without the registry prefix that Podman adds."""
     return _IMPLIED_REGISTRIES.sub("", tag)
 
 
@@ -100,44 +100,44 @@ def container(item: dict[str, Any]) -> Container:
     )
 
 
-def selector(lab: str | None) -> str:
-    """The label that is asked for: a lab's, or that of all labs."""
+def label_filter(lab: str | None) -> str:
+    """The label to filter a list by: objects of one lab, or of all labs."""
     return LABEL if lab is None else f"{LABEL}={lab}"
 
 
-def ours(item: dict[str, Any], lab: str | None) -> bool:
-    """Look again, though the engine was asked for these only: what is listed may be removed."""
+def has_lab_label(item: dict[str, Any], lab: str | None) -> bool:
+    """Check the label again after filtering: what is listed may later be removed."""
     labels = item.get("Labels") or {}
     return LABEL in labels and lab in (None, labels[LABEL])
 
 
 class RefusedError(Exception):
-    """An event of a pull, import or build that says that it failed."""
+    """An event stream of a pull, import or build reported a failure."""
 
 
 def checked(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The events; RefusedError with the engine's words for one that says that it failed."""
+    """Pass events on; RefusedError with the engine's message if one reports a failure."""
     for event in events:
         if "error" in event:
             raise RefusedError(event["error"])
         yield event
 
 
-def finish(events: Iterable[dict[str, Any]]) -> None:
-    """Wait for the last event."""
+def drain(events: Iterable[dict[str, Any]]) -> None:
+    """Read all events; RefusedError if one reports a failure."""
     for _ in checked(events):
         pass
 
 
 def json_lines(answer: str) -> Iterator[dict[str, Any]]:
-    """Events of an answer that came as a whole."""
+    """Events of a response that was read completely: one JSON object per line."""
     for line in answer.splitlines():
         if line.strip():
             yield json.loads(line)
 
 
 def build_lines(events: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The lines of a build's log, of chunks that may end anywhere."""
+    """The lines of a build's log; an event may end in the middle of a line."""
     pending = ""
     for event in events:
         *whole, pending = (pending + event.get("stream", "")).split("\n")

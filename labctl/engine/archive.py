@@ -1,4 +1,4 @@
-"""Files to and from a container: engines take and give tar archives."""
+"""Copy files to and from a container: engines accept and return tar archives."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from io import BytesIO
 
 from labctl.engine.port import FileEntry
 
-_MOST_LINKS = 8
+_MAX_LINKS = 8
 
 
 def pack(files: Sequence[FileEntry], root: str = "/") -> bytes:
-    """A tar of the files, to be unpacked at ``root``, under which they all are.
+    """A tar of the files, to be unpacked at ``root``, which must contain all of them.
 
-    It holds no directories: engines make missing parents (root, 0755) and leave those that
-    exist as they are.
+    It has no entries for directories: engines create missing parents (root, 0755) and leave
+    existing ones unchanged.
     """
     buffer = BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -31,9 +31,9 @@ def pack(files: Sequence[FileEntry], root: str = "/") -> bytes:
 
 
 def first_file(chunks: Iterable[bytes]) -> tuple[bytes | None, str]:
-    """The content of an archive's first entry, and where it points if it is a symbolic link.
+    """The content of an archive's first entry, and its target if it is a symbolic link.
 
-    The content is None for what is no regular file.
+    The content is None unless the entry is a regular file; the target is "" unless it is a link.
     """
     with tarfile.open(fileobj=BytesIO(b"".join(chunks))) as archive:
         entry = archive.next()
@@ -46,8 +46,11 @@ def first_file(chunks: Iterable[bytes]) -> tuple[bytes | None, str]:
 
 
 def follow_links(path: str, fetch: Callable[[str], tuple[bytes | None, str]]) -> bytes | None:
-    """The file at the end of symbolic links; ``fetch`` answers as :func:`first_file` does."""
-    for _ in range(_MOST_LINKS):
+    """Read a file, following symbolic links; None if there is no regular file at their end.
+
+    ``fetch`` takes a path and returns the same as :func:`first_file`.
+    """
+    for _ in range(_MAX_LINKS):
         data, link = fetch(path)
         if not link:
             return data

@@ -1,4 +1,4 @@
-"""Which engine to work with."""
+"""Choose the container engine to work with."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PODMAN = "/run/podman/podman.sock"
 
 
 def connect(choice: str | None = None) -> Engine:
-    """The engine that was chosen, else the one that is there.
+    """Connect to the chosen engine, or to the first one that is available.
 
-    ``choice`` is docker, podman or a URL (or a socket's path); left out, $LABCTL_ENGINE says,
-    then $DOCKER_HOST, then Docker's socket and Podman's. EngineError says what to do when there
-    is none.
+    ``choice`` is docker, podman, a URL or a socket's path. Without it, $LABCTL_ENGINE is used,
+    then $DOCKER_HOST, then Docker's socket and Podman's. EngineError, with what to do, when none
+    of them answers.
     """
     from labctl.engine.docker import DockerEngine  # the SDK takes a tenth of a second
 
@@ -35,7 +35,7 @@ def connect(choice: str | None = None) -> Engine:
 
 
 def urls(choice: str | None, environment: Mapping[str, str]) -> Iterator[str]:
-    """Where to look, the best first; sockets that do not exist are left out."""
+    """URLs to try, in order of preference; sockets that do not exist are left out."""
     chosen = _chosen(choice, environment)
     if chosen is not None and chosen not in KINDS:
         yield _url(chosen)
@@ -51,7 +51,7 @@ def urls(choice: str | None, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def local_kind(choice: str | None, environment: Mapping[str, str]) -> str | None:
-    """The kind of engine that this machine should have; None when another place was named."""
+    """The kind of engine to expect on this machine; None when a URL points somewhere else."""
     chosen = _chosen(choice, environment)
     if chosen is not None and chosen not in KINDS:
         return None
@@ -62,13 +62,13 @@ def local_kind(choice: str | None, environment: Mapping[str, str]) -> str | None
 
 
 def forbidden(kind: str, environment: Mapping[str, str]) -> bool:
-    """Whether the kind's socket is there but not for us: starting an engine would not help."""
-    there = [path for path in sockets(kind, environment) if _is_socket(path)]
-    return bool(there) and not any(os.access(path, os.R_OK | os.W_OK) for path in there)
+    """Whether the engine's socket exists but we lack permission: starting it would not help."""
+    existing = [path for path in sockets(kind, environment) if _is_socket(path)]
+    return bool(existing) and not any(os.access(path, os.R_OK | os.W_OK) for path in existing)
 
 
 def sockets(kind: str, environment: Mapping[str, str]) -> list[str]:
-    """The usual sockets of a kind of engine: the machine's, then the user's own."""
+    """The default sockets of a kind of engine: the system's, then the user's."""
     paths = [_DOCKER] if kind == "docker" else [_PODMAN]
     runtime = environment.get("XDG_RUNTIME_DIR")
     if runtime:
@@ -94,13 +94,13 @@ def _is_socket(path: str) -> bool:
     try:
         return stat.S_ISSOCK(Path(path).stat().st_mode)
     except PermissionError:
-        return True  # there, but not for us: said by _check_access
+        return True  # it exists but we lack permission: _check_access reports that
     except OSError:
         return False
 
 
 def _check_access(url: str) -> None:
-    """A socket that may not be used has a remedy of its own."""
+    """Raise EngineError, with what to do, for a socket that we have no permission to use."""
     scheme, _, path = url.partition("://")
     if scheme != "unix" or not _is_socket(path) or os.access(path, os.R_OK | os.W_OK):
         return

@@ -1,4 +1,4 @@
-"""Commands in containers: starting one, and how it ended."""
+"""Run commands in containers: start one, attach to it, get its exit code."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from labctl.engine.streams import Channel
 from labctl.host import signals
 
 _MARK = "LABCTL_COMMAND"
-_ENDING = """
+_KILL_SCRIPT = """
 marked() { grep -lzxF "$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
 kill -"$2" $(marked "$1")
 for _ in 1 2 3 4 5 6 7 8; do [ "$(marked "$1")" ] || exit; sleep 0.1; done
 kill -KILL $(marked "$1")
 """
-"""Signals all processes that have the mark in their environment, and kills what stays."""
+"""Signals all processes with the mark in their environment; after 0.8 s kills the rest."""
 
 _KILLED = 128 + 9
-_NOTICED_WITHIN = 10.0
+_EXIT_CODE_SECONDS = 10.0
+"""How long the engine may take to report a command's end after its output has ended."""
 
 
 def start(
@@ -36,9 +37,9 @@ def start(
     user: str | None = None,
     mark: str | None = None,
 ) -> tuple[str, Channel]:
-    """Start a command with the SDK's low-level client; the command's id and its channel.
+    """Start a command with the SDK's low-level client; returns its exec id and its channel.
 
-    ``mark`` is ``NAME=VALUE`` for its environment, and of all that it starts.
+    ``mark`` (``NAME=VALUE``) is put in its environment, which its child processes inherit.
     """
     created = api.exec_create(
         container,
@@ -53,9 +54,10 @@ def start(
 
 
 def attached(api: Any, container: str, command: Sequence[str], *, tty: bool, stdin: bool) -> int:
-    """Run a command on this terminal, or on these pipes; its exit code.
+    """Run a command on our terminal or pipes; returns its exit code.
 
-    Whatever ends this early (a signal, output that nobody reads) ends the command.
+    If this is interrupted (by a signal, or because nobody reads the output), the command is
+    ended too.
     """
     mark = f"{_MARK}={uuid.uuid4().hex}"
     run, channel = start(api, container, command, with_input=stdin, tty=tty, mark=mark)
@@ -65,7 +67,7 @@ def attached(api: Any, container: str, command: Sequence[str], *, tty: bool, std
         else:
             terminal.pipe(channel, stdin=stdin)
     except BaseException as error:
-        with suppress(Exception):  # the reason for the end is what counts
+        with suppress(Exception):  # the original error matters more
             _end(api, container, mark, signals.name(error))
         raise
     finally:
@@ -74,11 +76,11 @@ def attached(api: Any, container: str, command: Sequence[str], *, tty: bool, std
 
 
 def _end(api: Any, container: str, mark: str, signal: str) -> None:
-    """End a command and what it has started: by a signal such as INT, and after a second killed.
+    """End a command and its child processes: by a signal such as INT, then SIGKILL.
 
-    No engine can do that: it is asked of the container's own shell.
+    Engines have no API call for that, so a shell in the container does it.
     """
-    script = ["sh", "-c", _ENDING, "sh", mark, signal]
+    script = ["sh", "-c", _KILL_SCRIPT, "sh", mark, signal]
     api.exec_start(api.exec_create(container, script)["Id"], detach=True)
 
 
@@ -91,13 +93,13 @@ def _resize(api: Any, run: str, height: int, width: int) -> None:
 def exit_code(api: Any, run: str) -> int:
     """The exit code of a command whose output has ended.
 
-    The engine may notice the command's end a moment after that of its output.
+    The engine may report that the command has ended a moment after its output has.
     """
     state = tenacity.Retrying(
-        stop=tenacity.stop_after_delay(_NOTICED_WITHIN),
+        stop=tenacity.stop_after_delay(_EXIT_CODE_SECONDS),
         wait=tenacity.wait_exponential(0.01, max=0.5),
         retry=tenacity.retry_if_result(lambda state: state["Running"]),
         retry_error_callback=lambda attempt: attempt.outcome and attempt.outcome.result(),
     )(api.exec_inspect, run)
-    # No code: the container ended under the command.
+    # No exit code: the container ended before the command.
     return _KILLED if state["ExitCode"] is None else int(state["ExitCode"])

@@ -1,10 +1,10 @@
-"""The link's filter: nftables rules that keep a lab away from its engine's host. Pure text.
+"""The link's filter: nftables rules that stop a lab from reaching its engine's host. Pure text.
 
-The host has an address in the lab, so that people reach the lab from there. Without a filter the
-lab reached in return whatever the host listens on at all of its addresses, and, where the host
-forwards, the networks behind it. The rules keep no state, so the host's connections are not
-tracked because of them; a reply is a TCP segment that does not open a connection, or ICMP. So
-replies over UDP don't come back either.
+The host has an address in the lab, so that the lab can be reached from there. Without a filter
+the lab could in turn reach everything that listens on any address of the host and, if the host
+forwards packets, the networks behind it. The rules are stateless, so they do not turn on
+connection tracking on the host. What they accept as a reply is ICMP, or a TCP segment that does
+not open a connection; replies over UDP are dropped.
 """
 
 from __future__ import annotations
@@ -39,5 +39,5 @@ def table_name(lab: str) -> str:
 
 
 def rules(lab: str, host_end: str) -> str:
-    """One transaction for ``nft -f``: the lab's whole table, in place of one that is there."""
+    """One transaction for ``nft -f`` that creates the lab's table, replacing an existing one."""
     return _RULES.format(table=table_name(lab), lab=lab, host_end=host_end)

@@ -1,4 +1,4 @@
-"""Short helper containers: a script with exact capabilities where the engine runs."""
+"""Short-lived helper containers: run a script on the engine's machine with few capabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from labctl.engine.port import LABEL, ContainerSpec, Engine
 from labctl.errors import EngineError
 
 NO_LAB = "labctl-helper"
-"""Lab label of a helper that serves no lab; one that was left behind is found by it."""
+"""Lab label of a helper that belongs to no lab; leftover helpers are found by it."""
 
 _KIND = {"labctl.kind": "helper"}
 _SECONDS = 60.0
@@ -27,10 +27,11 @@ def run_helper(
     host_network: bool = False,
     devices: tuple[str, ...] = (),
 ) -> tuple[int, str]:
-    """Run a shell script to its end; its exit code and what it wrote.
+    """Run a shell script in a new container; returns its exit code and its output.
 
-    A container of that name that was left behind is replaced; it is gone afterwards. Without
-    ``host_network`` the script has an empty network namespace of its own.
+    A leftover container with the same name is replaced; the new one is removed at the end.
+    Without ``host_network`` the script has an empty network namespace of its own. EngineError
+    when the container cannot be run or the script takes more than 60 seconds.
     """
     spec = ContainerSpec(
         name=name,

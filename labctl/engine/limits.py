@@ -1,4 +1,4 @@
-"""A container's hard limits in the words of the Docker API; pure, but for how Podman is told."""
+"""Convert a container's hard limits to and from the Docker API, and set them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from labctl.engine.port import ENDLESS, Limits
 PERIOD = 100_000
 """Microseconds over which CPU time is counted: the kernel's own default."""
 UNLIMITED = (1 << 63) - (1 << 12)
-"""Bytes of memory, the kernel's own number for no limit: engines take no word for it."""
+"""Bytes of memory, the kernel's own number for no limit: engines have no name for it."""
 
 
 def found(host: Mapping[str, Any]) -> Limits:
@@ -25,7 +25,7 @@ def found(host: Mapping[str, Any]) -> Limits:
 
 
 def update(api: Any, name: str, limits: Limits, kind: Literal["docker", "podman"]) -> None:
-    """Ask the engine for these limits. Memory is without swap; raises what the SDK raises."""
+    """Set limits. The memory limit includes swap, so none is used; raises the SDK's errors."""
     quota = round(limits.cpus * PERIOD) or -1
     memory = limits.memory or UNLIMITED
     if kind == "podman":

@@ -1,10 +1,11 @@
-"""The lab's link: a veth pair on the engine's host that the lab's network stands on.
+"""The lab's link: a veth pair on the engine's host that the lab's network is built on.
 
 One end is the parent of the macvlan network, the other gives the host an address in the lab
 (macvlan itself lets no traffic pass between a parent and its children). The pair is made by a
-short helper container in the host's network namespace, so labctl needs no rights of its own and
-the engine may be on another machine. Both ends carry the lab's name as alias: ours are found
-by that. What comes from the lab is filtered (:mod:`labctl.engine.filter`) before the pair is up.
+short-lived helper container in the host's network namespace, so labctl needs no privileges of its
+own and the engine may be on another machine. Both ends have the lab's name as their alias, by
+which they are found. Traffic from the lab is filtered (:mod:`labctl.engine.filter`) before the
+pair is up.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from labctl.model.topology import HostServices
 
 _ALIAS = "labctl:"
 
-# Made complete or not at all; what is there already (with our alias) is kept, and its filter made
-# anew. No IPv6 on the ends: they would ask the lab for routers. Turning off address generation
-# needs no writable /proc/sys.
+# All or nothing; an existing pair (with our alias) is kept and its filter replaced. No IPv6 on the
+# ends: they would send router solicitations into the lab. Turning off address generation needs no
+# writable /proc/sys.
 _CREATE = """
 set -eu
 parent=$1 host=$2 address=$3 alias=$4 table=$5 rules=$6
 for end in "$parent" "$host"; do
     if ip link show dev "$end" >/dev/null 2>&1; then
         ip link show dev "$end" | grep -qxF "    alias $alias" && continue
-        echo "the interface $end is there already and is not the lab's"
+        echo "the interface $end already exists and is not the lab's"
         exit 1
     fi
 done
@@ -42,7 +43,7 @@ fi
 if [ -n "$rules" ]; then
     printf %s "$rules" | nft -f - || {
         echo "the kernel cannot filter what comes from the lab (nf_tables, family inet);" \
-            "with 'network: {host_services: reachable}' in the topology it need not"
+            "set 'network: {host_services: reachable}' in the topology to run without a filter"
         exit 1
     }
 elif nft list table inet "$table" >/dev/null 2>&1; then
@@ -71,7 +72,7 @@ done
 if nft list table inet "$4" >/dev/null 2>&1; then nft delete table inet "$4"; fi
 """
 
-# A kernel without nf_tables has no table either.
+# Without nf_tables in the kernel there is no table to list, and nft fails.
 _FIND = """
 set -eu
 ip -json link show
@@ -80,7 +81,7 @@ nft -j list tables inet 2>/dev/null || echo '{"nftables": []}'
 
 
 class Link(NamedTuple):
-    """A lab's link: the pair's ends, and whether what comes from the lab is filtered."""
+    """A lab's link: the pair's ends, and whether traffic from the lab is filtered."""
 
     parent: str
     host_end: str
@@ -88,7 +89,7 @@ class Link(NamedTuple):
 
 
 def link_names(lab: str) -> tuple[str, str]:
-    """Names of the pair's ends, parent and host's end: at most 15 characters, by the lab's name."""
+    """Names of the pair's ends (parent, host's end), from the lab's; at most 15 characters."""
     digest = hashlib.sha256(lab.encode()).hexdigest()[:8]
     return f"lab-{digest}-p", f"lab-{digest}-h"
 
@@ -103,15 +104,15 @@ def create_link(  # noqa: PLR0917
     *,
     host_services: HostServices = "blocked",
 ) -> None:
-    """Make the pair, up, with the host's address (such as 198.18.0.254/24) on its end.
+    """Create the pair, bring it up and give the host's end its address (198.18.0.254/24).
 
-    A pair that is there already stays; its filter is made anew. ``image`` has iproute2 and
-    nftables. EngineError when the host refuses; then nothing is left.
+    An existing pair is kept, but its filter is replaced. ``image`` needs iproute2 and nftables.
+    EngineError when the host refuses; nothing is left behind then.
     """
     rules = filtering.rules(lab, host_end) if host_services == "blocked" else ""
     table = filtering.table_name(lab)
     arguments = (parent, host_end, address_cidr, _ALIAS + lab, table, rules)
-    code, said = run_helper(
+    code, output = run_helper(
         engine,
         f"{lab}-link",
         image,
@@ -122,12 +123,12 @@ def create_link(  # noqa: PLR0917
         host_network=True,
     )
     if code:
-        raise EngineError(f"cannot make the link of lab {lab}: {_last_line(said)}")
+        raise EngineError(f"cannot create the link of lab {lab}: {_last_line(output)}")
 
 
 def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str) -> bool:
-    """Remove the pair if it is the lab's, and the filter; whether the pair was there."""
-    code, said = run_helper(
+    """Remove the pair if it is the lab's, and the filter; returns whether the pair existed."""
+    code, output = run_helper(
         engine,
         f"{lab}-link",
         image,
@@ -138,25 +139,25 @@ def remove_link(engine: Engine, lab: str, parent: str, host_end: str, image: str
         host_network=True,
     )
     if code:
-        raise EngineError(f"cannot remove the link of lab {lab}: {_last_line(said)}")
-    return "removed" in said
+        raise EngineError(f"cannot remove the link of lab {lab}: {_last_line(output)}")
+    return "removed" in output
 
 
 def find_links(engine: Engine, image: str) -> dict[str, Link]:
-    """Every lab that has a link on the engine's host, by name."""
+    """The links on the engine's host: lab → link."""
     name = f"{NO_LAB}-links-{os.getpid()}"
-    code, said = run_helper(engine, name, image, _FIND, cap_add=("NET_ADMIN",), host_network=True)
+    code, output = run_helper(engine, name, image, _FIND, cap_add=("NET_ADMIN",), host_network=True)
     if code:
-        raise EngineError(f"cannot list the links of labs: {_last_line(said)}")
-    links, tables = (json.loads(line) for line in said.splitlines())
+        raise EngineError(f"cannot list the links of labs: {_last_line(output)}")
+    links, tables = (json.loads(line) for line in output.splitlines())
     labs = {
         link["ifalias"].removeprefix(_ALIAS)
         for link in links
         if link.get("ifalias", "").startswith(_ALIAS)
     }
-    there = {item["table"]["name"] for item in tables["nftables"] if "table" in item}
-    return {lab: Link(*link_names(lab), filtering.table_name(lab) in there) for lab in sorted(labs)}
+    found = {item["table"]["name"] for item in tables["nftables"] if "table" in item}
+    return {lab: Link(*link_names(lab), filtering.table_name(lab) in found) for lab in sorted(labs)}
 
 
-def _last_line(said: str) -> str:
-    return next((line for line in reversed(said.splitlines()) if line.strip()), "no word why")
+def _last_line(output: str) -> str:
+    return next((line for line in reversed(output.splitlines()) if line.strip()), "no reason given")

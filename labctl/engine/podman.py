@@ -1,4 +1,4 @@
-"""What the adapter must do in another way on Podman; nothing here is needed for Docker."""
+"""What the adapter must do differently on Podman; nothing here is needed for Docker."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ULIMITS = {
     "nofile": (resource.RLIMIT_NOFILE, 1 << 20),
     "nproc": (resource.RLIMIT_NPROC, 1 << 15),
 }
-"""name → its number, and what is plenty. (Podman lowers its own number of processes, to this.)"""
+"""Limit → its ``resource`` number, and a value that is plenty (Podman's own, for ``nproc``)."""
 
 
 def default_ulimits(url: str) -> dict[str, int]:
-    """For what a spec does not name.
+    """Ulimits for those that a spec leaves out: name → value.
 
-    Podman's own defaults raise limits, which not every machine allows. What it does allow, the
-    limits of this process say, when the engine is on the same machine.
+    Podman's own defaults raise limits, which not every machine allows. If the engine is on this
+    machine, this process's hard limits show what is allowed; if not, the result is empty.
     """
     if not url.startswith("unix:"):
         return {}
@@ -37,10 +37,11 @@ def default_ulimits(url: str) -> dict[str, int]:
 
 
 def tmpfs(spec: ContainerSpec) -> dict[str, str]:
-    """Podman has no uid= and gid=, but ``U``: the container's own user owns the mount.
+    """A spec's tmpfs mounts with options that Podman accepts: path → options.
 
-    A mount for somebody else is made open to all of the container instead. Unlike Docker, Podman
-    would copy what the image has at the path.
+    Podman has ``U`` instead of uid= and gid=: the container's own user owns the mount. A mount
+    for another user is made writable by everyone in the container instead. ``notmpcopyup``:
+    unlike Docker, Podman would copy what the image has at the path.
     """
     return {
         path: ",".join([*_tmpfs_options(options.split(","), spec.user), "notmpcopyup"])
@@ -60,30 +61,30 @@ def _tmpfs_options(options: list[str], user: str) -> list[str]:
 
 
 def kill(api: Any, name: str) -> None:
-    """Podman's forced removal first waits for the container to end by itself; this does not."""
+    """Kill without waiting: Podman's forced removal first waits for the container to exit."""
     with suppress(requests.RequestException):
         api.kill(name, "SIGKILL")
 
 
 def update(api: Any, name: str, quota: int, period: int, memory: int) -> None:
-    """Podman 4.3 changes limits by its own call only, which takes the runtime's words."""
+    """Set limits. Podman 4.3 does that only by its own API, which takes OCI runtime fields."""
     resources = {
         "cpu": {"quota": quota, "period": period},
         "memory": {"limit": memory, "swap": memory},
     }
     url = f"{api.base_url}/{_LIBPOD}/containers/{name}/update"
-    said = api.post(url, json=resources, timeout=api.timeout)
-    if not said.ok:
-        raise answers.RefusedError(said.text)
+    response = api.post(url, json=resources, timeout=api.timeout)
+    if not response.ok:
+        raise answers.RefusedError(response.text)
 
 
 def by_mount(
     api: Any, name: str, files: Sequence[FileEntry]
 ) -> Iterator[tuple[str, list[FileEntry]]]:
-    """Files by the directory that their archive is unpacked in.
+    """Group files by the directory in which their archive has to be unpacked.
 
-    An archive for ``/`` reaches Podman's volumes only where a new volume takes over what the
-    image has, at the container's first start; into other volumes files go directly.
+    An archive for ``/`` reaches a Podman volume only if the volume is new, and is filled from the
+    image when the container first starts. Files on other volumes are unpacked at the mount.
     """
     mounts = [m for m in api.inspect_container(name)["Mounts"] if m["Type"] == "volume"]
     used = [m["Destination"] for m in mounts if not _is_new(api, m["Name"])]

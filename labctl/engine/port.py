@@ -1,7 +1,7 @@
-"""What labctl asks of a container engine: the port that every adapter implements.
+"""What labctl needs from a container engine: the port that every adapter implements.
 
 Plain frozen data goes in and comes out, so that plans can be made and tested without an engine.
-Every object labctl makes carries :data:`LABEL` (its lab); an adapter never lists or touches
+Every object that labctl creates has :data:`LABEL` (its lab); an adapter never lists or touches
 anything else.
 """
 
@@ -31,7 +31,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class VolumeMount:
-    """A named volume at a path. ``size`` in bytes of one that lies in memory; 0: on the disk."""
+    """A named volume mounted at a path. ``size`` in bytes if it is kept in memory; 0: on disk."""
 
     volume: str
     target: str
@@ -42,9 +42,9 @@ class VolumeMount:
 class ContainerSpec:
     """Everything that decides how a container runs.
 
-    Exactly one of ``attachment`` (own namespace on the lab's network), ``join`` (name of the
-    container whose network namespace and host name are shared), ``host_network`` or none of
-    them (no network at all) applies. All capabilities are dropped but ``cap_add``.
+    At most one of ``attachment`` (own namespace on the lab's network), ``join`` (name of the
+    container whose network namespace and host name are shared) and ``host_network`` is set;
+    without them there is no network. All capabilities except ``cap_add`` are dropped.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ContainerSpec:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[VolumeMount, ...] = ()
     tmpfs: Mapping[str, str] = field(default_factory=dict)
-    """path → options as of mount(8), such as ``size=16m,mode=0755,uid=901``."""
+    """path → options as for mount(8), such as ``size=16m,mode=0755,uid=901``."""
     devices: tuple[str, ...] = ()
     ulimits: Mapping[str, int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -72,16 +72,16 @@ class ContainerSpec:
     memory_bytes: int = 0
     """Hard limit, without swap; 0 is none."""
     cpu_shares: int = 0
-    """Weight when there is less CPU time than asked for; 0 is the engine's default (1024)."""
+    """Weight when containers compete for CPU time; 0 is the engine's default (1024)."""
 
 
 ENDLESS = 1 << 62
-"""Bytes of memory from which on a limit is none: kernels write their largest number for it."""
+"""Bytes of memory; a limit this large means none: kernels report their largest number then."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Hard limits of a container; 0 is none. ``cpus`` is CPU time per time, memory is in bytes."""
+    """Hard limits of a container; 0 is none. ``cpus`` is a number of CPUs, memory is in bytes."""
 
     cpus: float = 0.0
     memory: int = 0
@@ -123,7 +123,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Image:
-    """An image: id, tags, size in bytes, labels, and the time at which it was made."""
+    """An image: id, tags, size in bytes, labels, and when it was created."""
 
     id: str
     tags: tuple[str, ...]
@@ -134,7 +134,7 @@ class Image:
 
 @dataclass(frozen=True)
 class ExecResult:
-    """How a command in a container ended."""
+    """A finished command's exit code and output."""
 
     code: int
     stdout: str
@@ -155,14 +155,14 @@ class EngineInfo:
     rootless: bool
     root_dir: str
     remapped: bool = False
-    """Users in containers are others on the machine (Docker's ``userns-remap``)."""
+    """Whether users in containers are mapped to others on the machine (``userns-remap``)."""
 
 
 class Stream(Protocol):
     """A running command's standard output, a line at a time."""
 
     def __iter__(self) -> Iterator[str]:
-        """Lines without their newline, as they come; ends when the command ends."""
+        """Lines without their newline, as they arrive; ends when the command ends."""
         ...
 
     def close(self) -> None:
@@ -174,21 +174,21 @@ class Engine(Protocol):
     """A container engine.
 
     Every method raises :class:`labctl.errors.EngineError` with one sentence when the engine
-    refuses or cannot be reached. ``NotFound`` situations are stated at each method.
+    refuses or cannot be reached. Methods say so where a missing object is no error.
     """
 
     @property
     def url(self) -> str:
-        """Where the engine is reached: another process can connect with it."""
+        """The engine's URL, with which another process can connect."""
         ...
 
     def info(self) -> EngineInfo:
-        """Ask what the engine is and what its machine has."""
+        """The engine's version and its machine's resources."""
         ...
 
     # images
     def images(self, label: str) -> list[Image]:
-        """All images that carry the label (key, or key=value)."""
+        """All images with the label (key, or key=value)."""
         ...
 
     def image(self, tag: str) -> Image | None:
@@ -200,29 +200,29 @@ class Engine(Protocol):
         ...
 
     def import_image(self, tarball: str, tag: str, changes: Sequence[str]) -> None:
-        """Make an image of a root file system's tar (a path here), with Dockerfile changes."""
+        """Make an image from a root file system's tar (a local path), with Dockerfile changes."""
         ...
 
     def build(
         self, context: bytes, tag: str, labels: Mapping[str, str], *, fresh: bool = False
     ) -> Iterator[str]:
-        """Build a tar context with its Dockerfile; yields the log's lines as they come.
+        """Build a tar context with its Dockerfile; yields log lines as they arrive.
 
-        ``fresh``: every step is done again, whatever was built before.
+        ``fresh``: without the build cache.
         """
         ...
 
     def remove_image(self, image_id: str) -> None:
-        """Remove an image and its tags; absent is well."""
+        """Remove an image and its tags; no-op if absent."""
         ...
 
     # networks
     def networks(self, lab: str | None = None) -> list[Network]:
-        """Labelled networks, of one lab or of all."""
+        """Networks with our label, of one lab or of all."""
         ...
 
     def subnets(self) -> list[str]:
-        """Subnets (CIDR) of every network of the engine, ours or not: what is taken."""
+        """Subnets (CIDR) of all the engine's networks, ours or not: those that are taken."""
         ...
 
     def create_network(self, network: Network) -> None:
@@ -233,7 +233,7 @@ class Engine(Protocol):
         ...
 
     def remove_network(self, name: str) -> None:
-        """Remove; absent is well."""
+        """Remove; no-op if absent."""
         ...
 
     # volumes
@@ -242,20 +242,20 @@ class Engine(Protocol):
         ...
 
     def create_volume(self, name: str, labels: Mapping[str, str], size: int = 0) -> None:
-        """Create; present is well.
+        """Create; no-op if it exists.
 
-        With a ``size`` in bytes it is a file system in memory, empty whenever no container that
-        runs has it mounted.
+        With a ``size`` in bytes it is a file system in memory, whose content is lost when no
+        running container has it mounted.
         """
         ...
 
     def remove_volume(self, name: str) -> None:
-        """Remove; absent is well."""
+        """Remove; no-op if absent."""
         ...
 
     # containers
     def containers(self, lab: str | None = None) -> list[Container]:
-        """Labelled containers in any state, of one lab or of all, in one question."""
+        """Containers with our label in any state, of one lab or of all, in one request."""
         ...
 
     def create(self, spec: ContainerSpec) -> str:
@@ -263,23 +263,23 @@ class Engine(Protocol):
         ...
 
     def start(self, name: str) -> None:
-        """Start; already running is well."""
+        """Start; no-op if running."""
         ...
 
     def stop(self, name: str, seconds: int) -> None:
-        """Ask to end, kill after ``seconds``; not running is well."""
+        """Send the stop signal, kill after ``seconds``; no-op if not running."""
         ...
 
     def kill(self, name: str, signal: str = "SIGKILL") -> None:
-        """Send a signal to the main process; not running is well for SIGKILL."""
+        """Send a signal to the main process; SIGKILL is a no-op if it is not running."""
         ...
 
     def pause(self, name: str) -> None:
-        """Freeze every process; already paused is well."""
+        """Freeze all processes; no-op if paused."""
         ...
 
     def unpause(self, name: str) -> None:
-        """Thaw; not paused is well."""
+        """Resume all processes; no-op if not paused."""
         ...
 
     def limits(self, name: str) -> Limits:
@@ -287,41 +287,41 @@ class Engine(Protocol):
         ...
 
     def limit(self, name: str, wanted: Limits) -> None:
-        """Set hard limits, all of them, at once.
+        """Set all hard limits in one request.
 
-        A limit of memory that is below what its processes use may be refused, or the kernel kills
-        one of them: that is the kernel's choice.
+        With a memory limit below what its processes use, the kernel either refuses or kills one
+        of them.
         """
         ...
 
     def remove(self, name: str) -> None:
-        """Kill and remove with anonymous volumes; absent is well.
+        """Kill and remove with anonymous volumes; no-op if absent.
 
-        Containers that ``join`` it cannot go on: Podman removes them along with it.
+        Containers that ``join`` it lose their network: Podman removes them along with it.
         """
         ...
 
     def wait(self, name: str, timeout: float) -> int:
-        """Wait for the end; the exit code. EngineError after ``timeout`` seconds."""
+        """Wait until it ends; returns the exit code. EngineError after ``timeout`` seconds."""
         ...
 
     def logs(self, name: str, tail: int | None = None) -> str:
-        """Standard output and error so far, the last ``tail`` lines of it."""
+        """Standard output and error so far, or only their last ``tail`` lines."""
         ...
 
     def follow(self, name: str, tail: int | None = None) -> Stream:
-        """The same, then what comes."""
+        """The same as :meth:`logs`, then new lines as they arrive."""
         ...
 
     def put_files(self, name: str, files: Sequence[FileEntry]) -> None:
-        """Write files into a container, created or running, making parent directories.
+        """Write files into a container, created or running, with missing parent directories.
 
-        Directories that exist stay as they are. Not beneath a tmpfs: it would hide them.
+        Existing directories are left unchanged. Not below a tmpfs, which would hide the files.
         """
         ...
 
     def read_file(self, name: str, path: str) -> bytes | None:
-        """A file of a container in any state; None when there is none."""
+        """A file in a container in any state; None when there is none."""
         ...
 
     def exec(
@@ -333,25 +333,29 @@ class Engine(Protocol):
         user: str | None = None,
         timeout: float = 60.0,
     ) -> ExecResult:
-        """Run a command to its end. EngineError when the container does not run."""
+        """Run a command and wait for it, at most ``timeout`` seconds.
+
+        EngineError when the container is not running or the command does not end in time; it is
+        left running then.
+        """
         ...
 
     def exec_stream(
         self, name: str, command: Sequence[str], *, stdin: bytes | None = None
     ) -> Stream:
-        """Run a command and read its standard output as it comes.
+        """Run a command and read its standard output as it arrives.
 
         Without ``stdin`` the command's input stays open until the stream is closed or this
-        process dies: a command that ends with its input ends then.
+        process dies, so a command that exits at the end of its input exits then.
         """
         ...
 
     def exec_attached(
         self, name: str, command: Sequence[str], *, tty: bool, stdin: bool = True
     ) -> int:
-        """Run a command on this terminal (or these pipes); returns its exit code.
+        """Run a command on our terminal or pipes; returns its exit code.
 
-        Without ``stdin`` our input is left to others. Whatever ends this process meanwhile ends
-        the command. ReaderGoneError when nobody reads its output any more.
+        Without ``stdin`` our standard input is not read. If this process is interrupted, the
+        command is ended too. ReaderGoneError when nobody reads our output any more.
         """
         ...

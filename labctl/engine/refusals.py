@@ -1,4 +1,4 @@
-"""One sentence for what an engine said when it refused; pure."""
+"""Turn an engine's error messages into one sentence that says what to do. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     ),
     (
         r"no such image|image not known|unable to find .* in local storage",
-        "{doing}: its image is not there; run `labctl images build`",
+        "{doing}: its image is missing; run `labctl images build`",
     ),
     (
         r"no such (container|exec)|no container with (name|id)",
@@ -52,11 +52,12 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"is paused", "{doing}: the container is paused; `labctl unpause` it"),
     (
         r"is not running|container state improper|can only .* running containers",
-        "{doing}: the container does not run",
+        "{doing}: the container is not running",
     ),
     (
         r"unable to set memory limit to \d+ \(current usage: (?P<name>\d+)",
-        "{doing}: its processes use {name} bytes of memory and give none of it back; give it more",
+        "{doing}: its processes use {name} bytes of memory, which cannot be reclaimed; set a"
+        " higher limit",
     ),
     (
         r"error setting rlimit|setrlimit .*operation not permitted",
@@ -66,7 +67,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
 
 
 def refusal(doing: str, said: str) -> str:
-    """The sentence; ``doing`` as in ``cannot start x``, ``said`` is the engine's own text."""
+    """The sentence; ``doing`` as in ``cannot start x``, ``said`` is the engine's message."""
     for pattern, sentence in _KNOWN:
         matched = re.search(pattern, said, re.IGNORECASE)
         if matched:
@@ -77,16 +78,16 @@ def refusal(doing: str, said: str) -> str:
 
 
 def refused(doing: str, said: str) -> EngineError:
-    """The error to raise, with that sentence."""
+    """The error to raise, with the sentence of :func:`refusal`."""
     taken = re.search(_OVERLAP, said, re.IGNORECASE)
     return (SubnetTakenError if taken else EngineError)(refusal(doing, said))
 
 
-def gone(url: str) -> str:
-    """The sentence for an engine that does not answer (any more)."""
+def unreachable(url: str) -> str:
+    """The sentence for an engine that does not answer, or no longer does."""
     if url.startswith("unix:"):
         return f"the container engine at {url} does not answer; run `labctl doctor --fix`"
     return (
-        f"the container engine at {url} does not answer: see that it runs there and that you may "
-        "use it"
+        f"the container engine at {url} does not answer: check that it is running and that you "
+        "have permission to use it"
     )

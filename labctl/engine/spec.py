@@ -1,4 +1,4 @@
-"""A :class:`ContainerSpec` in the words of the Docker API; pure, for Docker and for Podman."""
+"""Convert a :class:`ContainerSpec` to the Docker API, for Docker and for Podman. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from labctl.engine import podman
 from labctl.engine.port import ContainerSpec
 
 ENDPOINT_MAC = (1, 44)
-"""From this API version on a MAC address belongs to the endpoint, before it to the container."""
+"""Since this API version a MAC address belongs to the endpoint, not to the container."""
 
 
 def container_config(
@@ -47,12 +47,12 @@ def container_config(
 
 
 def volume_options(size: int) -> dict[str, str]:
-    """What the local driver is told of a volume: in memory, if it has a size in bytes."""
+    """Options of the local volume driver: in memory, if the volume has a size in bytes."""
     return {"type": "tmpfs", "device": "tmpfs", "o": f"size={size}"} if size else {}
 
 
 def confinement(spec: ContainerSpec) -> list[str]:
-    """The security option that lifts AppArmor's profile, in the words of the API and of Compose."""
+    """The security option, for the API and for Compose, that turns off AppArmor's profile."""
     return [] if spec.apparmor else ["apparmor=unconfined"]
 
 
@@ -63,7 +63,7 @@ def _host_config(
         "NetworkMode": _network_mode(spec),
         "CapDrop": ["ALL"],
         "CapAdd": list(spec.cap_add),
-        # No process gains privileges by a set-uid program.
+        # No process gains privileges through a set-uid program.
         "SecurityOpt": ["no-new-privileges", *confinement(spec)],
         "Sysctls": dict(spec.sysctls),
         "Binds": [f"{volume.volume}:{volume.target}" for volume in spec.volumes],

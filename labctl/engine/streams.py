@@ -1,4 +1,4 @@
-"""The two directions of a command's connection, and text out of bytes as they come.
+"""A command's two-way connection, and lines of text decoded from bytes as they arrive.
 
 An engine answers "start this command" by turning the HTTP connection into a raw one. Without a
 terminal the output comes in frames (eight bytes of header: stream and length); with one it comes
@@ -23,10 +23,10 @@ class Channel:
     """A command's input and output."""
 
     def __init__(self, connection: Any) -> None:
-        """``connection`` is what the SDK gives for ``exec_start(socket=True)``."""
+        """``connection`` is what the SDK returns for ``exec_start(socket=True)``."""
         self._response = connection._response
-        # The reader that parsed the HTTP header may already hold the first frames: reading from
-        # the socket beside it would lose them.
+        # The reader that parsed the HTTP header may already have buffered the first frames:
+        # reading from the socket directly would lose them.
         self._reader = self._response.raw._fp.fp
         self._socket: socket.socket = getattr(connection, "_sock", connection)
         self._socket.settimeout(None)
@@ -38,12 +38,16 @@ class Channel:
 
     def end_input(self) -> None:
         """Close the command's input; its output still comes."""
-        # The base class's method: the one of a TLS socket would end reading as well.
+        # The base class's method: that of a TLS socket would shut down reading as well.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
 
     def feed(self, data: bytes) -> None:
-        """Send all and close the input, beside reading: both sides may have full buffers."""
+        """Send all data, then close the input.
+
+        A large amount is sent in a thread, so that the caller can read meanwhile: otherwise both
+        sides could block on full buffers.
+        """
 
         def pump() -> None:
             self.send(data)
@@ -55,7 +59,7 @@ class Channel:
             threading.Thread(target=pump, daemon=True).start()
 
     def frames(self, deadline: float | None = None) -> Iterator[tuple[int, bytes]]:
-        """``(stream, bytes)`` as they come; TimeoutError past ``deadline`` (monotonic)."""
+        """``(stream, bytes)`` as they arrive; TimeoutError past ``deadline`` (monotonic)."""
         while header := self._exactly(8, deadline):
             stream, size = struct.unpack(">BxxxL", header)
             while size and (chunk := self._read(min(size, _CHUNK), deadline)):
@@ -68,14 +72,14 @@ class Channel:
             yield chunk
 
     def collect(self, deadline: float) -> tuple[str, str]:
-        """All of standard output and all of standard error, as text."""
+        """All of standard output and standard error; TimeoutError past ``deadline``."""
         parts: dict[int, list[bytes]] = {STDOUT: [], STDERR: []}
         for stream, chunk in self.frames(deadline):
             parts.setdefault(stream, []).append(chunk)
         return text(b"".join(parts[STDOUT])), text(b"".join(parts[STDERR]))
 
     def close(self) -> None:
-        """End both directions; a read that waits in another thread ends."""
+        """Close both directions; a read that is blocked in another thread returns."""
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         with contextlib.suppress(OSError, ValueError):
@@ -101,11 +105,11 @@ class Channel:
         except TimeoutError:
             raise
         except (OSError, ValueError):
-            return b""  # closed by us or by the engine: the end either way
+            return b""  # closed by us or by the engine: end of output in both cases
 
 
 class LineStream:
-    """Lines of something that is read as it comes (:class:`labctl.engine.port.Stream`)."""
+    """Lines of output as it arrives (implements :class:`labctl.engine.port.Stream`)."""
 
     def __init__(self, chunks: Iterable[bytes], close: Callable[[], None]) -> None:
         self._lines = lines(chunks)
@@ -121,7 +125,7 @@ class LineStream:
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines of chunks that may end anywhere, in the middle of a character too."""
+    """Lines of chunks that may end anywhere, even in the middle of a character."""
     pending = b""
     for chunk in chunks:
         *whole, pending = (pending + chunk).split(b"\n")
@@ -131,5 +135,5 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def text(data: bytes) -> str:
-    """Text of what a command wrote; bytes that are no UTF-8 are replaced."""
+    """A command's output as text; bytes that are not UTF-8 are replaced."""
     return data.decode("utf-8", "replace")

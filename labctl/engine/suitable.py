@@ -1,4 +1,4 @@
-"""What keeps labs from running on an engine at all, whatever its machine has; pure."""
+"""Check whether an engine can run labs at all, regardless of its machine's resources. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ OLDEST = {"docker": (20, 10), "podman": (4, 3)}
 
 @dataclass(frozen=True)
 class Objection:
-    """Why no lab can run on an engine, and what to do about it."""
+    """Why an engine cannot run labs, and what to do about it."""
 
-    why: str
+    reason: str
     remedy: str
 
 
 def objection(info: EngineInfo) -> Objection | None:
-    """The first that there is; None when the engine will do."""
+    """The first objection to the engine; None when it is suitable."""
     name = f"{info.kind.capitalize()} {info.version}"
     oldest = OLDEST[info.kind]
     numbers = tuple(int(part) for part in info.version.split(".")[:2] if part.isdigit())
@@ -26,7 +26,7 @@ def objection(info: EngineInfo) -> Objection | None:
         return Objection(f"{name} is too old", f"install {'.'.join(map(str, oldest))} or later")
     if info.remapped:
         return Objection(
-            f"{name} remaps users (userns-remap), so no container can make labs' links",
+            f"{name} remaps users (userns-remap), so no container can create a lab's link",
             "run labs on an engine without userns-remap (see /etc/docker/daemon.json)",
         )
     return None

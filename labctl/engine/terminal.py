@@ -1,4 +1,4 @@
-"""A command in a container on this terminal, or on this process's pipes."""
+"""Connect a command in a container to our terminal or pipes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Resize = Callable[[int, int], object]
 
 
 def attach(channel: Channel, resize: Resize) -> None:
-    """Give the command this terminal until it ends: every key goes to it, ^C too."""
+    """Give the command our terminal until it ends: every key goes to it, including ^C."""
     with _raw(), _window(resize), _input(channel):
         for chunk in channel.chunks():
             _write(_OUT, chunk)
 
 
 def pipe(channel: Channel, *, stdin: bool) -> None:
-    """Connect standard output and error of the command, and its input if it has one, with ours.
+    """Connect the command's standard output and error, and with ``stdin`` its input, to ours.
 
     ReaderGoneError when nobody reads our output any more, EngineError when it cannot be written.
     """
@@ -55,19 +55,19 @@ def _write(descriptor: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _raw() -> Iterator[None]:
-    """The terminal passes every key on as it is."""
+    """Raw mode: the terminal passes every key on unchanged."""
     before = termios.tcgetattr(_IN)
     tty.setraw(_IN)
     try:
         yield
     finally:
-        with contextlib.suppress(termios.error):  # a terminal that hung up has no mode
+        with contextlib.suppress(termios.error):  # the terminal may have hung up
             termios.tcsetattr(_IN, termios.TCSADRAIN, before)
 
 
 @contextlib.contextmanager
 def _window(resize: Resize) -> Iterator[None]:
-    """The command's terminal has the size of ours, and follows it."""
+    """Keep the command's terminal the same size as ours."""
 
     def follow(*_: object) -> None:
         columns, rows = shutil.get_terminal_size()
@@ -83,7 +83,7 @@ def _window(resize: Resize) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _input(channel: Channel) -> Iterator[None]:
-    """Pass our input on, beside the output, until the command ends."""
+    """Forward our input in a thread until the command ends."""
     woken, wake = os.pipe()
 
     def pump() -> None:
@@ -96,7 +96,7 @@ def _input(channel: Channel) -> Iterator[None]:
             except BlockingIOError:
                 continue
             except OSError:
-                data = b""  # a terminal that hung up
+                data = b""  # the terminal hung up
             if not data:
                 channel.end_input()
                 return
@@ -107,7 +107,7 @@ def _input(channel: Channel) -> Iterator[None]:
     try:
         yield
     finally:
-        channel.close()  # a command that does not read would have the thread wait for ever
+        channel.close()  # the thread may be blocked sending to a command that does not read
         os.close(wake)
         thread.join()
         os.close(woken)

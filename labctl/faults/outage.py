@@ -11,7 +11,7 @@ from labctl.engine.port import Container, Engine
 from labctl.errors import LabError
 from labctl.faults import kinds, reach
 from labctl.faults.model import Fault, Member, Station
-from labctl.host.parallel import moments, together
+from labctl.host.parallel import timed_together, together
 
 ENDED, FROZEN = ("exited", "dead"), ("paused",)
 """A container's states once its process has ended, or is frozen."""
@@ -37,10 +37,10 @@ def make(engine: Engine, fault: Fault, halt: Halt, *, powerless: bool = False) -
     instances = [member for member in fault.members if member.service]
     silent: dict[str, float] = {}
     if powerless:
-        silent = moments(
+        silent = timed_together(
             lambda m: reach.silence(engine, fault.station(m.node)), holders, lambda m: m.node
         )
-    hit = moments(
+    hit = timed_together(
         lambda member: halt(engine, member),
         instances,
         lambda m: m.node if fault.scope == "node" else m.name,

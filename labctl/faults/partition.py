@@ -20,7 +20,7 @@ from labctl.faults import kinds, reach
 from labctl.faults.kind import Seen
 from labctl.faults.model import Fault, Station, names
 from labctl.faults.wire import TABLE_PREFIX, counts, heard, removal, ruleset, table
-from labctl.host.parallel import moments, together
+from labctl.host.parallel import timed_together, together
 
 
 def handlers(rules: Callable[[Fault], Sequence[str]]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def install(
         )
         run_nft(engine, station.holder, text)
 
-    return moments(apply, chosen, lambda station: station.node)
+    return timed_together(apply, chosen, lambda station: station.node)
 
 
 def uninstall(engine: Engine, fault: Fault) -> None:

@@ -1,1 +1,1 @@
-"""The machine that labctl runs on: processes, locks, threads. Knows nothing of labs."""
+"""The machine that labctl runs on: processes, locks, threads. Knows nothing about labs."""

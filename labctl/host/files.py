@@ -1,4 +1,4 @@
-"""Files for their owner alone, in directories that others may be able to write to."""
+"""Files that only their owner can access, in directories that others may be able to write to."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from labctl.errors import EngineError
 
 
 def open_private(path: Path, flags: int = 0) -> int:
-    """A descriptor of a file, read and written; made with mode 0600 if it is not there.
+    """Open a file for reading and writing, creating it with mode 0600; returns its descriptor.
 
-    ``flags`` are further ones of ``os.open``. No symbolic link is followed, so nobody can have
-    another file opened, and a file that others may read is closed to them. EngineError when it is
-    no plain file or belongs to somebody else (whose file root may open nevertheless); OSError when
-    the system refuses.
+    ``flags`` are additional ones for ``os.open``. Symbolic links are not followed, so nobody can
+    make us open another file, and others' permissions are removed from an existing file.
+    EngineError when it is not a regular file or belongs to another user (which root may open);
+    OSError when the system refuses.
     """
     flags |= os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -24,7 +24,7 @@ def open_private(path: Path, flags: int = 0) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise EngineError(
-                f"{path}: is a symbolic link, where labctl keeps a file: remove it"
+                f"{path}: is a symbolic link, but labctl needs a regular file there: remove it"
             ) from None
         raise
     try:
@@ -39,7 +39,7 @@ def open_private(path: Path, flags: int = 0) -> int:
 
 def _check(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise EngineError(f"{path}: is no plain file, where labctl keeps one: remove it")
+        raise EngineError(f"{path}: is not a regular file, but labctl needs one there: remove it")
     if os.geteuid() not in (0, status.st_uid):
         raise EngineError(
             f"{path}: belongs to another user (uid {status.st_uid}): remove it, or set LABCTL_HOME "

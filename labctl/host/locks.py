@@ -1,4 +1,4 @@
-"""Locks between processes: a file that one of them holds; the kernel lets go when it dies."""
+"""Locks between processes: on a file, released by the kernel when the holder dies."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from labctl.host.files import open_private
 
 @contextmanager
 def claim(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file for the block; False when another process has it and ``wait`` is not set.
+    """Hold a lock on a file during the block; yields whether it is held.
 
-    EngineError when the file is not ours to hold, or is a symbolic link.
+    Without ``wait`` it yields False when another process holds the lock. EngineError when the file
+    belongs to another user or is a symbolic link.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = open_private(path)

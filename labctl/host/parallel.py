@@ -1,4 +1,4 @@
-"""The same on several nodes at once: a fault's skew between nodes is what makes it a lie."""
+"""Call a function for several items at once, so that faults hit all nodes with little skew."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Result = TypeVar("Result")
 
 
 MOST = 64
-"""Calls at a time: no fault has as many members."""
+"""Calls at a time; no fault has that many members."""
 
 
 @contextmanager
 def threads(most: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads whose work ends with the block; an interrupt does not wait for it.
+    """A thread pool; the end of the block waits for its work, except on an interrupt.
 
-    After an error what has begun ends and what has not is dropped.
+    After an error, running work finishes and queued work is cancelled.
     """
     pool = ThreadPoolExecutor(most)
     try:
@@ -37,9 +37,9 @@ def threads(most: int) -> Iterator[ThreadPoolExecutor]:
 def together(
     act: Callable[[Item], Result], items: Iterable[Item], *, most: int = MOST
 ) -> list[Result]:
-    """Call ``act`` on every item, all at once, or ``most`` at a time; results in order.
+    """Call ``act`` on every item in parallel, at most ``most`` at a time; results in order.
 
-    Every call ends before the first error, if any, is raised: nothing goes on behind a failure.
+    The first error is raised only after all calls have ended, so none is still running then.
     """
     work = list(items)
     if not work:
@@ -50,12 +50,13 @@ def together(
     return [future.result() for future in futures]
 
 
-def moments(
+def timed_together(
     act: Callable[[Item], object], items: Iterable[Item], name: Callable[[Item], str]
 ) -> dict[str, float]:
-    """The same, and when it was done: name → seconds since it began, the last of a name's items.
+    """Like :func:`together`; returns when each was done: name → seconds since the start.
 
-    How far these are apart is the skew between targets.
+    If several items have the same name, the last one counts. The differences are the skew between
+    targets.
     """
     began = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Programs of this machine: the one place that starts them."""
+"""Run programs on this machine; no other module starts processes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from labctl.errors import EngineError
 from labctl.host.files import open_private
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
-"""Where the programs of the machine's own upkeep are; a plain user's PATH often lacks it."""
+"""Directories of system programs, which an ordinary user's PATH often lacks."""
 
 _children: set[subprocess.Popen[Any]] = set()
-"""Programs that somebody waits for."""
+"""Running programs that are being waited for."""
 
 
 @dataclass(frozen=True)
 class Completed:
-    """How a program ended."""
+    """A finished program's exit code and output."""
 
     code: int
     stdout: str
@@ -35,7 +35,7 @@ class Completed:
 
 @dataclass(frozen=True)
 class Measured:
-    """How a program ended and what it took: seconds, and CPU-seconds with its ended children."""
+    """A finished program with its elapsed seconds, and CPU-seconds including its children's."""
 
     completed: Completed
     wall: float
@@ -43,7 +43,7 @@ class Measured:
 
 
 def which(program: str) -> str | None:
-    """The program's path, or None; the directories of system programs are searched too."""
+    """The program's path, or None; the directories of system programs are searched as well."""
     return shutil.which(program, path=_search_path(os.environ))
 
 
@@ -54,11 +54,12 @@ def run(
     timeout: float,
     env: Mapping[str, str] | None = None,
 ) -> Completed:
-    """Run to the end, at most ``timeout`` seconds; ``env`` is added to this process's own.
+    """Run a program and wait for it, at most ``timeout`` seconds; any exit code is accepted.
 
-    EngineError when the program is not there or does not end in time (it is killed then).
+    ``env`` is added to this process's environment. EngineError when the program is not installed
+    or does not end in time (it is killed then).
     """
-    with _begun(
+    with _started(
         argv,
         env,
         stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
@@ -78,17 +79,17 @@ def run(
 def measure(
     argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None
 ) -> Measured:
-    """Run to the end like :func:`run`, and say what it took; any exit code is well.
+    """Like :func:`run`, and measure the time that it takes.
 
-    EngineError when the program is not there or does not end in time (it is killed then).
+    EngineError when the program is not installed or does not end in time (it is killed then).
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         began = time.monotonic()
-        with _begun(argv, env, stdin=subprocess.DEVNULL, stdout=out, stderr=errors) as process:
+        with _started(argv, env, stdin=subprocess.DEVNULL, stdout=out, stderr=errors) as process:
             watchdog = threading.Timer(timeout, process.kill)
             watchdog.daemon = True
             watchdog.start()
-            # Only this call tells what one child took; Popen is told how it ended.
+            # Only wait4 reports the CPU time of a single child. Popen must then be told its status.
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.monotonic() - began
             watchdog.cancel()
@@ -101,12 +102,12 @@ def measure(
 
 
 def stream(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run and yield its output (both kinds) by lines as they come.
+    """Run a program and yield lines of its standard output and error as they arrive.
 
-    EngineError with the last lines when it fails. Leaving the iteration early kills it.
+    EngineError with the last line when it fails. Leaving the iteration early kills it.
     """
     last = ""
-    with _begun(
+    with _started(
         argv,
         env,
         stdin=subprocess.DEVNULL,
@@ -122,18 +123,18 @@ def stream(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iter
         raise EngineError(f"{argv[0]} failed with exit code {process.returncode}: {last}")
 
 
-def end_all() -> None:
-    """Ask every program that is being waited for to end: labctl is about to."""
+def terminate_all() -> None:
+    """Send SIGTERM to all programs that are being waited for: labctl is about to exit."""
     for process in list(_children):
         with contextlib.suppress(OSError):
             process.terminate()
 
 
 @contextlib.contextmanager
-def _begun(
+def _started(
     argv: Sequence[str], env: Mapping[str, str] | None, **options: Any
 ) -> Iterator[subprocess.Popen[Any]]:
-    """A program that ends with the block: by itself, or killed where the block is left early."""
+    """A program that ends with the block: by itself, or killed if the block raises."""
     try:
         process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
             argv, env=_environment(env), **options
@@ -153,13 +154,14 @@ def _begun(
 
 
 class Companion:
-    """A program that ends with this one, however that ends: it must end with its input.
+    """A background program that ends when this process does, in whatever way.
 
-    It is out of reach of the terminal's ctrl-C, so that it is there until this process is done.
+    That works because its input ends then, at which the program must exit. The terminal's ctrl-C
+    does not reach it, so it keeps running until this process is done.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
-        """Start it. EngineError when the program is not there."""
+        """Start it. EngineError when the program is not installed."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - nobody may be there to read a pipe
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
@@ -174,9 +176,9 @@ class Companion:
             raise _missing(argv) from None
 
     def answers(self, timeout: float) -> bool:
-        """Whether a line that is sent comes back within ``timeout`` seconds; if not, it is ended.
+        """Whether it echoes a line within ``timeout`` seconds; if not, it is killed.
 
-        Asked once.
+        To be called once.
         """
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101
         watchdog = threading.Timer(timeout, self._process.kill)
@@ -191,8 +193,8 @@ class Companion:
             watchdog.cancel()
         return bool(heard)
 
-    def last_words(self) -> str:
-        """End it; the last line that it wrote to standard error, or nothing."""
+    def last_error(self) -> str:
+        """Kill it; returns the last line that it wrote to standard error, or ""."""
         self._process.kill()
         self._process.communicate()
         self._errors.seek(0)
@@ -207,10 +209,10 @@ def spawn_detached(
     *,
     only: Mapping[str, str] | None = None,
 ) -> int:
-    """Start a program that outlives this one, its output appended to ``log`` (mode 0600).
+    """Start a program that outlives this process, its output appended to ``log`` (mode 0600).
 
-    Returns its process id. It leads a session of its own, in ``/``. ``env`` is added to this
-    process's own environment; ``only`` is all that the program gets instead.
+    Returns its process id. It runs in a new session, in ``/``. ``env`` is added to this process's
+    environment; ``only`` replaces it. EngineError when the program is not installed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     try:

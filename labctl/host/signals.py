@@ -1,6 +1,6 @@
-"""Signals that end labctl: ^C, SIGTERM and a terminal that hangs up are one exception.
+"""Signals that end labctl: ^C, SIGTERM and a hang-up of the terminal raise the same exception.
 
-So whatever is cleaned up after ^C (a terminal's mode, a lock, a fault) is cleaned up after each.
+So whatever is cleaned up after ^C (a terminal's mode, a lock, a fault) is cleaned up after all.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 def listen() -> None:
-    """Have the signals raise :class:`Interrupted`; one that is ignored (nohup) stays ignored."""
+    """Make these signals raise :class:`Interrupted`; ignored ones (nohup) stay ignored."""
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise)
 
 
 def ignore() -> None:
-    """Ignore them from now on: the process is about to end anyway."""
+    """Ignore these signals from now on: the process is about to end anyway."""
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
 
@@ -39,7 +39,7 @@ def name(error: BaseException) -> str:
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """128 and the signal's number, as shells have it: 130 for ^C, 143 for SIGTERM."""
+    """128 plus the signal's number, as in shells: 130 for ^C, 143 for SIGTERM."""
     return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
 
 

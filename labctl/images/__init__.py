@@ -1,4 +1,4 @@
-"""Role images: what each is made of, building those that are missing, removing those that are old.
+"""Role images: their definitions, building missing ones, removing old ones.
 
-In: definitions from ``images/`` and an engine. Out: tags that say what is inside.
+In: definitions from ``images/`` and an engine. Out: tags that depend on the content.
 """

@@ -1,4 +1,4 @@
-"""The base image: a pulled one where a registry has it, otherwise bootstrapped from packages."""
+"""The base image: pulled if a registry has it, otherwise bootstrapped from packages."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from labctl.state import paths
 from labctl.state.private import private_directory
 
 ROOT = "root"
-"""What the bootstrapped root file system's image is called where others have a role."""
+"""Used instead of a role in the tag and label of the bootstrapped root file system's image."""
 
-LEAN = ("doc", "man", "info", "locale")
-"""Directories of /usr/share that a bootstrapped file system goes without."""
+EXCLUDED = ("doc", "man", "info", "locale")
+"""Directories of /usr/share that are left out of a bootstrapped file system."""
 
 
 def ensure_base(
     engine: Engine, release: str, report: Callable[[str], None], *, fresh: bool = False
 ) -> str:
-    """The base image's tag; it is made when the engine does not have it, or anew if ``fresh``.
+    """The base image's tag; it is built if the engine does not have it, rebuilt if ``fresh``.
 
-    Callers see to it that nobody else makes it meanwhile (see ``images``). EngineError when no
-    registry has the named image and no bootstrap program is installed.
+    The caller must make sure that nobody else builds it meanwhile (as :mod:`labctl.images.build`
+    does). EngineError when the image can neither be pulled nor bootstrapped.
     """
     tag = base_definition(release).tag
     if fresh or engine.image(tag) is None:
@@ -46,7 +46,7 @@ def root_tag(release: str) -> str:
 
 
 def _root_image(engine: Engine, release: str, report: Callable[[str], None], *, fresh: bool) -> str:
-    """An image with the root file system: the named one, or a bootstrapped one."""
+    """Tag of an image with the root file system: the release's own, or a bootstrapped one."""
     named, own = release_doc(release).base, root_tag(release)
     if not fresh and engine.image(named) is not None:
         return named
@@ -70,17 +70,17 @@ def _bootstrap(engine: Engine, suite: str, tag: str, report: Callable[[str], Non
 
 
 def _commands(suite: str, tarball: Path) -> list[list[str]]:
-    """Commands that make the file system's tar; the mirrors are the programs' defaults."""
+    """Commands that create the root file system's tar, from the programs' default mirrors."""
     if process.which("mmdebstrap"):
-        lean = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEAN]
+        excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in EXCLUDED]
         kept = ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
-        return [["mmdebstrap", "--variant=minbase", *lean, *kept, suite, str(tarball)]]
+        return [["mmdebstrap", "--variant=minbase", *excluded, *kept, suite, str(tarball)]]
     if process.which("debootstrap"):
         root = tarball.with_suffix("")
-        lean = [f"--exclude=./usr/share/{name}/*" for name in LEAN]
+        excluded = [f"--exclude=./usr/share/{name}/*" for name in EXCLUDED]
         return [
             ["debootstrap", "--variant=minbase", suite, str(root)],
-            ["tar", "--create", "--file", str(tarball), "--directory", str(root), *lean, "."],
+            ["tar", "--create", "--file", str(tarball), "--directory", str(root), *excluded, "."],
         ]
     raise EngineError(
         "the base image can neither be pulled nor bootstrapped: no registry that has it can be "
@@ -89,15 +89,15 @@ def _commands(suite: str, tarball: Path) -> list[list[str]]:
 
 
 def _run(command: list[str], report: Callable[[str], None]) -> None:
-    """Run and report each line; the error tells the last lines, where the cause stands."""
+    """Run and report each line; an error contains the last lines, which say the cause."""
     last: deque[str] = deque(maxlen=3)
     try:
         for line in process.stream(command):
             last.append(line.strip())
             report(line)
     except EngineError as error:
-        said = "; ".join(filter(None, last)) or str(error)
+        reason = "; ".join(filter(None, last)) or str(error)
         raise EngineError(
-            f"{command[0]} cannot make the base image: {said} (a user other than root needs "
+            f"{command[0]} cannot make the base image: {reason} (a user other than root needs "
             "mmdebstrap and sub-ids in /etc/subuid and /etc/subgid)"
         ) from None

@@ -1,4 +1,4 @@
-"""Role images: which there must be, which are missing, building and removing them."""
+"""Role images: find the missing ones, build them, remove old ones."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ __all__ = [
     "figures",
     "image_tags",
     "missing",
+    "package_dates",
     "prune",
     "refresh",
     "roles",
-    "since",
 ]
 
 ROLE_LABEL = "labctl.image"
 RELEASE_LABEL = "labctl.release"
 VERSIONS_LABEL = "labctl.versions"
-"""JSON: package → version, of the packages that the Dockerfile names."""
+"""JSON: package → version, for the packages that the Dockerfile names."""
 
 SECONDS_LABEL = "labctl.seconds"
-"""How long the build took, without the images that it stands on."""
+"""How long the build took, without the images that it is based on."""
 
 _VERSIONS_FILE = "/usr/share/labctl/versions"
-_AT_ONCE = 2
+_PARALLEL_BUILDS = 2
 
-_ONE_AT_A_TIME: defaultdict[str, Lock] = defaultdict(Lock)
-"""By role: two images that are built on a third do not build it twice."""
+_ROLE_LOCKS: defaultdict[str, Lock] = defaultdict(Lock)
+"""By role, so that two images with the same base do not both build it."""
 
 Report = Callable[[str], None]
 
 
 class Figures(TypedDict):
-    """Bytes of an image with and without what it stands on, and the seconds of its build.
+    """An image's size in bytes with (``size``) and without (``own``) its base, and build time.
 
-    ``seconds`` is None for an image that does not tell.
+    ``seconds`` is None for an image without that label.
     """
 
     size: int
@@ -74,47 +74,47 @@ def _silent(_line: str) -> None:
 
 
 def image_tags(release: str) -> Mapping[str, str]:
-    """Role → tag of every image of a release. Asks no engine; a few milliseconds."""
+    """Role → tag of every image of a release. Asks no engine; takes a few milliseconds."""
     return {role: found.tag for role, found in definitions(release).items()}
 
 
 def missing(engine: Engine, release: str, wanted: Iterable[str] | None = None) -> list[str]:
-    """The roles, of those wanted (or of all), whose image the engine does not have."""
+    """Those of the wanted roles (by default all) whose image the engine does not have."""
     tags = image_tags(release)
     return [role for role in (wanted or tags) if engine.image(tags[role]) is None]
 
 
 def build(engine: Engine, release: str, role: str, report: Report = _silent) -> str:
-    """Build a role's image unless it is there; the tag. ``report`` gets a line at a time.
+    """Build a role's image unless it exists; returns the tag. ``report`` gets a line at a time.
 
-    EngineError when a step of the build fails.
+    EngineError when a step of the build fails, InputError when there is no such role.
     """
     wanted = definition(role, release)
     if engine.image(wanted.tag) is not None:
         return wanted.tag
-    with _ONE_AT_A_TIME[role], _alone(role, report):
+    with _ROLE_LOCKS[role], _exclusively(role, report):
         if engine.image(wanted.tag) is None:
             _build(engine, wanted, report)
     return wanted.tag
 
 
 def _ensure_base(engine: Engine, release: str, report: Report) -> None:
-    with _ONE_AT_A_TIME[BASE], _alone(BASE, report):
+    with _ROLE_LOCKS[BASE], _exclusively(BASE, report):
         ensure_base(engine, release, report)
 
 
 @contextmanager
-def _alone(role: str, report: Report) -> Iterator[None]:
-    """Be the only labctl of this user on the machine that builds a role's image.
+def _exclusively(role: str, report: Report) -> Iterator[None]:
+    """Let no other labctl of this user build the role's image during the block.
 
-    Several labs that are brought up at once would build the same, each as slowly as all of them.
+    Otherwise several labs that are brought up at once would all build the same image, slowly.
     """
     path = private_directory(paths.home() / "locks" / "images") / f"{role}.lock"
     with claim(path, wait=False) as free:
         if free:
             yield
             return
-    report(f"another labctl builds image {role}: waiting for it")
+    report(f"another labctl is building image {role}: waiting for it")
     with claim(path, wait=True):
         yield
 
@@ -122,27 +122,28 @@ def _alone(role: str, report: Report) -> Iterator[None]:
 def refresh(
     engine: Engine, release: str, wanted: Iterable[str] | None = None, report: Report = _silent
 ) -> list[str]:
-    """Build images anew from today's packages, and first those that they are built on.
+    """Rebuild images from current packages, after those that they are based on.
 
-    Of the wanted roles, or of all. An image is replaced when its new one is complete. Labs that
-    are there keep those that they were made from. Returns the roles built.
+    For the wanted roles, by default all. An image is replaced only when the new one is complete.
+    Existing labs keep the images that they were created from. Returns the roles built.
     """
     known = definitions(release)
     order: list[str] = []
     for role in wanted or known:
         order += [each for each in reversed(list(_chain(known, role))) if each not in order]
-    with _ONE_AT_A_TIME[BASE], _alone(BASE, report):
+    with _ROLE_LOCKS[BASE], _exclusively(BASE, report):
         ensure_base(engine, release, report, fresh=True)
     for role in order:
-        with _ONE_AT_A_TIME[role], _alone(role, report):
+        with _ROLE_LOCKS[role], _exclusively(role, report):
             _build(engine, known[role], _prefixed(role, report), fresh=True)
     return order
 
 
-def since(engine: Engine, release: str) -> dict[str, datetime]:
-    """How old the packages of each role's image are: when it or one that it is built on was made.
+def package_dates(engine: Engine, release: str) -> dict[str, datetime]:
+    """Role → date of the oldest packages in its image.
 
-    The earliest of these; roles whose image is not built are left out.
+    That is when the image, or the oldest of those that it is based on, was built. Roles whose
+    image is not built are left out.
     """
     known = definitions(release)
     base = engine.image(base_definition(release).tag)
@@ -155,14 +156,14 @@ def since(engine: Engine, release: str) -> dict[str, datetime]:
 
 
 def _chain(known: Mapping[str, Definition], role: str) -> Iterator[str]:
-    """A role, and the roles that its image is built on."""
+    """A role, and the roles that its image is based on."""
     while role != BASE:
         yield role
         role = known[role].base
 
 
 def _build(engine: Engine, wanted: Definition, report: Report, *, fresh: bool = False) -> None:
-    """Build an image, and first the one that it is built on."""
+    """Build an image, after the one that it is based on."""
     if wanted.base == BASE:
         _ensure_base(engine, wanted.release, report)
     else:
@@ -174,8 +175,8 @@ def _build(engine: Engine, wanted: Definition, report: Report, *, fresh: bool = 
     for line in engine.build(wanted.context(downloaded), unlabelled, labels, fresh=fresh):
         report(line)
     labels[SECONDS_LABEL] = f"{time.monotonic() - began:.1f}"
-    # Only the built image knows its versions, and labels come from outside: a second build
-    # without steps puts them on. The tag appears last, so a build that was cut short is missing.
+    # The versions are known only once the image is built, so a second build without steps adds
+    # them as a label. The tag comes last, so an interrupted build counts as missing.
     labels[VERSIONS_LABEL] = json.dumps(_versions(engine, unlabelled), sort_keys=True)
     relabel = tar({"Dockerfile": File(f"FROM {unlabelled}\n".encode(), executable=False)})
     for line in engine.build(relabel, wanted.tag, labels):
@@ -184,7 +185,7 @@ def _build(engine: Engine, wanted: Definition, report: Report, *, fresh: bool = 
 
 
 def figures(engine: Engine, release: str, wanted: Iterable[str]) -> dict[str, Figures]:
-    """What the images of roles take, by role; those that are not built are left out."""
+    """Role → sizes and build time of its image; roles whose image is not built are left out."""
     known = definitions(release)
     found: dict[str, Figures] = {}
     for role in wanted:
@@ -208,11 +209,11 @@ def build_all(
     wanted: Iterable[str] | None = None,
     report: Report = _silent,
 ) -> list[str]:
-    """Build what is missing of the wanted roles (or of all), two at a time; the roles built."""
+    """Build the missing images of the wanted roles (by default all); returns the roles built."""
     to_build = missing(engine, release, wanted)
     if to_build:
         _ensure_base(engine, release, report)
-    with threads(_AT_ONCE) as pool:
+    with threads(_PARALLEL_BUILDS) as pool:
         for future in [
             pool.submit(build, engine, release, role, _prefixed(role, report)) for role in to_build
         ]:
@@ -221,32 +222,35 @@ def build_all(
 
 
 def current_tags(release: str) -> set[str]:
-    """Every tag that a release needs, the base included: what pruning keeps."""
+    """All tags that a release needs, including the base's: those that pruning keeps."""
     return {*image_tags(release).values(), base_definition(release).tag, root_tag(release)}
 
 
 def prune(engine: Engine, keep: Collection[str]) -> list[str]:
-    """Remove labctl's images that are not to be kept and that no container uses; their tags."""
+    """Remove labctl's images that are not in ``keep`` and that no container uses.
+
+    Returns the tags removed, or the id of an image without any.
+    """
     used = {container.image for container in engine.containers()}
     removed: list[str] = []
-    for image in sorted(engine.images(ROLE_LABEL), key=_stands_on_others, reverse=True):
+    for image in sorted(engine.images(ROLE_LABEL), key=_has_base, reverse=True):
         names = {image.id, *image.tags}
         if names & used or names & set(keep):
             continue
         try:
             engine.remove_image(image.id)
         except EngineError:
-            continue  # another image stands on it, or a container that is not labctl's runs it
+            continue  # it is the base of another image, or used by a container not of labctl
         removed += image.tags or [image.id]
     return sorted(removed)
 
 
-def _stands_on_others(image: Image) -> bool:
+def _has_base(image: Image) -> bool:
     return image.labels.get(ROLE_LABEL) not in (BASE, ROOT)
 
 
 def _versions(engine: Engine, tag: str) -> dict[str, str]:
-    """What the image says of its main packages; read from a container that is never started."""
+    """Versions of the image's main packages, read from a container that is never started."""
     name = tag.replace("/", "-").replace(":", "-")
     engine.remove(name)
     engine.create(ContainerSpec(name=name, image=tag, labels={ROLE_LABEL: tag}))

@@ -1,7 +1,7 @@
-"""Image definitions in ``images/``: what an image is made of, and the tag that follows from it.
+"""Image definitions in ``images/``: what an image is made of, and the tag derived from that.
 
-Pure and quick: no engine and no network. A tag holds a hash of everything that decides the
-image's content as far as this repository does, so an image that is there need not be built.
+Fast: no engine and no network. A tag contains a hash of everything in this repository that
+determines the image's content, so an image whose tag exists need not be built.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class File:
 
 @dataclass(frozen=True)
 class Definition:
-    """An image of a release: its Dockerfile and what stands beside it."""
+    """An image of a release: its Dockerfile and the other files of its build context."""
 
     role: str
     release: str
     base: str
-    """The role that it is built on, or BASE."""
+    """The role whose image it is based on, or BASE."""
     dockerfile: str
     files: Mapping[str, File]
-    """Path in the build context → file; without what is downloaded."""
+    """Path in the build context → file, without downloads."""
     sources: tuple[downloads.Source, ...]
 
     @cached_property
@@ -60,7 +60,7 @@ class Definition:
         return f"labctl/{self.role}:{self.release}-{digest[:12]}"
 
     def context(self, downloaded: Mapping[str, bytes]) -> bytes:
-        """The build context as a tar; ``downloaded`` has the content of each source's file."""
+        """The build context as a tar; ``downloaded`` is the content of each source by filename."""
         files = {
             "Dockerfile": File(self.dockerfile.encode(), executable=False),
             **self.files,
@@ -70,7 +70,7 @@ class Definition:
 
 
 def tar(files: Mapping[str, File]) -> bytes:
-    """A tar that is the same for the same files, so the engine's build cache can match them."""
+    """A reproducible tar: the same for the same files, so the engine's build cache works."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, file in sorted(files.items()):
@@ -84,7 +84,7 @@ def tar(files: Mapping[str, File]) -> bytes:
 def base_definition(release: str, root: str | None = None) -> Definition:
     """The base image's definition; ``root`` is the root file system's image, if already known.
 
-    Its tag does not depend on ``root``: pulled or bootstrapped, it is the same release.
+    Pulled or bootstrapped, it is the same release: callers use the tag without ``root``.
     """
     doc = release_doc(release)
     common = read_yaml(shipped.data_dir("images") / "users.yml")
@@ -92,25 +92,25 @@ def base_definition(release: str, root: str | None = None) -> Definition:
 
 
 def definition(role: str, release: str) -> Definition:
-    """A role's image. InputError when there is no such role or its files are wrong."""
+    """The definition of a role's image. InputError when there is no such role or it is invalid."""
     return _Definitions(release).role(role)
 
 
 def definitions(release: str) -> dict[str, Definition]:
-    """Every role's image."""
+    """Role → definition of its image, for all roles."""
     found = _Definitions(release)
     return {role: found.role(role) for role in roles()}
 
 
 class _Definitions:
-    """The definitions of a release, each read once however many are built on it."""
+    """The definitions of a release, each read only once."""
 
     def __init__(self, release: str) -> None:
         self._release = release
         self._read: dict[str, Definition] = {BASE: base_definition(release)}
 
     def role(self, role: str, users: tuple[str, ...] = ()) -> Definition:
-        """A role's definition; ``users`` are the roles on the way to it."""
+        """A role's definition; ``users`` are the roles that are based on it, outermost first."""
         known = roles()
         if role not in known and users:
             place = shipped.data_dir("images") / users[-1] / DOCUMENT
@@ -119,7 +119,7 @@ class _Definitions:
             raise InputError(f"unknown image role '{role}'; choose from {', '.join(known)}")
         if role in users:
             place = shipped.data_dir("images") / users[-1] / DOCUMENT
-            raise InputError(f"{place}: base: '{role}' is built on this image itself")
+            raise InputError(f"{place}: base: '{role}' is itself built on this image")
         if role not in self._read:
             document = shipped.data_dir("images") / role / DOCUMENT
             doc = load(document, ImageDoc) if document.is_file() else ImageDoc()
@@ -144,7 +144,7 @@ def _read(role: str, release: str, doc: ImageDoc, context: Mapping[str, object])
 
 
 def _useradd(users: Mapping[str, int]) -> str:
-    """A Dockerfile's step that makes users, as the base image makes those of all."""
+    """A Dockerfile step that creates users in the same way as the base image."""
     made = (
         f"groupadd --system --gid {number} {name} && useradd --system --uid {number} "
         f"--gid {number} --home-dir /var/lib/{name} --no-create-home --shell /usr/sbin/nologin "
@@ -155,7 +155,7 @@ def _useradd(users: Mapping[str, int]) -> str:
 
 
 def _files(directory: Path) -> dict[str, File]:
-    """What stands beside the template, by path; Python's caches are no part of it."""
+    """The files beside the template by path, without Python's caches."""
     return {
         path.relative_to(directory).as_posix(): File(
             path.read_bytes(), executable=bool(path.stat().st_mode & 0o100)

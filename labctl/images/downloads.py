@@ -1,7 +1,7 @@
-"""Files that an image needs and no Debian package has, fetched when the image is built.
+"""Files that an image needs but no Debian package contains, downloaded when it is built.
 
-They are declared in ``images/<role>/image.yml`` with a pin, kept in labctl's cache and never in
-the repository; a person can name a file or package of their own in their place.
+They are declared in ``images/<role>/image.yml`` with a hash, kept in labctl's cache and never in
+the repository; users can name a file or package of their own instead.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from labctl.state import paths
 from labctl.state.private import private_directory
 
 TIMEOUT = 900
+"""Seconds that a download may take."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,23 @@ class Source:
 
     doc: FetchDoc
     own: Path | None
-    """The person's own file or package; None for the pinned wheel."""
+    """The user's own file or package; None for the pinned wheel."""
 
     @property
     def filename(self) -> str:
-        """Its name in the build context: a package keeps its own."""
+        """Its name in the build context; a package keeps its own."""
         return self.own.name if self.own and self.own.suffix == ".deb" else self.doc.name
 
     @property
     def identity(self) -> str:
-        """Changes when the content does; cheap, so an own file counts by size and time."""
+        """Text that changes with the content; for a user's file, its path, size and time."""
         if self.own is None:
             return self.doc.sha256 + self.doc.member
         stat = self.own.stat()
         return f"{self.own} {stat.st_size} {stat.st_mtime_ns}"
 
     def read(self, report: Callable[[str], None]) -> bytes:
-        """The content, downloaded if need be. EngineError when it cannot be had."""
+        """The content, downloaded if needed. EngineError when the download fails."""
         if self.own is not None:
             return self.own.read_bytes()
         with zipfile.ZipFile(_wheel(self.doc, report)) as wheel:
@@ -55,7 +56,7 @@ class Source:
 
 
 def source(doc: FetchDoc) -> Source:
-    """Choose the wheel, or what the environment names. InputError when that is not there."""
+    """The pinned wheel, or the file that the environment names. InputError if that is missing."""
     named = os.environ.get(doc.instead)
     return Source(doc, _own(doc, Path(named).expanduser()) if named else None)
 
@@ -93,14 +94,14 @@ def _wheel(doc: FetchDoc, report: Callable[[str], None]) -> Path:
         found = _sha256(wheels[0])
         if found != doc.sha256:
             raise EngineError(
-                f"{doc.wheel} is not what was pinned: its SHA-256 is {found}, not {doc.sha256}"
+                f"{doc.wheel} is not the pinned file: its SHA-256 is {found}, not {doc.sha256}"
             )
         wheels[0].replace(kept)
     return kept
 
 
 def _for(python: str | None) -> list[str]:
-    """What pip is told to find a wheel for another interpreter than its own."""
+    """Options of pip to find a wheel for another version of Python than its own."""
     if python is None:
         return []
     abi = f"cp{python.replace('.', '')}"

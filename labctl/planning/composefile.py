@@ -1,9 +1,9 @@
 """A whole lab as one Compose document, which the real ``docker compose`` accepts and starts.
 
-labctl starts labs itself, because order, bootstrap and readiness of a cluster are what it is
-for; this is the same lab for people and tools that speak Compose. Configuration is inline
-(``configs.content``, see :mod:`labctl.planning.staging`), so the file stands alone, and holds the
-lab's secrets.
+labctl starts labs itself, because start order, bootstrap and readiness of clusters are its job;
+this is the same lab for people and tools that use Compose. Configuration is inline
+(``configs.content``, see :mod:`labctl.planning.staging`), so the file is self-contained and
+includes the lab's secrets.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from labctl.planning.staging import Staging
 Document = dict[str, Any]
 
 _COMPOSE = "com.docker.compose."
-_ENDED_WELL = "service_completed_successfully"
+_COMPLETED = "service_completed_successfully"
 
 
 def compose(desired: Desired) -> Document:
-    """The document: holders, instances and jobs as services, in the order that ``up`` takes."""
+    """The document: holders, instances and jobs as services, in the start order of ``up``."""
     writer = _Writer(desired)
     services = {unit.spec.hostname: writer.holder(unit) for unit in desired.holders.values()}
     for instance in desired.lab.instances:
@@ -69,7 +69,7 @@ def _job(service: Service, job: JobDoc) -> str:
 
 
 def _labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Ours; Compose sets its own."""
+    """Our labels, without Compose's: it sets those itself."""
     return {key: value for key, value in labels.items() if not key.startswith(_COMPOSE)}
 
 
@@ -81,7 +81,7 @@ class _Writer:
         self._volumes: list[VolumeMount] = []
 
     def volumes(self) -> dict[str, Document]:
-        """Every volume of what has been written, found by the lab's label as ours are."""
+        """All volumes used so far, with the lab's label, so that labctl finds them too."""
         sizes = {mount.volume: mount.size for mount in self._volumes}
         return {
             name: _without_empty(
@@ -95,13 +95,13 @@ class _Writer:
         }
 
     def files(self) -> Document:
-        """The one-shot container that gives the others their files."""
+        """The one-shot container that installs the others' files."""
         name = f"{self._lab.name}-{FILES}"
         labels = {LABEL: self._lab.name, KIND: "job"}
         return self.staging.service(name, self._desired.images[NODE_IMAGE], labels)
 
     def holder(self, unit: Unit) -> Document:
-        """A node: its address on the lab's network, its name, its hosts."""
+        """A node's holder, with its address on the lab's network, host name and /etc/hosts."""
         spec = unit.spec
         assert spec.attachment is not None  # noqa: S101 - holders are attached by construction
         return {
@@ -117,11 +117,11 @@ class _Writer:
         }
 
     def disk(self, instance: Instance) -> Document:
-        """What keeps an instance's volumes in memory."""
+        """The container that keeps an instance's in-memory volumes mounted."""
         return {**self._container(self._desired.disks[instance.name]), "network_mode": "none"}
 
     def instance(self, instance: Instance) -> Document:
-        """An instance in its node's namespace, after what it needs."""
+        """An instance in its node's namespace, started after what it needs."""
         unit, service = self._desired.instances[instance.name], instance.service
         first = instance.node == service.nodes[0]
         cluster = service.doc.cluster
@@ -130,22 +130,22 @@ class _Writer:
             waits |= {_disk(instance): "service_started"}
         for job in service.doc.jobs:
             if job.when == "before":
-                waits |= {_job(service, job): _ENDED_WELL}
+                waits |= {_job(service, job): _COMPLETED}
         if cluster is not None and cluster.start == "seed" and not first:
             seed = Instance(service.nodes[0], service)
             waits |= {_service(seed): "service_healthy"}
         if instance == self._lab.toolbox and service.name not in self._needed():
-            # Whoever comes to the client finds a lab that is complete; and Compose takes an end
-            # for a success only where something waits for it.
-            waits |= {name: _ENDED_WELL for name in self._jobs()}
-        files = [*unit.files, *(unit.founding_files if first else ())]
-        document = self._tenant(unit, instance.node.name, waits, files)
+            # So the client starts in a complete lab. Also, Compose accepts that a container has
+            # exited only if something waits for its success.
+            waits |= {name: _COMPLETED for name in self._jobs()}
+        files = [*unit.files, *(unit.bootstrap_files if first else ())]
+        document = self._in_namespace(unit, instance.node.name, waits, files)
         if self._listens(instance):
             document["healthcheck"] = _health(self._desired.probes[instance.name])
         return document
 
     def job(self, service: Service, job: JobDoc) -> Document:
-        """A one-shot container, tried until it ends well."""
+        """A one-shot container, retried until it succeeds."""
         unit = self._desired.jobs[f"{service.name}/{job.name}"]
         node = service.job_node.name
         waits = self._after(job.needs)
@@ -155,19 +155,19 @@ class _Writer:
         elif job.when in ("started", "ready"):
             condition = "service_started" if job.when == "started" else "service_healthy"
             waits |= {_service(Instance(n, service)): condition for n in service.nodes}
-        document = self._tenant(unit, node, waits, unit.files)
-        # Healthy is less than ready: what is not there yet will be a moment later.
+        document = self._in_namespace(unit, node, waits, unit.files)
+        # Healthy is a weaker condition than ready, so the first attempts may fail.
         return document | {"restart": "on-failure:10"}
 
     def _after(self, needs: tuple[str, ...]) -> dict[str, str]:
-        """What a need comes to in Compose: healthy instances, jobs that ended well."""
+        """The ``needs`` of a service or job in Compose: healthy instances, successful jobs."""
         waits: dict[str, str] = {}
         for need in needs:
             name, _, only = need.partition("/")
             service = self._lab.services[name]
             for job in service.doc.jobs:
                 if not only or job.name == only:
-                    waits[_job(service, job)] = _ENDED_WELL
+                    waits[_job(service, job)] = _COMPLETED
             for node in () if only else service.nodes:
                 instance = Instance(node, service)
                 listens = self._listens(instance)
@@ -175,7 +175,7 @@ class _Writer:
         return waits
 
     def _listens(self, instance: Instance) -> bool:
-        """Whether Compose can ask it: its health checks are connections to the instance."""
+        """Whether Compose can check its health, which is done by connecting to the instance."""
         return instance.service.doc.ready.reports is None and (
             instance.name in self._desired.probes
         )
@@ -192,12 +192,12 @@ class _Writer:
     def _jobs(self) -> list[str]:
         return [_job(s, job) for s in self._lab.services.values() for job in s.doc.jobs]
 
-    def _tenant(
+    def _in_namespace(
         self, unit: Unit, node: str, waits: Mapping[str, str], files: Iterable[FileEntry]
     ) -> Document:
-        """A container in a node's namespace, with its files, after what it waits for."""
+        """A container in a node's namespace, with its files and what it waits for."""
         mounts = self.staging.add(unit.spec.name, files)
-        waits = {node: "service_started", **waits} | ({FILES: _ENDED_WELL} if mounts else {})
+        waits = {node: "service_started", **waits} | ({FILES: _COMPLETED} if mounts else {})
         document = {
             **self._container(unit),
             "network_mode": f"service:{node}",
@@ -235,7 +235,7 @@ class _Writer:
 
 
 def _health(probe: Mapping[str, Any]) -> Document:
-    """A health check of Compose's kind: forked into the container, so only a connection."""
+    """A health check for Compose: it runs in the container, so it only opens a connection."""
     port = next((v["port"] for v in probe.values() if isinstance(v, Mapping) and "port" in v), None)
     test = f"exec 3<>/dev/tcp/{probe['host']}/{port}"
     return {
@@ -247,7 +247,7 @@ def _health(probe: Mapping[str, Any]) -> Document:
 
 
 def _escaped(text: str) -> str:
-    """Compose expands ``$``; ours mean themselves."""
+    """Escape ``$``, which Compose would expand."""
     return text.replace("$", "$$")
 
 

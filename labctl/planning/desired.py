@@ -1,4 +1,4 @@
-"""What should run: a resolved lab turned into containers, files and probes. Pure."""
+"""Turn a resolved lab into the containers, files and probes that it should have. Pure."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ HOLDER_SYSCTLS = {
     # Services run unprivileged, on low ports too; the client pings without capabilities.
     "net.ipv4.ip_unprivileged_port_start": "0",
     "net.ipv4.ping_group_range": "0 2147483647",
-    # Data that nobody acknowledges is sent again for 25 s, not for 15 min: whose peer lost its
-    # power or its address asks somebody else then.
+    # Unacknowledged data is retransmitted for 25 s instead of 15 min, so that clients of a peer
+    # that lost power or its address switch to another soon.
     "net.ipv4.tcp_retries2": "6",
 }
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One container to be: what decides how it runs, and the files put into it before."""
+    """One desired container: its spec, and the files copied into it before it starts."""
 
     spec: ContainerSpec
     files: tuple[FileEntry, ...] = ()
-    founding_files: tuple[FileEntry, ...] = ()
-    """Put in addition when the instance founds its cluster; no part of the hash."""
+    bootstrap_files: tuple[FileEntry, ...] = ()
+    """Copied in as well when the instance bootstraps its cluster; not part of the hash."""
 
     @property
     def hash(self) -> str:
-        """Digest of everything that decides how it runs: another one means recreate."""
+        """Digest of its spec and files: if it has changed, the container is recreated."""
         return self.spec.labels[HASH]
 
 
@@ -80,19 +80,22 @@ class Desired:
     holders: Mapping[str, Unit]
     """Node → holder."""
     disks: Mapping[str, Unit]
-    """``node/service`` → what keeps its volumes in memory, for an instance that has such."""
+    """``node/service`` → container that keeps its in-memory volumes mounted, if it has any."""
     instances: Mapping[str, Unit]
     """``node/service`` → instance."""
     jobs: Mapping[str, Unit]
     """``service/job`` → one-shot container."""
     probes: Mapping[str, Mapping[str, Any]]
-    """``node/service`` and ``vip/service`` → question for the prober, with id and host."""
+    """``node/service`` or ``vip/service`` → probe as the prober reads it, with id and host."""
 
 
-def desire(
+def build_desired(
     lab: Lab, renderer: Renderer, images: Mapping[str, str], link: tuple[str, str]
 ) -> Desired:
-    """Turn a lab into what should run. ``link`` is the pair's names."""
+    """Everything that a lab should consist of.
+
+    ``images`` are tags by role; ``link`` are the names of the veth pair's ends.
+    """
     network = Network(lab.network, lab.subnet, link[0], {LABEL: lab.name, **_project(lab)})
     roles = {NODE_IMAGE} | {
         role
@@ -142,7 +145,7 @@ def _holder(lab: Lab, node: Node, images: Mapping[str, str]) -> Unit:
 
 
 def _disk(lab: Lab, instance: Instance, images: Mapping[str, str]) -> Unit:
-    """A container that does nothing but keep an instance's volumes mounted."""
+    """A container that only keeps an instance's volumes mounted."""
     labels = _labels(
         lab, f"{instance.node.name}-{instance.service.name}-disk", "disk", instance.node
     )
@@ -150,7 +153,7 @@ def _disk(lab: Lab, instance: Instance, images: Mapping[str, str]) -> Unit:
         name=lab.disk(instance),
         image=images[NODE_IMAGE],
         labels={**labels, DISK: str(disk.size(instance.service.settings))},
-        # What fills it works as root, in directories that belong to others.
+        # The fill fault writes as root into directories that belong to other users.
         cap_add=("DAC_OVERRIDE",),
         volumes=_own_volumes(lab, instance),
         stop_seconds=1,
@@ -189,10 +192,10 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
         cpu_shares=container.cpu_shares or 0,
     )
     files = renderer.instance_files(instance)
-    founding = renderer.instance_files(instance, founding=True)
+    bootstrap = renderer.instance_files(instance, bootstrap=True)
     if faked:
         files.append(FileEntry(clock.FILE, clock.content(0)))
-    return _hashed(spec, files, founding)
+    return _hashed(spec, files, bootstrap)
 
 
 def _agreed(lab: Lab, service: Service, renderer: Renderer) -> str:
@@ -250,7 +253,7 @@ def _job(
 
 
 def _labels(lab: Lab, service: str, kind: str, node: Node) -> dict[str, str]:
-    """Ours, and Compose's: ``docker compose -p <lab> ps|logs|exec`` work on a running lab."""
+    """Our labels, and Compose's: ``docker compose -p <lab> ps|logs|exec`` work on the lab."""
     compose = {
         "com.docker.compose.service": service,
         "com.docker.compose.container-number": "1",
@@ -266,7 +269,7 @@ def _project(lab: Lab) -> dict[str, str]:
 def _hashed(
     spec: ContainerSpec,
     files: list[FileEntry] | None = None,
-    founding: list[FileEntry] | None = None,
+    bootstrap: list[FileEntry] | None = None,
 ) -> Unit:
     digest = hashlib.sha256(json.dumps(vars(spec), sort_keys=True, default=_plain).encode())
     for entry in files or ():
@@ -274,26 +277,30 @@ def _hashed(
         digest.update(hashlib.sha256(entry.data).digest())
     value = digest.hexdigest()[:16]
     labels = {**spec.labels, HASH: value, "com.docker.compose.config-hash": value}
-    return Unit(replace(spec, labels=labels), tuple(files or ()), tuple(founding or ()))
+    return Unit(replace(spec, labels=labels), tuple(files or ()), tuple(bootstrap or ()))
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """What JSON has no word for: a dataclass, a mapping that is no dict."""
+    """Convert what JSON cannot represent: a dataclass, or a mapping that is not a dict."""
     return vars(value) if is_dataclass(value) else dict(value)
 
 
 def _probes(lab: Lab, renderer: Renderer) -> dict[str, Mapping[str, Any]]:
     probes: dict[str, Mapping[str, Any]] = {}
     for instance in lab.instances:
-        asked = renderer.probe(instance.service.doc.ready, instance.node, instance.service)
-        if asked:
+        question = renderer.probe(instance.service.doc.ready, instance.node, instance.service)
+        if question:
             probes[instance.name] = {
                 "id": instance.name,
                 "host": instance.node.address,
-                **asked,
+                **question,
             }
     for service in lab.services.values():
         if service.doc.vip_ready is not None:
-            asked = renderer.probe(service.doc.vip_ready, service.nodes[0], service)
-            probes[f"vip/{service.name}"] = {"id": f"vip/{service.name}", "host": lab.vip, **asked}
+            question = renderer.probe(service.doc.vip_ready, service.nodes[0], service)
+            probes[f"vip/{service.name}"] = {
+                "id": f"vip/{service.name}",
+                "host": lab.vip,
+                **question,
+            }
     return probes

@@ -1,6 +1,6 @@
-"""Whether a lab fits its machine: what it needs against what there is, before anything is touched.
+"""Check that a lab fits its machine before anything is changed.
 
-Only what is still missing of the lab is counted: what runs already has taken its part.
+Only the part of the lab that is not running yet is counted: the rest has its resources already.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ from labctl.planning.desired import Desired
 from labctl.planning.steps import CONTAINER_COST
 
 SHIM_BYTES = 2_900_000
-"""The engine's own process beside each container (PSS, measured)."""
+"""The engine's own process for each container (PSS, measured)."""
 HOLDER_BYTES = 300_000
 """A node's holder without its shim (measured)."""
 MEMORY_SPARE = 512 << 20
-"""What one-shot jobs, caches and the person's own work need besides."""
+"""Reserve for one-shot jobs, caches and the user's own programs."""
 IMAGE_BYTES = 512 << 20
-"""What an image takes on disk, shared layers counted once (mean of all, measured)."""
+"""Disk space of an image, with shared layers counted once (mean of all, measured)."""
 VOLUME_BYTES = 64 << 20
-"""What an instance's volume takes on disk in a lab that has done some work (measured)."""
+"""Disk space of an instance's volume in a lab that has been used a little (measured)."""
 DISK_SPARE = 1 << 30
 START_SECONDS = 900.0
-"""Starting a lab may take so long: readiness is not waited for without end."""
+"""The longest that starting a lab should take, as waiting for readiness times out."""
 
 _SMALL_TOPOLOGY = "single"
 _SAME = 0.02
-"""The part by which two readings of one machine's memory may differ."""
+"""The fraction by which two readings of one machine's memory may differ."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The engine's machine, and what of a lab is there already."""
+    """The engine's machine, and what already exists of a lab."""
 
     memory: int
-    """Bytes that are available."""
+    """Bytes available."""
     disk: int | None
-    """Bytes that are free in ``root``; None when that cannot be seen from here."""
+    """Bytes free in ``root``; None when that cannot be read from here."""
     root: str
     cpus: int
     containers: frozenset[str]
-    """Those of the lab that run."""
+    """Those of the lab that are running."""
     volumes: frozenset[str]
     images: frozenset[str]
-    """Tags of all of labctl's."""
+    """Tags of all images of labctl."""
 
 
 def memory_bytes(lab: Lab) -> int:
-    """Bytes that a lab takes when it runs, as predicted: measured services, holders, shims."""
+    """Predicted memory of a running lab in bytes: services as measured, holders and shims."""
     holders = len(lab.nodes) * (HOLDER_BYTES + SHIM_BYTES)
     return holders + sum(_memory(instance) for instance in lab.instances)
 
 
-def look(engine: Engine, lab: str) -> Machine:
-    """Ask the engine and, where it runs on this machine, the machine itself."""
+def inspect_machine(engine: Engine, lab: str) -> Machine:
+    """Ask the engine and, if it runs on this machine, read /proc and the file system."""
     info = engine.info()
     meminfo = _meminfo()
     here = abs(meminfo.get("MemTotal", 0) - info.memory) < _SAME * info.memory
@@ -80,7 +80,7 @@ def look(engine: Engine, lab: str) -> Machine:
 
 
 def shortage(desired: Desired, machine: Machine) -> str | None:
-    """What of the machine does not suffice, as ``needs … and … is available``; None if it does."""
+    """What the machine lacks, as ``needs … and … is available``; None if the lab fits."""
     lab = desired.lab
     missing = [i for i in lab.instances if lab.container(i) not in machine.containers]
     if not missing:
@@ -98,8 +98,8 @@ def shortage(desired: Desired, machine: Machine) -> str | None:
 
 
 def check(engine: Engine, desired: Desired, smaller: Iterable[Desired]) -> None:
-    """Raise EngineError when a lab does not fit, with the first of ``smaller`` that does."""
-    machine = look(engine, desired.lab.name)
+    """Raise EngineError when a lab does not fit; it names the first of ``smaller`` that does."""
+    machine = inspect_machine(engine, desired.lab.name)
     short = _short(engine, desired, machine)
     if short is None:
         return
@@ -118,31 +118,31 @@ def largest(engine: Engine, candidates: Iterable[Desired]) -> Desired | None:
     """The first of the candidates that fits its machine; None when none does."""
     machine: Machine | None = None
     for desired in candidates:
-        machine = machine or look(engine, desired.lab.name)
+        machine = machine or inspect_machine(engine, desired.lab.name)
         if _short(engine, desired, machine) is None:
             return desired
     return None
 
 
 def _short(engine: Engine, desired: Desired, machine: Machine) -> str | None:
-    return shortage(desired, machine) or _device(engine, desired, machine)
+    return shortage(desired, machine) or _missing_device(engine, desired, machine)
 
 
-def _device(engine: Engine, desired: Desired, machine: Machine) -> str | None:
-    """A device that an instance wants and the machine has not."""
+def _missing_device(engine: Engine, desired: Desired, machine: Machine) -> str | None:
+    """The first device that an instance needs and the machine does not have, as a shortage."""
     users: dict[str, str] = {}
     for name, unit in desired.instances.items():
         if unit.spec.name not in machine.containers:
             for device in unit.spec.devices:
                 users.setdefault(device.partition(":")[0], name)
     for device, user in users.items():
-        if not _there(engine, desired, machine, device):
+        if not _has_device(engine, desired, machine, device):
             return f"needs {device} for {user} and this machine has none"
     return None
 
 
-def _there(engine: Engine, desired: Desired, machine: Machine, device: str) -> bool:
-    """Whether the engine's machine has a device; what cannot be asked is taken to be there."""
+def _has_device(engine: Engine, desired: Desired, machine: Machine, device: str) -> bool:
+    """Whether the engine's machine has a device; if that cannot be found out, assume so."""
     if machine.disk is not None:
         return Path(device).exists()
     image = desired.images["node"]
@@ -156,7 +156,7 @@ def _there(engine: Engine, desired: Desired, machine: Machine, device: str) -> b
 
 
 def _memory(instance: Instance) -> int:
-    """With its disk, where that is in memory, and full."""
+    """Bytes of memory of an instance, including its disk (full), if that is in memory."""
     service = instance.service
     in_memory = disk.size(service.settings) * len(service.doc.container.volumes)
     kept = in_memory + HOLDER_BYTES + SHIM_BYTES if in_memory else 0
@@ -171,7 +171,7 @@ def _disk(desired: Desired, machine: Machine) -> int:
 
 
 def _work(lab: Lab, instances: list[Instance]) -> float:
-    """CPU-seconds until all of them answer."""
+    """CPU-seconds until all of these instances are ready."""
     starting = {instance.service.name for instance in instances}
     jobs = [job.cost for name in starting for job in lab.services[name].doc.jobs]
     return (
@@ -182,7 +182,7 @@ def _work(lab: Lab, instances: list[Instance]) -> float:
 
 
 def _meminfo() -> dict[str, int]:
-    """Bytes by name, of this machine; empty where there is no /proc."""
+    """/proc/meminfo of this machine: name → bytes; empty where there is no /proc."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:

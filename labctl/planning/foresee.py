@@ -60,7 +60,7 @@ class _Lab:
             members=frozenset(self._members),
             ready=frozenset(answering & self._desired.probes.keys()),
             stranded=frozenset(),
-            founders={},
+            bootstrap_instances={},
         )
 
     @singledispatchmethod

@@ -1,4 +1,4 @@
-"""Every file, command and probe of a lab, rendered from the catalogue's templates. Pure."""
+"""Render a lab's files, commands and probes from the catalogue's templates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Users = Mapping[str, int]
 
 
 PROBE_KINDS = ("ping", "tcp", "http", "mysql", "redis", "mongodb")
-"""The kinds of ProbeDoc that are asked over the network."""
+"""The fields of ProbeDoc that are network probes."""
 
 
 class Renderer:
-    """Renders everything of one lab: files of instances and jobs, probes, endpoint lines."""
+    """Renders the files, commands and probes of one lab."""
 
     def __init__(self, lab: Lab, secrets: Mapping[str, str], users: Users, catalogue: Path) -> None:
         self.lab = lab
@@ -31,9 +31,9 @@ class Renderer:
         self._catalogue = catalogue
         self._sources: dict[str, tuple[str, str]] = {}
 
-    def instance_files(self, instance: Instance, *, founding: bool = False) -> list[FileEntry]:
-        """The files of an instance, or those that it gets besides when it founds its cluster."""
-        docs = [f for f in instance.service.doc.files if f.bootstrap == founding]
+    def instance_files(self, instance: Instance, *, bootstrap: bool = False) -> list[FileEntry]:
+        """An instance's files, or the additional ones for when it bootstraps its cluster."""
+        docs = [f for f in instance.service.doc.files if f.bootstrap == bootstrap]
         context = self._context(instance.node, instance.service) if docs else {}
         return [self._file(doc, instance.service, context) for doc in docs]
 
@@ -51,7 +51,7 @@ class Renderer:
         return tuple(render_text(word, name, context) for word in command)
 
     def uid(self, user: str) -> int:
-        """Numeric id of a user of the images."""
+        """Numeric id of a user in the images."""
         return 0 if user == "root" else self._users[user]
 
     def secrets_of(self, service: Service) -> dict[str, str]:
@@ -75,9 +75,9 @@ class Renderer:
     def _reports(
         self, doc: ReportsProbe, name: str, context: Mapping[str, object]
     ) -> dict[str, Any]:
-        """The question to the database in which a control plane keeps who is up.
+        """A query to the database in which a control plane records which services are up.
 
-        Empty (as ``running``) in a lab without that control plane.
+        Empty (as for ``running``) in a lab without that control plane.
         """
         if doc.to not in self.lab.services:
             return {}
@@ -110,10 +110,10 @@ class Renderer:
         return FileEntry(doc.path, text.encode(), int(doc.mode, 8), owner, owner)
 
     def _source(self, service: str, template: str) -> tuple[str, str]:
-        """A template's name below the catalogue and its text; read once for all instances."""
+        """A template's path below the catalogue and its text; read once for all instances."""
         own = f"{service}/{template}"
         if own not in self._sources:
-            # What is not the service's own is what services share.
+            # If it is not in the service's directory, its path is relative to the catalogue.
             name = own if (self._catalogue / own).is_file() else template
             path = self._catalogue / name
             try:
@@ -155,7 +155,7 @@ class Renderer:
         }
 
     def _expander(self, context: Mapping[str, object]) -> Callable[..., str]:
-        """``expand(text, of=service)``: a template held in another service's data."""
+        """``expand(text, of=service)``: render a template from another service's data."""
 
         def expand(text: str, of: Service | None = None) -> str:
             if of is None:

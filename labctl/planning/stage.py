@@ -53,6 +53,8 @@ class _Stage:
         self.holders = {unit.spec.name: unit for unit in self.desired.holders.values()}
         self.needs: dict[str, frozenset[str]] = {}
         """Service → what each of its instances comes after."""
+        self.introduced = ""
+        """The step after which every node knows the others' names, where one runs already."""
         self.begun: dict[str, bool] = {}
         """Instance → whether it is started in this stage."""
         self.reliable: dict[str, bool] = {}
@@ -214,7 +216,7 @@ class _Stage:
         filtered = self.lab.host_services == "blocked"
         if not self.observed.link or self.observed.filtered != filtered:
             needs = frozenset({"image:node"})
-            self._add(CreateLink("link", needs, there=self.observed.link))
+            self._add(CreateLink("link", needs, exists=self.observed.link))
         if self.condition.rewired:
             removals = {name for name in self.steps if name.startswith("remove:")}
             self._add(CreateNetwork("network", frozenset({"link", *removals}), cost=0.1))
@@ -288,6 +290,8 @@ class _Stage:
             if self.condition.runs(unit.spec.name) and f"holder:{node}" not in self.steps
         )
         client = f"holder:{self.lab.client.name}"
+        # A node that is new to others must be known to them before it joins their clusters.
+        self.introduced = "names" if holders else ""
         if client in self.steps or self.lab.holder(self.lab.client) in holders:
             self._add(WriteNames("names", frozenset({client}), cost=0.1, holders=holders))
 
@@ -308,7 +312,7 @@ class _Stage:
                 founds or instance.name not in self.observed.members
             )
             after = previous | ({f"ready:{leader.name}"} if leader and joins else set())
-            if not self._instance(instance, founding=founds and instance == leader, after=after):
+            if not self._instance(instance, bootstrap=founds and instance == leader, after=after):
                 if instance == leader and instance.name not in self.observed.ready:
                     self._await_one(instance)
             elif in_turn:
@@ -325,7 +329,7 @@ class _Stage:
         """
         if service.doc.cluster is None or service.doc.cluster.start != "seed":
             return None, False
-        founder = self.observed.founders.get(service.name)
+        founder = self.observed.bootstrap_instances.get(service.name)
         if founder is not None:
             return next(i for i in instances if i.name == founder), True
         members = [i for i in instances if i.name in self.observed.members]
@@ -354,7 +358,7 @@ class _Stage:
             name = f"disk:{instance.name}"
             self._add(StartDisk(name, needs, instance=instance.name, action=action))
 
-    def _instance(self, instance: Instance, *, founding: bool, after: Iterable[str]) -> bool:
+    def _instance(self, instance: Instance, *, bootstrap: bool, after: Iterable[str]) -> bool:
         unit = self.desired.instances[instance.name]
         name = unit.spec.name
         if self.condition.due(instance) and f"remove:{name}" not in self.steps:
@@ -367,7 +371,7 @@ class _Stage:
         needs = {
             f"holder:{instance.node.name}",
             f"disk:{instance.name}",
-            "names",
+            self.introduced,
             "forget" if unit.spec.volumes else "",
             f"image:{instance.service.image}",
             removal or "",
@@ -382,7 +386,7 @@ class _Stage:
             cost=CONTAINER_COST,
             instance=instance.name,
             action=action,
-            founding=founding,
+            bootstrap=bootstrap,
         )
         self._add(step)
         self._await_one(instance)
@@ -532,7 +536,7 @@ class _Stage:
         }
         needs = {
             removal,
-            "names",
+            self.introduced,
             f"holder:{where}",
             f"image:{job.image or service.doc.image}",
             *after[job.when],
@@ -545,7 +549,7 @@ class _Stage:
                 cost=job.cost + CONTAINER_COST,
                 service=service.name,
                 job=job.name,
-                runs=runs,
+                running=runs,
                 timeout=job.timeout,
             )
         )

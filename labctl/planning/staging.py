@@ -1,10 +1,10 @@
-"""Files with an owner and a mode for a lab that Compose starts.
+"""Files with owner and mode for a lab that Compose starts.
 
-Compose puts inline configuration into a container as root's: an owner that it is told makes the
-engine look the container's user up in the host's own list of users, and fail. A secret must not be
-readable by all instead, so one short container gets every file and installs it, as its owner's,
-into the volumes that the others mount at those directories. Volumes begin with what their image
-has there, as soon as the containers are created, and all of that is before any of them starts.
+Compose copies inline configuration into a container as root; if an owner is given, the engine
+looks the container's user up among the host's users and fails. Making secrets readable by everyone
+is no alternative, so one short-lived container gets all files and installs them, with their
+owners, into volumes that the others mount at those directories. These volumes are filled from
+their image when the containers are created, which is before any of them starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from labctl.model.reserved import FILES
 Document = dict[str, Any]
 
 SERVICE = FILES
-"""The Compose service that installs the files; whoever has files waits for it to end well."""
+"""The Compose service that installs the files; services with files wait for its success."""
 
 _IN, _OUT = "/in", "/out"
 
@@ -30,16 +30,16 @@ class Staging:
 
     def __init__(self) -> None:
         self.volumes: list[str] = []
-        """Every volume that files go to."""
+        """All volumes that files are installed into."""
         self._contents: list[str] = []
         self._lines: list[str] = []
 
     def add(self, container: str, files: Iterable[FileEntry]) -> dict[str, str]:
-        """Take a container's files; the volumes that bring them there: path → volume."""
+        """Add a container's files; returns the volumes that hold them: mount path → volume."""
         entries = list(files)
         mounts = {
             path: f"{container}-{path.strip('/').replace('/', '-')}"
-            for path in tops(posixpath.dirname(entry.path) for entry in entries)
+            for path in topmost(posixpath.dirname(entry.path) for entry in entries)
         }
         self.volumes += mounts.values()
         for entry in entries:
@@ -61,7 +61,7 @@ class Staging:
         }
 
     def service(self, container: str, image: str, labels: Mapping[str, str]) -> Document:
-        """The service that installs. ``image`` has a shell and coreutils."""
+        """The service that installs the files. ``image`` needs a shell and coreutils."""
         sources = [f"file-{number}" for number in range(len(self._contents))]
         return {
             "container_name": container,
@@ -82,7 +82,7 @@ class Staging:
                     "type": "volume",
                     "source": volume,
                     "target": f"{_OUT}/{volume}",
-                    # What the volume begins with comes from the image that is to read it.
+                    # The volume is filled from the image of its reader, not from this one.
                     "volume": {"nocopy": True},
                 }
                 for volume in self.volumes
@@ -90,8 +90,8 @@ class Staging:
         }
 
 
-def tops(directories: Iterable[str]) -> list[str]:
-    """The directories that are not below another of them, in order."""
+def topmost(directories: Iterable[str]) -> list[str]:
+    """Those of the directories that are not below another one, sorted."""
     found: list[str] = []
     for path in sorted(set(directories)):
         if not any(path.startswith(f"{top}/") for top in found):

@@ -1,4 +1,4 @@
-"""The steps that ``up`` takes, the graph they make, and what is observed before: plain data."""
+"""Plain data: the steps of ``up``, the graph that they form, and the observed state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labctl.engine.port import Container, Network
 Action = Literal["create", "start", "unpause", "restart"]
 
 IMAGE_COST = 30.0
-"""CPU-seconds of an image build, roughly: images come before all else anyway."""
+"""CPU-seconds of an image build, roughly: images come first anyway."""
 CONTAINER_COST = 0.3
 """CPU-seconds that the engine takes to create and start a container (measured)."""
 
@@ -27,7 +27,7 @@ class Step:
 
     @property
     def title(self) -> str:
-        """What it does, for people."""
+        """What it does, to be shown to the user."""
         return self.id
 
 
@@ -46,19 +46,19 @@ class BuildImage(Step):
 
 @dataclass(frozen=True)
 class CreateLink(Step):
-    """Make the lab's veth pair on the engine's host, or only its filter."""
+    """Create the lab's veth pair on the engine's host; if it exists, set only its filter."""
 
-    there: bool = False
+    exists: bool = False
 
     @property
     def title(self) -> str:
         """Create the link, or its filter."""
-        return "set the filter of the lab's link" if self.there else "create the lab's link"
+        return "set the filter of the lab's link" if self.exists else "create the lab's link"
 
 
 @dataclass(frozen=True)
 class CreateNetwork(Step):
-    """Make the macvlan network on the link."""
+    """Create the macvlan network on the link."""
 
     title = "create the network"
 
@@ -117,7 +117,7 @@ class StartHolder(Step):
 
 @dataclass(frozen=True)
 class StartDisk(Step):
-    """Create or start the container that keeps an instance's volumes in memory."""
+    """Create or start the container that keeps an instance's in-memory volumes mounted."""
 
     instance: str = ""
     action: Action = "create"
@@ -134,12 +134,12 @@ class StartInstance(Step):
 
     instance: str = ""
     action: Action = "create"
-    founding: bool = False
+    bootstrap: bool = False
 
     @property
     def title(self) -> str:
         """Create/start/unpause/restart INSTANCE."""
-        return f"{self.action} {self.instance}" + (" (founding)" if self.founding else "")
+        return f"{self.action} {self.instance}" + (" (bootstrap)" if self.bootstrap else "")
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Forget(Step):
 
 @dataclass(frozen=True)
 class ForgetJobs(Step):
-    """Take jobs off the record, because what they made is gone, before stores begin anew.
+    """Remove jobs from the record, because their results are lost, before empty stores start.
 
     If ``up`` is then interrupted, the next one still knows that the jobs have to run.
     """
@@ -201,28 +201,28 @@ class ForgetJobs(Step):
 
 @dataclass(frozen=True)
 class RunJob(Step):
-    """Run a one-shot container to its end; ``runs`` when it does already, and is waited for."""
+    """Run a one-shot container and wait until it ends; ``running`` if it was started before."""
 
     service: str = ""
     job: str = ""
-    runs: bool = False
+    running: bool = False
     timeout: float = 0
 
     @property
     def title(self) -> str:
         """Run (or await) job SERVICE/JOB."""
-        return f"{'await' if self.runs else 'run'} {self.service}/{self.job}"
+        return f"{'await' if self.running else 'run'} {self.service}/{self.job}"
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What is there: found by labels and by asking, never from a state file."""
+    """What exists: found by labels and probes, never from a state file."""
 
     images: frozenset[str] = frozenset()
-    """Tags present, of the desired ones."""
+    """Those of the desired tags that the engine has."""
     link: bool = False
     filtered: bool = False
-    """Whether the link lets nothing from the lab to the engine's host but replies."""
+    """Whether the link lets only replies through from the lab to the engine's host."""
     network: Network | None = None
     names: str | None = None
     """What the nodes' /etc/hosts say, as far as every one of them was told."""
@@ -231,26 +231,26 @@ class Observed:
     volumes: frozenset[str] = frozenset()
     """Names of the lab's volumes."""
     done: Mapping[str, str] = field(default_factory=dict)
-    """``service/job`` → hash of the one-shot container that ended well, as recorded in the lab."""
+    """``service/job`` → hash of the one-shot container that succeeded, as recorded in the lab."""
     members: frozenset[str] = frozenset()
-    """Instances (of services whose cluster starts from a seed) that have been in the cluster."""
+    """Instances that have been cluster members, of services whose cluster starts from a seed."""
     ready: frozenset[str] = frozenset()
-    """Probe ids that answered."""
+    """Ids of the probes that answered."""
     stranded: frozenset[str] = frozenset()
-    """Instances that run, and that the rest of their cluster has not counted for a while."""
-    founders: Mapping[str, str] = field(default_factory=dict)
-    """Service → instance that founds its cluster anew, when no member was left (recover)."""
+    """Running instances that the rest of their cluster has not counted for a while."""
+    bootstrap_instances: Mapping[str, str] = field(default_factory=dict)
+    """Service → instance that bootstraps its cluster again, when no member is left (recover)."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps by id, in an order in which each comes after what it needs."""
+    """Steps by id, each after the steps that it needs."""
 
     steps: Mapping[str, Step]
 
     @cached_property
     def remaining(self) -> Mapping[str, float]:
-        """Step → cost of the longest chain from it to the end, itself included."""
+        """Step → cost of the longest chain from it to the end, including its own."""
         longest: dict[str, float] = {}
         users: dict[str, list[str]] = {name: [] for name in self.steps}
         for step in self.steps.values():
@@ -262,14 +262,14 @@ class Plan:
         return longest
 
     def users(self, steps: Iterable[str]) -> set[str]:
-        """Steps that wait for any of these, however many others are between."""
+        """These steps and all that wait for any of them, directly or indirectly."""
         found = set(steps)
-        for step in self.steps.values():  # each comes after what it needs
+        for step in self.steps.values():  # which is a topological order
             if step.needs & found:
                 found.add(step.id)
         return found
 
     @property
     def longest_chain(self) -> float:
-        """CPU-seconds of the longest chain: no machine is faster than this."""
+        """CPU-seconds of the longest chain: a lower bound on any machine."""
         return max(self.remaining.values(), default=0.0)

@@ -1,4 +1,4 @@
-"""Labs on an engine: observed, brought up, repaired, described, taken down.
+"""Observe labs on an engine, bring them up, repair them, report their status, take them down.
 
-In: what planning made, and an engine. The only room that carries out plans.
+In: the results of planning, and an engine. The only package that carries out plans.
 """

@@ -1,4 +1,4 @@
-"""Each step done on the engine: what the plan says, nothing decided here."""
+"""Carry out single steps of a plan on the engine; all decisions are in the plan."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ COUNT_PAUSE = 0.5
 
 
 class Actions:
-    """Does one step at a time; safe to use from several threads."""
+    """Carries out the steps of one lab; safe to use from several threads."""
 
     def __init__(self, engine: Engine, desired: Desired, note: Callable[[str], None]) -> None:
         self._engine, self._desired, self._note = engine, desired, note
 
     @singledispatchmethod
     def do(self, step: Step) -> None:
-        """Do a step to its end. LabError or EngineError when it cannot be done."""
+        """Carry out a step completely. LabError or EngineError when it fails."""
         raise TypeError(f"no action for {step}")
 
     @do.register
@@ -130,7 +130,7 @@ class Actions:
     @do.register
     def _(self, step: StartInstance) -> None:
         unit = self._desired.instances[step.instance]
-        self._start(unit, step.action, founding=step.founding)
+        self._start(unit, step.action, bootstrap=step.bootstrap)
 
     @do.register
     def _(self, step: ForgetJobs) -> None:
@@ -139,7 +139,7 @@ class Actions:
     @do.register
     def _(self, step: RunJob) -> None:
         unit = self._desired.jobs[f"{step.service}/{step.job}"]
-        if not step.runs:
+        if not step.running:
             self._start(unit, "create")
         code = self._engine.wait(unit.spec.name, step.timeout)
         if code != 0:
@@ -150,7 +150,7 @@ class Actions:
         records.add(self._engine, self._desired, f"{step.service}/{step.job}")
 
     def log(self, container: str) -> str:
-        """The end of a container's log, indented, for an error."""
+        """The end of a container's log, indented, for an error message."""
         lines = self._engine.logs(container, LOG_LINES).rstrip().splitlines()
         return "\n".join(f"  {line}" for line in lines[-LOG_LINES:]) or "  (nothing)"
 
@@ -173,7 +173,7 @@ class Actions:
         action: str,
         more_files: Sequence[FileEntry] = (),
         *,
-        founding: bool = False,
+        bootstrap: bool = False,
     ) -> None:
         name = unit.spec.name
         if action == "unpause":
@@ -187,8 +187,8 @@ class Actions:
             self._engine.create(unit.spec)
             if unit.files:
                 self._engine.put_files(name, unit.files)
-        if founding and unit.founding_files:
-            more_files = unit.founding_files
+        if bootstrap and unit.bootstrap_files:
+            more_files = unit.bootstrap_files
         if more_files:
             self._engine.put_files(name, more_files)
         self._engine.start(name)

@@ -1,4 +1,4 @@
-"""Runs a plan: as wide as the machine allows, the critical path first, readiness by events."""
+"""Run a plan: as parallel as the machine allows, critical path first, readiness by events."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -34,44 +35,43 @@ from labctl.running import probe
 from labctl.running.actions import Actions
 
 CHECK_SECONDS = 4.0
-"""How often the engine is asked whether something has died; it takes a large lab 60 ms of a CPU."""
-LOOK_SECONDS = 0.3
-"""How often it is looked whether there is room for what is to be started."""
+"""How often to check that nothing has died; this takes 60 ms of CPU time in a large lab."""
+SLOT_SECONDS = 0.3
+"""How often to check for a free slot while steps wait for one."""
 BUILDS = 2
-"""Images built at a time."""
+"""How many images are built at a time."""
 STARTING = 4
-"""Instances for each CPU that may be on their way to readiness at a time. More would not be ready
-sooner, but each would be slow: logins that give up after seconds fail then."""
+"""How many heavy instances per CPU may be starting at a time. With more, none would be ready
+sooner, and each would be so slow that logins with a timeout of seconds fail."""
 UNASKED = 3.0
-"""Seconds for each CPU-second that one counts whose readiness nobody can ask."""
+"""An instance without a probe counts as starting for this many seconds per CPU-second of cost."""
 HEAVY = 0.5
-"""CPU-seconds to readiness from which on an instance counts as such."""
+"""CPU-seconds to readiness that make an instance heavy: it counts against the limit STARTING."""
 GRACE = 30.0
-"""Seconds after which it does not count any more: it waits for something else than a CPU, perhaps
-for one that is not started yet."""
+"""Seconds after which an instance stops counting as starting: it is not waiting for a CPU then."""
 
 
 class Report(Protocol):
-    """Who is told what happens: the command line's display, or a test."""
+    """Receives progress: the command line's display, or a test."""
 
     def planned(self, plan: Plan) -> None:
-        """All that will be done."""
+        """The plan, before its first step."""
 
     def started(self, step: Step) -> None:
         """A step begins."""
 
     def done(self, step: Step, seconds: float) -> None:
-        """A step ended well."""
+        """A step succeeded."""
 
     def note(self, text: str) -> None:
-        """Something worth a line, such as an image build's progress."""
+        """A line of progress, such as an image build's."""
 
     def answer(self, name: str, answer: probe.Answer) -> None:
-        """What a probe met."""
+        """A probe's new result."""
 
 
 @dataclass(frozen=True)
-class _Ended:
+class _StepEnded:
     """A worker's step ended, with its error if it failed."""
 
     step: Step
@@ -79,17 +79,17 @@ class _Ended:
 
 
 @dataclass(frozen=True)
-class _Silence:
+class _ProberEnded:
     """A prober has ended, which it does not do while labctl listens and its container lives."""
 
     stream: Stream
 
 
-_Event = _Ended | _Silence | tuple[str, probe.Answer]
+_Event = _StepEnded | _ProberEnded | tuple[str, probe.Answer]
 
 
-class _Place(Enum):
-    """What a step takes while it runs; ``HEAVY`` is a worker and a place among those starting."""
+class _Slot(Enum):
+    """What a step occupies while it runs; ``HEAVY``: a worker, and a share of STARTING."""
 
     JOB, BUILD, HEAVY, WORKER = auto(), auto(), auto(), auto()
 
@@ -100,11 +100,11 @@ class _State:
     ready: set[str] = field(default_factory=set)
     details: dict[str, str] = field(default_factory=dict)
     awaited: dict[str, tuple[AwaitReady, float]] = field(default_factory=dict)
-    """Step id → step and the monotonic time since when it is awaited."""
+    """Step id → step, and the monotonic time at which waiting began."""
     running: dict[str, tuple[Step, float]] = field(default_factory=dict)
     failure: BaseException | None = None
     failed: frozenset[str] = frozenset()
-    """The steps that the failure is about."""
+    """Ids of the steps that failed."""
 
 
 class Executor:
@@ -121,7 +121,7 @@ class Executor:
         only: Collection[str] | None = None,
         workers: int | None = None,
     ) -> None:
-        """``only``: the instances that must live; all of the lab when left out."""
+        """``only``: instances that must keep running (default all); ``workers``: most at a time."""
         self._engine, self._desired, self._plan, self._report = engine, desired, plan, report
         self._actions = Actions(engine, desired, report.note)
         starting = {s.instance for s in plan.steps.values() if isinstance(s, StartInstance)}
@@ -131,37 +131,38 @@ class Executor:
         cpus = os.cpu_count() or 2
         self._workers, self._most_starting = workers or 2 * cpus, STARTING * cpus
         self._starting: dict[str, float] = {}
-        """Heavy instance → the monotonic time until which it counts, unless it answers before."""
+        """Heavy instance → monotonic time until which it counts as starting, unless it is ready."""
         self._state = _State(ready=set(ready))
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._order = TopologicalSorter({step.id: step.needs for step in plan.steps.values()})
         self._order.prepare()
-        self._eligible: dict[_Place, list[tuple[float, str]]] = {place: [] for place in _Place}
-        """Steps whose needs are met, by what they wait for: heaps, critical path first."""
+        self._eligible: dict[_Slot, list[tuple[float, str]]] = {slot: [] for slot in _Slot}
+        """Steps whose needs are met, by the slot that they wait for: heaps, critical path first."""
         self._awaiting: defaultdict[str, list[str]] = defaultdict(list)
-        """Probe → the steps that await it."""
+        """Probe → steps that wait for it."""
         for step in plan.steps.values():
             for name in step.probes if isinstance(step, AwaitReady) else ():
                 self._awaiting[name].append(step.id)
         self._changed: set[str] = set()
-        """Awaited steps to look at: new ones, and those with an answer that is new."""
+        """Awaited steps to check: new ones, and those with a new answer."""
         self._asked: set[str] = set()
         self._stream: Stream | None = None
 
     def run(self) -> None:
-        """Do everything; the first failure ends it, when what was begun has ended.
+        """Run the whole plan; raises the first failure, and says what was not started.
 
-        An interrupt ends it at once: what goes on in threads ends with the process.
-
-        In the end everything must still run: some things cannot be asked.
+        After a failure no more steps are started, but running ones finish. An interrupt ends it at
+        once: threads end with the process. At the end all instances are checked once more, because
+        some have no probe that would notice that they have died.
         """
         self._report.planned(self._plan)
         checked = time.monotonic()
         with threads(max(32, self._workers)) as pool:
             try:
                 while self._advance(pool):
-                    # What waits for its place gets one when time has passed, too.
-                    self._take(LOOK_SECONDS if any(self._eligible.values()) else CHECK_SECONDS)
+                    # A slot can also become free without an event, by the passing of time.
+                    waiting = any(self._eligible.values())
+                    self._process_events(SLOT_SECONDS if waiting else CHECK_SECONDS)
                     if time.monotonic() - checked > CHECK_SECONDS:
                         self._check()
                         checked = time.monotonic()
@@ -173,7 +174,7 @@ class Executor:
             raise self._explained(self._state.failure)
 
     def _advance(self, pool: ThreadPoolExecutor) -> bool:
-        """Begin all that can begin now; False when nothing is left to wait for."""
+        """Start all steps that can start now; False when there is nothing left to wait for."""
         self._release()
         self._submit(pool)
         state = self._state
@@ -182,12 +183,12 @@ class Executor:
         return self._order.is_active()
 
     def _release(self) -> None:
-        """Move steps whose needs are met on: to the workers' heap, or to the awaited."""
+        """Queue steps whose needs are met: for a slot, or to wait for their probes."""
         state = self._state
         if state.failure is not None:
             return
-        self._look()
-        # What is found ready lets further steps begin, and those may be ready as well.
+        self._finish_ready()
+        # Finished steps release further ones, which may be ready as well.
         while released := self._order.get_ready():
             for name in released:
                 step = self._plan.steps[name]
@@ -197,34 +198,34 @@ class Executor:
                     self._report.started(step)
                 else:
                     item = (-self._plan.remaining[name], name)
-                    heapq.heappush(self._eligible[self._place(step)], item)
-            self._look()
+                    heapq.heappush(self._eligible[self._slot(step)], item)
+            self._finish_ready()
 
-    def _look(self) -> None:
-        """Finish what is awaited no longer, and have what is still silent asked."""
+    def _finish_ready(self) -> None:
+        """Finish awaited steps whose probes have all answered; have the other probes asked."""
         state, silent = self._state, set[str]()
         for name in sorted(self._changed & state.awaited.keys()):
             step, since = state.awaited[name]
-            left = [probe for probe in step.probes if probe not in state.ready]
-            silent.update(left)
-            if not left:
+            unanswered = [probe for probe in step.probes if probe not in state.ready]
+            silent.update(unanswered)
+            if not unanswered:
                 del state.awaited[name]
                 self._finish(step, since)
         self._changed.clear()
         self._ask(silent)
 
     def _submit(self, pool: ThreadPoolExecutor) -> None:
-        """Give the workers what they can take, the critical path first."""
+        """Submit steps to the workers while slots are free, critical path first."""
         state = self._state
         if state.failure is not None:
             return
-        while heaps := [h for place, h in self._eligible.items() if h and self._room(place)]:
+        while heaps := [h for slot, h in self._eligible.items() if h and self._is_free(slot)]:
             _, name = heapq.heappop(min(heaps, key=lambda heap: heap[0]))
             step = self._plan.steps[name]
             state.running[name] = (step, time.monotonic())
             if isinstance(step, StartInstance) and self._cost(step) >= HEAVY:
-                asked = step.instance in self._desired.probes
-                counts = GRACE if asked else min(GRACE, UNASKED * self._cost(step))
+                has_probe = step.instance in self._desired.probes
+                counts = GRACE if has_probe else min(GRACE, UNASKED * self._cost(step))
                 self._starting[step.instance] = time.monotonic() + counts
             self._report.started(step)
             if isinstance(step, Remove | Stop):
@@ -243,57 +244,54 @@ class Executor:
             self._asked.clear()
 
     def _ended(self, step: Step, future: Future[None]) -> None:
-        self._events.put(_Ended(step, future.exception()))
+        self._events.put(_StepEnded(step, future.exception()))
 
-    def _place(self, step: Step) -> _Place:
-        """What a step needs a place among: jobs only wait and need none, builds are few."""
+    def _slot(self, step: Step) -> _Slot:
+        """The kind of slot that a step needs."""
         if isinstance(step, RunJob):
-            return _Place.JOB
+            return _Slot.JOB
         if isinstance(step, BuildImage):
-            return _Place.BUILD
+            return _Slot.BUILD
         heavy = isinstance(step, StartInstance) and self._cost(step) >= HEAVY
-        return _Place.HEAVY if heavy else _Place.WORKER
+        return _Slot.HEAVY if heavy else _Slot.WORKER
 
-    def _room(self, place: _Place) -> bool:
-        """Whether there is one."""
-        if place is _Place.JOB:
+    def _is_free(self, slot: _Slot) -> bool:
+        """Whether a slot of this kind is free. Jobs are unlimited: they only wait."""
+        if slot is _Slot.JOB:
             return True
-        running = [self._place(each) for each, _ in self._state.running.values()]
-        if place is _Place.BUILD:
-            return running.count(_Place.BUILD) < BUILDS
-        if place is _Place.HEAVY:
+        running = [self._slot(each) for each, _ in self._state.running.values()]
+        if slot is _Slot.BUILD:
+            return running.count(_Slot.BUILD) < BUILDS
+        if slot is _Slot.HEAVY:
             now, ready = time.monotonic(), self._state.ready
             self._starting = {name: t for name, t in self._starting.items() if now < t}
             if sum(name not in ready for name in self._starting) >= self._most_starting:
                 return False
-        return running.count(_Place.WORKER) + running.count(_Place.HEAVY) < self._workers
+        return running.count(_Slot.WORKER) + running.count(_Slot.HEAVY) < self._workers
 
     def _cost(self, step: StartInstance) -> float:
-        """CPU-seconds until the instance answers."""
+        """CPU-seconds until the instance is ready."""
         return self._desired.lab.services[step.instance.partition("/")[2]].doc.cost
 
-    def _take(self, timeout: float) -> None:
-        """Wait for an event and take in all that have come."""
-        try:
-            event = self._events.get(timeout=timeout)
+    def _process_events(self, timeout: float) -> None:
+        """Wait at most ``timeout`` seconds for an event, then handle all that have arrived."""
+        with suppress(queue.Empty):
+            self._handle(self._events.get(timeout=timeout))
             while True:
-                self._handle(event)
-                event = self._events.get_nowait()
-        except queue.Empty:
-            return
+                self._handle(self._events.get_nowait())
 
     def _handle(self, event: _Event) -> None:
         state = self._state
-        if isinstance(event, _Ended):
+        if isinstance(event, _StepEnded):
             step, since = state.running.pop(event.step.id)
             if event.error is None:
                 self._finish(step, since)
             else:
                 self._fail(event.error, {step.id})
             return
-        if isinstance(event, _Silence):
+        if isinstance(event, _ProberEnded):
             if state.failure is None and event.stream is self._stream:
-                self._fail(self._unheard(), state.awaited)
+                self._fail(self._prober_failure(), state.awaited)
             return
         name, answer = event
         state.details[name] = answer.detail
@@ -314,7 +312,7 @@ class Executor:
     # readiness
 
     def _ask(self, wanted: set[str]) -> None:
-        """Have the prober ask what is awaited now."""
+        """Have the prober ask these probes as well, if it does not yet."""
         if wanted <= self._asked:
             return
         self._asked |= wanted
@@ -328,17 +326,17 @@ class Executor:
             answer = probe.parse(line)
             if answer is not None:
                 self._events.put(answer)
-        self._events.put(_Silence(stream))
+        self._events.put(_ProberEnded(stream))
 
-    # what goes wrong
+    # failures
 
     def _check(self) -> None:
-        """Fail what has died, or waited too long."""
+        """Fail if an instance has died or a step has waited too long."""
         state = self._state
         if state.failure is None:
             self._check_alive()
         if state.failure is None:
-            self._check_patience()
+            self._check_timeouts()
 
     def _check_alive(self) -> None:
         """What has been started, or ran before, must run."""
@@ -352,7 +350,7 @@ class Executor:
                 self._fail_instance(name, f"ended with exit code {code}")
                 return
 
-    def _check_patience(self) -> None:
+    def _check_timeouts(self) -> None:
         for step, since in self._state.awaited.values():
             waited = time.monotonic() - since
             silent = [name for name in step.probes if name not in self._state.ready]
@@ -382,8 +380,8 @@ class Executor:
         if self._state.failure is None:
             self._state.failure, self._state.failed = failure, frozenset(steps)
 
-    def _unheard(self) -> LabctlError:
-        """Why the prober ended: asked once more, it says."""
+    def _prober_failure(self) -> LabctlError:
+        """Why the prober ended, found out by running it once more."""
         try:
             probe.inspect(self._engine, self._desired)
         except LabctlError as error:
@@ -391,23 +389,23 @@ class Executor:
         return LabError(f"the prober in {probe.client_container(self._desired.lab)} ended early")
 
     def _explained(self, failure: BaseException) -> BaseException:
-        """The failure, with what was not started: what waits for it, then the rest."""
+        """The failure, with what was not started: what waits for the failed steps, then others."""
         if not isinstance(failure, LabctlError):
             return failure
         waiting = self._plan.users(self._state.failed)
-        gone = self._state.done | self._state.failed
-        left = [s for s in self._plan.steps.values() if s.id not in gone]
-        because = self._shown(step for step in left if step.id in waiting)
-        besides = self._shown(step for step in left if step.id not in waiting)
+        ended = self._state.done | self._state.failed
+        unstarted = [s for s in self._plan.steps.values() if s.id not in ended]
+        dependent = self._shown(step for step in unstarted if step.id in waiting)
+        others = self._shown(step for step in unstarted if step.id not in waiting)
         lines = [
             str(failure),
-            f"not started, because it waits for this: {because}" if because else "",
-            f"not started either: {besides}" if besides else "",
+            f"not started, because it waits for this: {dependent}" if dependent else "",
+            f"also not started: {others}" if others else "",
         ]
         return type(failure)("\n".join(filter(None, lines)))
 
     def _shown(self, steps: Iterable[Step]) -> str:
-        """Instances and jobs of steps: a service's name when it is all of its instances."""
+        """The instances and jobs of steps; for all instances of a service, its name."""
         missing: dict[str, list[str]] = {}
         jobs = []
         for step in steps:

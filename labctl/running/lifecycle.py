@@ -1,4 +1,4 @@
-"""A lab as a whole: made, repaired, taken down. What the command line calls."""
+"""Bring a whole lab up, repair it, take it down: what the command line calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from labctl.images import build
 from labctl.model.lab import Lab
 from labctl.model.service import PROFILES, Profile
 from labctl.planning import fit
-from labctl.planning.desired import KIND, NODE_IMAGE, Desired, desire
+from labctl.planning.desired import KIND, NODE_IMAGE, Desired, build_desired
 from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
 from labctl.planning.steps import Plan
@@ -30,14 +30,14 @@ from labctl.running.recover import recover
 from labctl.state import paths, secrets, store
 
 _SUBNETS_TRIED = 16
-"""How often somebody else may be quicker with the subnet that was chosen."""
+"""How many subnets to try when somebody else takes the chosen one first."""
 _REMOVALS = 8
-"""At a time: an engine does not get faster with more."""
+"""How many objects to remove at a time: an engine does not get faster with more."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A lab ready to be planned: its record and what it should consist of."""
+    """A lab ready to be planned: its record, what it should consist of, and its secrets."""
 
     record: store.Record
     desired: Desired
@@ -49,8 +49,8 @@ class Prepared:
         return self.desired.lab
 
     @property
-    def handouts(self) -> dict[str, bytes]:
-        """Rendered files that the person gets too: name → content."""
+    def user_files(self) -> dict[str, bytes]:
+        """Rendered files that the user gets as well, such as clouds.yaml: name → content."""
         found: dict[str, bytes] = {}
         for instance in self.lab.instances:
             files = {f.path: f.data for f in self.desired.instances[instance.name].files}
@@ -61,34 +61,35 @@ class Prepared:
 
 
 def prepare(record: store.Record) -> Prepared:
-    """Resolve and render a record. Nothing is written: new secrets are in memory only."""
+    """Resolve and render a record. Nothing is written: new secrets are only in memory."""
     lab = resolved(record)
-    values = secrets.draw(record.directory, secrets.wanted(lab))
+    values = secrets.load_or_generate(record.directory, secrets.wanted(lab))
     renderer = Renderer(lab, values, user_ids(), data_dir("compose"))
     tags = build.image_tags(lab.release)
-    return Prepared(record, desire(lab, renderer, tags, link.link_names(lab.name)), values)
+    return Prepared(record, build_desired(lab, renderer, tags, link.link_names(lab.name)), values)
 
 
 def current(name: str | None) -> Prepared:
-    """The lab that a command is about, as it was last asked for."""
+    """The lab of that name, or the only one if ``name`` is None, as last requested."""
     return prepare(store.choose(name))
 
 
 def plan(engine: Engine, prepared: Prepared) -> Plan:
-    """What ``up`` would do now; nothing is touched."""
+    """What ``up`` would do now; nothing is changed."""
     return make_plan(prepared.desired, observe(engine, prepared.desired, ask_host=True))
 
 
 def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Plan]:
-    """Make the lab what it should be.
+    """Bring the lab into its desired state.
 
-    Returns the lab as it was made, for its subnet may be another than the one prepared for: where
-    that was not asked for and somebody else was quicker, another is chosen. And the plan that was
-    run, empty when there was nothing to do.
+    Returns the lab as it was brought up, and the plan that was run, which is empty when there was
+    nothing to do. The lab's subnet may have changed: if the topology sets none and somebody else
+    took the chosen one first, another is chosen.
 
-    Faults are healed first. One that cannot be is said, and tried again when all runs.
+    Faults are healed first. One that cannot be healed is reported, and tried again at the end.
+    EngineError when the engine or its machine cannot run the lab, LabError when a step fails.
     """
-    left = _heal(engine, prepared.lab, report)
+    unhealed = _heal(engine, prepared.lab, report)
     _check_machine(engine, prepared)
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(
@@ -98,15 +99,15 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Pl
         reraise=True,
     )
     prepared, made = attempts(_up, engine, prepared, report)
-    if left:
+    if unhealed:
         _heal(engine, prepared.lab, report)
-    store.hand_out(prepared.record, prepared.handouts)
+    store.write_user_files(prepared.record, prepared.user_files)
     (prepared.record.directory / store.REPORTS).mkdir(exist_ok=True)
     return prepared, made
 
 
 def _up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Plan]:
-    """Choose the subnet, plan and run; nothing of the choice stays when its network was refused."""
+    """Choose the subnet, plan and run; the choice is undone if its network is refused."""
     name, before = prepared.lab.name, store.find(prepared.lab.name)
     if not engine.networks(name):
         prepared = _with_subnet(engine, prepared, before)
@@ -116,18 +117,19 @@ def _up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, P
         made = make_plan(desired, observed)
         if made.steps:
             store.save(prepared.record)
-            secrets.keep(prepared.record.directory, prepared.secrets)
+            secrets.save(prepared.record.directory, prepared.secrets)
             Executor(engine, desired, made, observed.ready, report).run()
     except SubnetTakenError:
-        # Somebody with another state folder was quicker: its host must not reach us instead.
+        # Somebody with another state folder took it first. Remove our link, or the host would
+        # reach our lab instead of theirs.
         link.remove_link(engine, name, *desired.link, desired.images[NODE_IMAGE])
-        store.put_back(name, before)
+        store.restore(name, before)
         raise
     return prepared, made
 
 
 def _with_subnet(engine: Engine, prepared: Prepared, before: store.Record | None) -> Prepared:
-    """The lab with a subnet that nobody else has, recorded before anybody else can choose it."""
+    """The lab with a free subnet, which is recorded before another labctl can choose it."""
     with store.choosing_subnet():
         record = with_subnet(prepared.record, engine.subnets())
         store.save(replace(before or record, subnet=record.subnet))
@@ -135,7 +137,7 @@ def _with_subnet(engine: Engine, prepared: Prepared, before: store.Record | None
 
 
 def _heal(engine: Engine, lab: Lab, report: Report) -> bool:
-    """Heal what is in force, and say what is worth a line; whether something is left."""
+    """Heal all faults in force and report problems; returns whether any could not be healed."""
     healing = verbs.heal_all(engine, lab)
     overtaken = [evidence.said for evidence in healing.done if evidence.overtaken]
     for said in (*healing.files, *overtaken, *healing.left.values()):
@@ -144,54 +146,54 @@ def _heal(engine: Engine, lab: Lab, report: Report) -> bool:
 
 
 def fitting(engine: Engine, record: store.Record) -> store.Record:
-    """The record with the largest profile that fits the machine, if any does; else the smallest.
+    """The record with the largest profile that fits the machine, or the smallest if none does.
 
-    A lab that is there already keeps its profile.
+    An existing lab keeps its profile.
     """
     if store.find(record.name) is not None:
         return record
-    profiles = [_with(record, profile) for profile in reversed(PROFILES)]
+    profiles = [_with_profile(record, profile) for profile in reversed(PROFILES)]
     found = fit.largest(engine, (prepare(each).desired for each in profiles))
     return next(
         (r for r in profiles if found and r.choice.profile == found.lab.profile), profiles[-1]
     )
 
 
-def _with(record: store.Record, profile: Profile) -> store.Record:
+def _with_profile(record: store.Record, profile: Profile) -> store.Record:
     return replace(record, choice=record.choice.model_copy(update={"profile": profile}))
 
 
 def _smaller(record: store.Record) -> Iterator[Desired]:
-    """The same lab with smaller profiles, the largest first."""
+    """The same lab with each smaller profile, largest first."""
     own = record.choice.profile or record.topology.profile
     for profile in reversed(PROFILES[: PROFILES.index(own)]):
-        yield prepare(_with(record, profile)).desired
+        yield prepare(_with_profile(record, profile)).desired
 
 
 def _check_machine(engine: Engine, prepared: Prepared) -> None:
-    """Refuse what cannot work before anything is touched."""
+    """Raise EngineError for a lab that cannot run here, before anything is changed."""
     lab = prepared.lab
-    against = objection(engine.info())
-    if against is not None:
-        raise EngineError(f"{against.why}: {against.remedy}")
-    there = engine.networks(lab.name)
-    if there and store.find(lab.name) is None:
+    problem = objection(engine.info())
+    if problem is not None:
+        raise EngineError(f"{problem.reason}: {problem.remedy}")
+    if engine.networks(lab.name) and store.find(lab.name) is None:
         raise EngineError(
-            f"a lab named '{lab.name}' runs on this engine, but its secrets are not in "
-            f"{paths.home()}: use --name for another, or 'labctl down --lab {lab.name}' first"
+            f"a lab named '{lab.name}' exists on this engine, but its secrets are not in "
+            f"{paths.home()}: choose another name with --name, or run "
+            f"'labctl down --lab {lab.name}' first"
         )
     fit.check(engine, prepared.desired, _smaller(prepared.record))
 
 
-def there(engine: Engine, name: str) -> bool:
-    """Whether the engine has anything of a lab."""
+def exists(engine: Engine, name: str) -> bool:
+    """Whether the engine has any container, network or volume of a lab."""
     return bool(engine.containers(name) or engine.networks(name) or engine.volumes(name))
 
 
 def down(engine: Engine, name: str) -> list[str]:
-    """Remove all that carries the lab's label, its link, and what is kept of it.
+    """Remove everything with the lab's label, its link, and its state on disk.
 
-    Needs no record: a lab is found by its label. Returns what was removed, for people.
+    Needs no record: a lab is found by its label. Returns what was removed, to be shown.
     """
     verbs.forget(name)
     removed: list[str] = []
@@ -214,9 +216,9 @@ def down(engine: Engine, name: str) -> list[str]:
 
 
 def _node_image(engine: Engine, containers: list[Container]) -> str | None:
-    """An image that can remove the link: a holder's, else any node image there is."""
+    """An image that can remove the link: a holder's, or else any node image."""
     for container in containers:
         if container.labels.get(KIND) == "holder":
             return container.image
-    there = engine.images("labctl.image=node")
-    return there[0].tags[0] if there and there[0].tags else None
+    images = engine.images("labctl.image=node")
+    return images[0].tags[0] if images and images[0].tags else None

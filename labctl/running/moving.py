@@ -1,4 +1,4 @@
-"""An active/passive service taken to another node: what an operator does when its node is dead."""
+"""Move an active/passive service to another node, as an operator does when its node is dead."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from labctl.state import store
 
 
 def move(engine: Engine, prepared: Prepared, service: str, node: str, report: Report) -> bool:
-    """Run ``service`` on ``node`` and nowhere else; False when it does so already.
+    """Run ``service`` on ``node`` and nowhere else; False when it already does.
 
-    Only this service is touched: nothing that is dead is mended, no fault is healed. The place is
-    recorded first, so what is cut short here the next ``up`` finishes.
+    Only this service is touched: nothing else is repaired, no fault is healed. The new place is
+    recorded first, so if this is interrupted, the next ``up`` completes it. InputError when the
+    service cannot be moved there, LabError when the node is off or the service does not start.
     """
-    chosen = _checked(prepared.lab, service, node)
+    chosen = _movable(prepared.lab, service, node)
     record = prepared.record
     record = replace(record, placed={**record.placed, service: node})
     wanted = prepare(record)
     instance = Instance(wanted.lab.services[service].nodes[0], wanted.lab.services[service])
-    there = {c.name: c.status for c in engine.containers(wanted.lab.name)}
-    if there.get(wanted.lab.holder(instance.node)) != "running":
+    states = {c.name: c.status for c in engine.containers(wanted.lab.name)}
+    if states.get(wanted.lab.holder(instance.node)) != "running":
         raise LabError(f"{node} is off, so {service} cannot run there: 'labctl start {node}' first")
     observed = observe(engine, wanted.desired)
     plan = _of_service(make_plan(wanted.desired, observed), wanted.lab, instance)
@@ -36,16 +37,16 @@ def move(engine: Engine, prepared: Prepared, service: str, node: str, report: Re
     if not plan.steps:
         return False
     for container in wanted.lab.elsewhere(instance):
-        if there.get(container) == "running":
-            # In good order where it can be: what the plan does then is to remove it.
+        if states.get(container) == "running":
+            # Stop it gracefully if possible; the plan then removes it.
             engine.stop(container, int(chosen.doc.container.stop_grace_period))
     ready, mine = observed.ready, {instance.name}
     Executor(engine, wanted.desired, plan, ready, report, only=mine).run()
     return True
 
 
-def _checked(lab: Lab, name: str, node: str) -> Service:
-    """The service, if it is one that can be moved there."""
+def _movable(lab: Lab, name: str, node: str) -> Service:
+    """The service of that name; InputError when it cannot be moved to the node."""
     if name not in lab.services:
         raise InputError(
             f"there is no service '{name}' in lab '{lab.name}'; {suggestion(name, lab.services)}"
@@ -64,9 +65,9 @@ def _checked(lab: Lab, name: str, node: str) -> Service:
 
 
 def _of_service(plan: Plan, lab: Lab, instance: Instance) -> Plan:
-    """The steps of the plan that take one instance to its place; the rest of the lab stays.
+    """Only the steps of the plan that move one instance; the rest of the lab is left alone.
 
-    What they wait for otherwise is taken for granted: the service ran with it a moment ago.
+    Needs outside of these steps are taken to be met: the service has just been running with them.
     """
     name = instance.service.name
     ids = {f"start:{instance.name}", f"ready:{instance.name}", f"ready:{name}"}

@@ -1,4 +1,4 @@
-"""What is there: containers, network and volumes by their labels, readiness by asking."""
+"""Observe what exists: containers, network and volumes by their labels, readiness by probes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from labctl.running import names, records
 from labctl.running.probe import Inspection, client_container, inspect
 from labctl.running.volumes import read_file
 
-_COMES_BACK = 25.0
-"""Seconds in which a member that was cut off is taken in again; RabbitMQ notices within 19."""
-_LOOK = 2.0
+_REJOIN_SECONDS = 25.0
+"""How long a member that was cut off may take to rejoin; RabbitMQ notices it within 19 s."""
+_RECHECK_SECONDS = 2.0
 
 
 def observe(engine: Engine, desired: Desired, *, ask_host: bool = False) -> Observed:
-    """Ask the engine, and the lab itself when its client runs.
+    """Ask the engine, and the lab itself if its client is running.
 
-    With ``ask_host`` also whether the engine's host filters what comes from the lab, for which a
-    helper container is run.
+    With ``ask_host``, also find out whether the engine's host filters traffic from the lab, for
+    which a helper container is run.
     """
     lab = desired.lab
     images = {tag for image in engine.images("labctl.image") for tag in image.tags}
@@ -39,7 +39,7 @@ def observe(engine: Engine, desired: Desired, *, ask_host: bool = False) -> Obse
         volumes=volumes,
         names=names.read(engine, desired, containers, volumes),
         done=records.read(engine, desired, containers, volumes),
-        # Also where the network is gone, as after a clean-up of a lab that was off.
+        # Needed even if the network is gone, as after a prune while the lab was off.
         members=frozenset(
             name
             for service in lab.services.values()
@@ -48,35 +48,38 @@ def observe(engine: Engine, desired: Desired, *, ask_host: bool = False) -> Obse
     )
     if observed.network is None:
         return observed
-    asked = _asked(engine, desired, containers)
-    there = _link(engine, desired, observed, ask_host=ask_host)
+    inspection = _inspection(engine, desired, containers)
+    found = _link(engine, desired, observed, ask_host=ask_host)
     return replace(
         observed,
-        link=there is not None,
-        filtered=there is not None and there.filtered,
-        ready=frozenset(name for name, answer in asked.probes.items() if answer.ready),
-        stranded=_stranded(engine, desired, containers, asked),
+        link=found is not None,
+        filtered=found is not None and found.filtered,
+        ready=frozenset(name for name, answer in inspection.probes.items() if answer.ready),
+        stranded=_stranded(engine, desired, containers, inspection),
     )
 
 
 def _link(
     engine: Engine, desired: Desired, observed: Observed, *, ask_host: bool
 ) -> link.Link | None:
-    """The veth pair as the host has it.
+    """The lab's veth pair on the host, if it exists.
 
-    Where the host is not asked, a running holder proves the pair, and the filter passes for right.
+    If the host is not asked, a running holder proves that the pair exists, and its filter is
+    assumed to be as desired.
     """
     image = desired.images["node"]
     holders = (observed.containers.get(unit.spec.name) for unit in desired.holders.values())
     runs = any(holder is not None and holder.status in ("running", "paused") for holder in holders)
     if image in observed.images and (ask_host or not runs):
         return link.find_links(engine, image).get(desired.lab.name)
-    right = not ask_host and desired.lab.host_services == "blocked"
-    return link.Link(*desired.link, filtered=right) if runs else None
+    filtered = not ask_host and desired.lab.host_services == "blocked"
+    return link.Link(*desired.link, filtered=filtered) if runs else None
 
 
-def _asked(engine: Engine, desired: Desired, containers: Mapping[str, Container]) -> Inspection:
-    """What the lab itself says; nothing when its client cannot be used."""
+def _inspection(
+    engine: Engine, desired: Desired, containers: Mapping[str, Container]
+) -> Inspection:
+    """What the lab's prober reports; empty when its client cannot be used."""
     alive = {c.name for c in containers.values() if c.status == "running"}
     if client_container(desired.lab) not in alive:
         return Inspection()
@@ -87,27 +90,27 @@ def _asked(engine: Engine, desired: Desired, containers: Mapping[str, Container]
 
 
 def _stranded(
-    engine: Engine, desired: Desired, containers: Mapping[str, Container], asked: Inspection
+    engine: Engine, desired: Desired, containers: Mapping[str, Container], inspection: Inspection
 ) -> frozenset[str]:
-    """Members that run outside of their cluster, and go on to; most come back by themselves."""
-    stranded = set(_left_out(asked))
+    """Running members that stay outside of their cluster; most rejoin by themselves."""
+    stranded = set(_stranded_now(inspection))
 
-    def look_again() -> set[str]:
-        stranded.intersection_update(_left_out(_asked(engine, desired, containers)))
+    def check_again() -> set[str]:
+        stranded.intersection_update(_stranded_now(_inspection(engine, desired, containers)))
         return stranded
 
     if stranded:
         tenacity.Retrying(
-            stop=tenacity.stop_after_delay(_COMES_BACK),
-            wait=tenacity.wait_fixed(_LOOK),
+            stop=tenacity.stop_after_delay(_REJOIN_SECONDS),
+            wait=tenacity.wait_fixed(_RECHECK_SECONDS),
             retry=tenacity.retry_if_result(bool),
             retry_error_callback=lambda _: None,
-        )(look_again)
+        )(check_again)
     return frozenset(stranded)
 
 
-def _left_out(asked: Inspection) -> Iterator[str]:
-    for cluster in asked.clusters.values():
+def _stranded_now(inspection: Inspection) -> Iterator[str]:
+    for cluster in inspection.clusters.values():
         for node in cluster.get("stranded", ()):
             yield f"{node}/{cluster['service']}"
 
@@ -119,13 +122,13 @@ def _members(
     containers: Mapping[str, Container],
     volumes: Collection[str],
 ) -> Iterator[str]:
-    """Instances whose volume has been part of the service's cluster; a running one counts."""
+    """Instances whose volume has been in the service's cluster; running ones always count."""
     cluster = service.doc.cluster
     if cluster is None or cluster.start != "seed":
         return
     for instance in desired.lab.of_service(service):
-        there = containers.get(desired.lab.container(instance))
-        if there is not None and there.status in ("running", "paused"):
+        container = containers.get(desired.lab.container(instance))
+        if container is not None and container.status in ("running", "paused"):
             yield instance.name
             continue
         spec = desired.instances[instance.name].spec

@@ -1,4 +1,4 @@
-"""Readiness, asked over the network from the client node by one prober in its container."""
+"""Readiness, probed over the network by one prober in a container of the client node."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from labctl.planning.desired import Desired
 
 PROBER = "labctl-prober"
 SPEC_PATH = "/run/labctl/probes.json"
-"""What the prober of an ``up`` reads again and again: nobody else writes it."""
-LOOK_PATH = "/run/labctl/look.json"
-"""The questions of one who looks once."""
+"""What the prober of an ``up`` re-reads all the time; nothing else writes it."""
+ONCE_PATH = "/run/labctl/look.json"
+"""Default file for :func:`inspect`, which asks once."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a probe met: ready or not, and why in a few words."""
+    """A probe's result: ready or not, and why in a few words."""
 
     ready: bool
     detail: str
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """All probes asked once, and every cluster as its members see it."""
+    """The results of all probes, and every cluster as its members see it."""
 
     probes: Mapping[str, Answer] = field(default_factory=dict)
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Inspection:
 
 
 def client_container(lab: Lab) -> str:
-    """The container in the client node from which everything is asked."""
+    """The container in the client node that runs the prober."""
     return lab.container(lab.toolbox)
 
 
@@ -47,14 +47,15 @@ def inspect(
     running: Collection[str] | None = None,
     *,
     probes: Collection[str] | None = None,
-    path: str = LOOK_PATH,
+    path: str = ONCE_PATH,
     timeout: float = 15,
 ) -> Inspection:
     """Ask every probe and inspect every cluster once. LabError when the client cannot be used.
 
-    ``running`` are the containers that run: an instance whose own does not is not asked, because
-    it takes seconds to hear nothing from a dead node. ``probes`` are the only ones to ask; ``path``
-    is where the question is put, for one who asks while others do.
+    ``running`` are the names of running containers: other instances are not asked, because a dead
+    node costs seconds of waiting. ``probes`` limits the probes to ask. Callers that may ask at the
+    same time need different values of ``path``, the file with the questions. ``timeout`` is in
+    seconds.
     """
     container = client_container(desired.lab)
     wanted = desired.probes if probes is None else probes
@@ -65,7 +66,7 @@ def inspect(
     except EngineError as error:
         raise LabError(f"the client node cannot be asked: {error}") from None
     if result.code != 0:
-        raise LabError(f"the prober in {container} failed: {_last(result.stderr)}")
+        raise LabError(f"the prober in {container} failed: {_last_line(result.stderr)}")
     answer = json.loads(result.stdout)
     return Inspection(
         probes={
@@ -83,15 +84,15 @@ def _may_answer(desired: Desired, name: str, running: Collection[str] | None) ->
 
 
 def watch(engine: Engine, desired: Desired) -> Stream:
-    """Start the prober, which says a JSON line whenever a probe's answer changes."""
+    """Start the prober, which writes a JSON line whenever a probe's answer changes."""
     return engine.exec_stream(client_container(desired.lab), [PROBER, SPEC_PATH])
 
 
 def parse(line: str) -> tuple[str, Answer] | None:
-    """A line of :func:`watch`; None when it is not one of the prober's."""
+    """Parse a line of :func:`watch`; None when it is not the prober's."""
     try:
-        said = json.loads(line)
-        return str(said["id"]), Answer(bool(said["ready"]), str(said["detail"]))
+        data = json.loads(line)
+        return str(data["id"]), Answer(bool(data["ready"]), str(data["detail"]))
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -104,7 +105,7 @@ def put_spec(
     final: bool,
     path: str = SPEC_PATH,
 ) -> None:
-    """Tell the prober what to ask; a running one reads it anew. Holds secrets: mode 0400."""
+    """Tell the prober what to ask; a running one reads it again. Holds secrets: mode 0400."""
     lab = desired.lab
     spec = {
         "vip": lab.vip,
@@ -126,7 +127,7 @@ def _clustered(lab: Lab) -> list[Service]:
 
 
 def _cluster(desired: Desired, service: Service) -> dict[str, Any]:
-    """A cluster's question: its members, and the port and credentials of its own ready probe."""
+    """How to inspect a cluster: its members, and port and credentials of its readiness probe."""
     assert service.doc.cluster is not None  # noqa: S101 - _clustered chose it
     question: dict[str, Any] = {
         "service": service.name,
@@ -148,6 +149,6 @@ def _fields(probe: Mapping[str, Any] | None) -> dict[str, Any]:
     return {}
 
 
-def _last(text: str) -> str:
+def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it gave no reason"

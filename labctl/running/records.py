@@ -1,7 +1,7 @@
-"""The lab's record of the one-shot jobs that are done, kept in the lab itself.
+"""The lab's record of finished one-shot jobs, kept in the lab itself.
 
 A file on a volume that the client node's holder has mounted: it outlives the jobs' containers
-(``docker system prune`` removes those that have ended) and goes with the lab.
+(``docker system prune`` removes those that have ended) and is removed with the lab.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from labctl.running.volumes import read_file
 FILE = f"{RECORDS}/jobs.json"
 
 _writing = Lock()
-"""Jobs end in several threads; between processes, the lab's lock keeps writers apart."""
+"""Between threads, as jobs end in several; between processes, the lab's lock does the same."""
 
 
 def read(
     engine: Engine, desired: Desired, containers: Mapping[str, Container], volumes: Iterable[str]
 ) -> dict[str, str]:
-    """``service/job`` → hash of what was run; empty where there is no record."""
+    """``service/job`` → hash of the container that was run; empty where there is no record."""
     if desired.lab.records_volume not in volumes:
         return {}
     spec = desired.holders[desired.lab.client.name].spec
@@ -31,12 +31,12 @@ def read(
 
 
 def add(engine: Engine, desired: Desired, job: str) -> None:
-    """Record that a job, as it is now, is done."""
+    """Record that a job is done, with its current hash."""
     _change(engine, desired, {job: desired.jobs[job].hash})
 
 
 def remove(engine: Engine, desired: Desired, jobs: Iterable[str]) -> None:
-    """Take jobs off the record."""
+    """Remove jobs from the record."""
     _change(engine, desired, dict.fromkeys(jobs))
 
 
@@ -50,7 +50,7 @@ def _change(engine: Engine, desired: Desired, changes: Mapping[str, str | None])
 
 
 def _parsed(data: bytes | None) -> dict[str, str]:
-    """The record; one that was cut short says nothing, and every job runs again."""
+    """The record; a truncated one counts as empty, so every job runs again."""
     try:
         found = json.loads(data or b"{}")
     except ValueError:

@@ -1,8 +1,8 @@
-"""A cluster of which no member is left: which of its volumes has got farthest, and founds it anew.
+"""Recover a cluster that has no member left: choose the most advanced one to bootstrap it.
 
-The rule is the one in Galera's and its distributors' documentation: make sure that nobody is in
-a primary component, read how far each node's data have got, compare identities, found with the
-farthest, and let the others join one after the other.
+This is the procedure in Galera's and its distributors' documentation: make sure that no node is in
+a primary component, read the position of each node's data, check that their identities agree,
+bootstrap from the most advanced node, and let the others join one after the other.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from labctl.planning.desired import KIND, Desired
 from labctl.planning.steps import Observed
 
 TIMEOUT = 120.0
-"""Seconds that reading a position may take: recovery of a storage engine after a crash."""
+"""Seconds that reading a position may take: a storage engine may have to recover from a crash."""
 
 STOP_SECONDS = 10
-"""A member that serves nobody has nothing to finish: so long it may take to end by itself."""
+"""Seconds until a member that does not stop is killed: short, as it is serving nobody."""
 
 _ALIVE = ("running", "paused")
 
@@ -29,22 +29,26 @@ _ALIVE = ("running", "paused")
 def recover(
     engine: Engine, desired: Desired, observed: Observed, note: Callable[[str], None]
 ) -> Observed:
-    """What was observed, with a founder for every cluster that has lost all of its members."""
-    founders: dict[str, str] = {}
+    """Add to what was observed which instance bootstraps each cluster that has no member left.
+
+    Members of such a cluster that still run are stopped. LabError when none can be chosen. ``note``
+    gets a line of progress at a time.
+    """
+    chosen: dict[str, str] = {}
     for service in desired.lab.services.values():
         lost = _lost(desired, observed, service)
         if lost:
-            note(f"{service.name}: no member is left; reading how far each one's data have got")
-            founders[service.name] = _founder(engine, desired, observed, service, lost)
-            note(f"{service.name}: {founders[service.name]} founds the cluster anew")
-    if not founders:
+            note(f"{service.name}: no member is left; reading the position of each one's data")
+            chosen[service.name] = _choose(engine, desired, observed, service, lost)
+            note(f"{service.name}: {chosen[service.name]} bootstraps the cluster")
+    if not chosen:
         return observed
     containers = {c.name: c for c in engine.containers(desired.lab.name)}
-    return replace(observed, founders=founders, containers=containers)
+    return replace(observed, bootstrap_instances=chosen, containers=containers)
 
 
 def _lost(desired: Desired, observed: Observed, service: Service) -> list[Instance]:
-    """The members of a cluster that has none left which serves; empty when all is not lost."""
+    """The members of a cluster, if none of them serves any more; otherwise empty."""
     cluster = service.doc.cluster
     if cluster is None or not cluster.position:
         return []
@@ -54,19 +58,19 @@ def _lost(desired: Desired, observed: Observed, service: Service) -> list[Instan
         return []
     alive = [i for i in members if _status(desired, observed, i) in _ALIVE]
     asked = bool(observed.ready)
-    # One that runs but could not be asked may serve: then nothing is decided over its head.
+    # A running member that could not be asked may be serving: then leave the cluster alone.
     return [] if alive and not asked else members
 
 
 def _status(desired: Desired, observed: Observed, instance: Instance) -> str | None:
-    there = observed.containers.get(desired.lab.container(instance))
-    return there.status if there else None
+    container = observed.containers.get(desired.lab.container(instance))
+    return container.status if container else None
 
 
-def _founder(
+def _choose(
     engine: Engine, desired: Desired, observed: Observed, service: Service, lost: list[Instance]
 ) -> str:
-    """Stop what still runs of the cluster, read every position, choose the farthest."""
+    """Stop members that still run, read all positions, choose the most advanced member."""
 
     def read(instance: Instance) -> tuple[str, int] | None:
         if _status(desired, observed, instance) in _ALIVE:
@@ -74,26 +78,32 @@ def _founder(
         return _position(engine, desired, instance)
 
     positions = dict(zip((i.name for i in lost), together(read, lost), strict=True))
-    return farthest(service.name, {n: p for n, p in positions.items() if p is not None})
+    return most_advanced(service.name, {n: p for n, p in positions.items() if p is not None})
 
 
-def farthest(service: str, positions: Mapping[str, tuple[str, int]]) -> str:
-    """The instance with the highest number; LabError when they are not of one cluster."""
+def most_advanced(service: str, positions: Mapping[str, tuple[str, int]]) -> str:
+    """The instance with the highest position; ``positions`` are (cluster identity, number).
+
+    LabError when there are none, or they are not of the same cluster.
+    """
     if not positions:
         raise LabError(
             f"{service}: no member is left and none has data: run 'labctl down', then 'labctl up'"
         )
     if len({identity for identity, _ in positions.values()}) > 1:
-        told = ", ".join(f"{name} {identity}" for name, (identity, _) in positions.items())
+        listed = ", ".join(f"{name} {identity}" for name, (identity, _) in positions.items())
         raise LabError(
-            f"{service}: its members' data are of different clusters ({told}): nothing is "
+            f"{service}: its members have data of different clusters ({listed}): nothing was "
             "started; remove the volumes of those that are wrong"
         )
     return max(positions, key=lambda name: positions[name][1])
 
 
 def _position(engine: Engine, desired: Desired, instance: Instance) -> tuple[str, int] | None:
-    """Run the cluster's position command beside the stopped instance, on its volumes."""
+    """Run the cluster's position command in a helper with the stopped instance's volumes.
+
+    Returns the cluster identity and the number, or None when there are no data.
+    """
     unit, cluster = desired.instances[instance.name], instance.service.doc.cluster
     assert cluster is not None  # noqa: S101 - only clusters with a position come here
     name = f"{unit.spec.name}-position"
@@ -110,10 +120,10 @@ def _position(engine: Engine, desired: Desired, instance: Instance) -> tuple[str
         engine.put_files(name, unit.files)
         engine.start(name)
         code = engine.wait(name, TIMEOUT)
-        said = engine.logs(name).strip()
+        output = engine.logs(name).strip()
     finally:
         engine.remove(name)
     if code != 0:
-        raise LabError(f"{instance.name}: its position cannot be read: {said.splitlines()[-1:]}")
-    identity, _, number = said.rpartition(":")
+        raise LabError(f"{instance.name}: its position cannot be read: {output.splitlines()[-1:]}")
+    identity, _, number = output.rpartition(":")
     return (identity, int(number)) if identity else None

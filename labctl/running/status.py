@@ -1,4 +1,4 @@
-"""What a lab is like now: asked of the engine, of the lab's own services, and of each node."""
+"""The current status of a lab, as reported by the engine, the prober and each node."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ State = Literal["healthy", "degraded", "down"]
 
 
 class InstanceStatus(TypedDict):
-    """An instance: ``state`` as the engine says it, ``ready`` as it answers (null: not asked)."""
+    """An instance: ``state`` from the engine, ``ready`` from its probe (null: not asked)."""
 
     service: str
     container: str
@@ -61,30 +61,30 @@ class Status(TypedDict):
     clusters: Mapping[str, Mapping[str, Any]]
     faults: list[FaultStatus]
     journal: list[str]
-    """A sentence for each file in the journal of faults that is no fault."""
+    """A sentence for each file in the journal of faults that is not a fault."""
 
 
 def status(engine: Engine, desired: Desired) -> Status:
-    """Look at everything once, in parallel; what cannot be asked is said, not guessed."""
+    """Check everything once, in parallel; what cannot be asked is reported as such."""
     lab = desired.lab
     journalled, unread = journal.read(lab.name)
-    there = {c.name: c for c in engine.containers(lab.name)}
+    containers = {c.name: c for c in engine.containers(lab.name)}
     with threads(2) as pool:
-        holding = pool.submit(_holders, engine, desired, there)
-        asked = _inspect(engine, desired, there)
+        holding = pool.submit(_holders, engine, desired, containers)
+        inspection = _inspect(engine, desired, containers)
         holders = holding.result()
-    nodes = [_node(desired, node, there, asked) for node in lab.nodes]
-    done = records.read(engine, desired, there, engine.volumes(lab.name) if there else ())
+    nodes = [_node(desired, node, containers, inspection) for node in lab.nodes]
+    done = records.read(engine, desired, containers, engine.volumes(lab.name) if containers else ())
     jobs = {name: done.get(name) == job.hash for name, job in desired.jobs.items()}
     return Status(
         lab=lab.name,
         topology=lab.topology,
         profile=lab.profile,
-        state=_state(nodes, jobs, holders, asked, desired),
+        state=_state(nodes, jobs, holders, inspection, desired),
         vip={"address": lab.vip, "holders": holders},
         nodes=nodes,
         jobs=jobs,
-        clusters=asked.clusters if asked else {},
+        clusters=inspection.clusters if inspection else {},
         faults=[_fault(entry.fault) for entry in journalled],
         journal=[each.said for each in unread],
     )
@@ -95,34 +95,39 @@ def _fault(fault: Fault) -> FaultStatus:
     return FaultStatus(fault=fault.title, due=due, overdue=fault.due <= time.time())
 
 
-def _inspect(engine: Engine, desired: Desired, there: Mapping[str, Container]) -> Inspection | None:
-    client = there.get(client_container(desired.lab))
+def _inspect(
+    engine: Engine, desired: Desired, containers: Mapping[str, Container]
+) -> Inspection | None:
+    client = containers.get(client_container(desired.lab))
     if client is None or client.status != "running":
         return None
     try:
-        return inspect(engine, desired, {c.name for c in there.values() if c.status == "running"})
+        return inspect(
+            engine, desired, {c.name for c in containers.values() if c.status == "running"}
+        )
     except (LabError, EngineError):
         return None
 
 
-def _holders(engine: Engine, desired: Desired, there: Mapping[str, Container]) -> list[str]:
-    if not there:
+def _holders(engine: Engine, desired: Desired, containers: Mapping[str, Container]) -> list[str]:
+    if not containers:
         return []
-    return targets.vip_holders(engine, desired.lab, there)
+    return targets.vip_holders(engine, desired.lab, containers)
 
 
 def _node(
-    desired: Desired, node: Node, there: Mapping[str, Container], asked: Inspection | None
+    desired: Desired, node: Node, containers: Mapping[str, Container], inspection: Inspection | None
 ) -> NodeStatus:
     lab = desired.lab
-    holder = there.get(lab.holder(node))
+    holder = containers.get(lab.holder(node))
     return NodeStatus(
         name=node.name,
         address=node.address,
         roles=list(node.roles),
         state=holder.status if holder else "absent",
         instances=[
-            _instance(desired, instance, there, asked) for instance in lab.on_node(node.name)
+            _instance(desired, instance, containers, inspection)
+            for instance in lab.on_node(node.name)
         ],
     )
 
@@ -130,17 +135,17 @@ def _node(
 def _instance(
     desired: Desired,
     instance: Instance,
-    there: Mapping[str, Container],
-    asked: Inspection | None,
+    containers: Mapping[str, Container],
+    inspection: Inspection | None,
 ) -> InstanceStatus:
     name = desired.lab.container(instance)
-    container = there.get(name)
+    container = containers.get(name)
     state = container.status if container else "absent"
     if state != "running":
         answer = Answer(ready=False, detail=state)
     elif instance.name not in desired.probes:
         answer = Answer(ready=True, detail="running")
-    elif asked is None:
+    elif inspection is None:
         return InstanceStatus(
             service=instance.service.name,
             container=name,
@@ -149,7 +154,7 @@ def _instance(
             detail="the client node cannot be asked",
         )
     else:
-        answer = asked.probes.get(instance.name, Answer(ready=False, detail="not asked"))
+        answer = inspection.probes.get(instance.name, Answer(ready=False, detail="not asked"))
     return InstanceStatus(
         service=instance.service.name,
         container=name,
@@ -163,20 +168,20 @@ def _state(
     nodes: list[NodeStatus],
     jobs: Mapping[str, bool],
     holders: list[str],
-    asked: Inspection | None,
+    inspection: Inspection | None,
     desired: Desired,
 ) -> State:
-    """Healthy: all of it, on one VIP holder. Down: nothing answers at the virtual IP."""
+    """Healthy: everything works and one node holds the virtual IP. Down: nothing answers there."""
     instances = [instance for node in nodes for instance in node["instances"]]
     at_vip = [name for name in desired.probes if name.startswith("vip/")]
-    served = [name for name in at_vip if asked is not None and asked.probes[name].ready]
+    served = [name for name in at_vip if inspection is not None and inspection.probes[name].ready]
     if not any(i["state"] in ("running", "paused") for i in instances):
         return "down"
-    if asked is None:
+    if inspection is None:
         return "degraded"
     if at_vip and not served:
         return "down"
-    whole = all(c.get("size") == c.get("expected") for c in asked.clusters.values())
+    whole = all(c.get("size") == c.get("expected") for c in inspection.clusters.values())
     complete = all(i["ready"] for i in instances) and all(jobs.values())
     one_holder = len(holders) == 1 or not at_vip
     return "healthy" if complete and whole and served == at_vip and one_holder else "degraded"

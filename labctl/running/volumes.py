@@ -1,4 +1,4 @@
-"""Files on the lab's volumes, whether or not there is a container that has them mounted."""
+"""Read files on the lab's volumes, whether or not a container has them mounted."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def read_file(
 ) -> bytes | None:
     """A file as the container of ``spec`` sees it; None when there is none.
 
-    Where that container is not there (somebody removed it, or a recreation was interrupted), a
-    helper with its volumes is made and removed again. It needs the node image: without it the
-    answer is None.
+    If that container does not exist (it was removed by hand, or recreating it was interrupted), a
+    temporary helper with its volumes is created. That needs the node image: without it the result
+    is None.
     """
     if spec.name in containers:
         return engine.read_file(spec.name, path)

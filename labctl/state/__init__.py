@@ -1,4 +1,4 @@
-"""What labctl keeps on disk about labs: records, secrets, and the lock of each lab.
+"""What labctl keeps on disk about labs: records, secrets, and a lock for each lab.
 
-What *runs* is never kept here: it is found by labels.
+What is *running* is never recorded here: it is found by labels.
 """

@@ -1,4 +1,4 @@
-"""Where labctl keeps what it knows about labs."""
+"""Where labctl keeps its state."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from labctl.documents.source import printable
 from labctl.errors import EngineError, InputError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-"""As of a topology (``labctl.model.service.Name``)."""
+"""The same as for a topology's name (``labctl.model.service.Name``)."""
 
 
 def home() -> Path:
-    """labctl's state directory: $LABCTL_HOME, else labctl in the XDG state directory.
+    """labctl's state directory: $LABCTL_HOME, or else ``labctl`` in the XDG state directory.
 
-    EngineError when there is neither, nor a home directory.
+    EngineError when neither is set and there is no home directory, or when $LABCTL_HOME is
+    relative to a working directory that was removed.
     """
     chosen = os.environ.get("LABCTL_HOME")
     try:
@@ -31,19 +32,19 @@ def home() -> Path:
         ) from None
     except OSError as error:
         raise EngineError(
-            f"LABCTL_HOME is '{printable(chosen or '')}', and the working directory that this is "
-            f"relative to is gone ({error.strerror}): set it to an absolute path"
+            f"LABCTL_HOME is '{printable(chosen or '')}', relative to a working directory that no "
+            f"longer exists ({error.strerror}): set it to an absolute path"
         ) from None
     return Path(state) / "labctl"
 
 
 def is_name(lab: str) -> bool:
-    """Whether a lab can have this name."""
+    """Whether this is a valid name for a lab."""
     return _NAME.fullmatch(lab) is not None
 
 
 def check_name(lab: str) -> str:
-    """The name as it is. InputError when it is no name that a lab can have."""
+    """Return the name unchanged. InputError when it is not a valid name for a lab."""
     if not is_name(lab):
         raise InputError(
             f"lab name '{printable(lab)}' should be at most 31 lower-case letters, digits "
@@ -53,16 +54,16 @@ def check_name(lab: str) -> str:
 
 
 def lab_dir(lab: str) -> Path:
-    """What is kept of one lab: secrets, resolved topology, fault journal, reports.
+    """The directory of one lab: its secrets, record, fault journal and reports.
 
-    The one place where a lab's name becomes a path. InputError when it is no name of a lab.
+    The only place where a lab's name becomes a path. InputError when the name is not valid.
     """
     return home() / "labs" / check_name(lab)
 
 
 @contextmanager
-def kept(path: Path) -> Iterator[None]:
-    """Work on a file or directory of labctl's state; EngineError where that is refused."""
+def accessing(path: Path) -> Iterator[None]:
+    """Turn an OSError while accessing a file or directory of the state into an EngineError."""
     try:
         yield
     except OSError as error:

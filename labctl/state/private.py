@@ -1,4 +1,4 @@
-"""What labctl keeps is for its owner alone, wherever the state directory was made, and by whom."""
+"""Keep labctl's state private to its owner, wherever the state directory is and who created it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from labctl.host.files import open_private
 from labctl.state import paths
 
-_OURS = {
+_OWN_ENTRIES = {
     "labs",
     "locks",
     "cache",
@@ -18,18 +18,18 @@ _OURS = {
     "podman.log",
     "containers.conf",
 }
-"""What the state directory holds: one that holds something else is not labctl's alone."""
+"""What labctl creates in the state directory; one with other entries has other uses as well."""
 
 
 def private_directory(path: Path) -> Path:
-    """The directory (the state directory, or one in it) with mode 0700; made if it is not there.
+    """Create the state directory, or one in it, with mode 0700 if it is missing; returns it.
 
-    A state directory that others may read is closed to them, unless it holds what is not labctl's.
-    OSError when that cannot be done.
+    Others' permissions are removed from the state directory, unless it has content that is not
+    labctl's. OSError when the system refuses.
     """
     root = paths.home()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _close(root)
+    _restrict(root)
     below = path.relative_to(root).parts
     for depth in range(len(below)):
         root.joinpath(*below[: depth + 1]).mkdir(mode=0o700, exist_ok=True)
@@ -37,9 +37,9 @@ def private_directory(path: Path) -> Path:
 
 
 def private_file(path: Path, text: str) -> None:
-    """Write a file in the state directory, mode 0600, in place of what it held.
+    """Write a file in the state directory with mode 0600, replacing its content.
 
-    OSError or EngineError when that cannot be done.
+    OSError when the system refuses, EngineError as of :func:`labctl.host.files.open_private`.
     """
     private_directory(path.parent)
     with os.fdopen(
@@ -48,10 +48,10 @@ def private_file(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _close(root: Path) -> None:
+def _restrict(root: Path) -> None:
     status = root.stat()
     open_to_others = stat.S_IMODE(status.st_mode) & 0o077
     if not open_to_others or status.st_uid != os.geteuid():
         return
-    if {entry.name for entry in root.iterdir()} <= _OURS:
+    if {entry.name for entry in root.iterdir()} <= _OWN_ENTRIES:
         root.chmod(0o700)

@@ -1,4 +1,4 @@
-"""Secrets, random for each lab, kept in a file that only its owner may read."""
+"""A lab's secrets: random, and kept in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PASSWORD = string.ascii_letters + string.digits
 
 
 class Secrets(Mapping[str, str]):
-    """``service.secret`` → value; shows its names and never its values."""
+    """``service.secret`` → value; its representation shows names and never values."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = dict(values)
@@ -41,10 +41,10 @@ class Secrets(Mapping[str, str]):
 
 
 def wanted(lab: Lab) -> Mapping[str, SecretDoc]:
-    """The secrets that a lab has: those that its services declare, as ``service.secret``.
+    """The secrets that a lab's services declare, as ``service.secret`` → declaration.
 
-    A service with a ``database``, a ``mongodb``, an ``identity`` or a domain of its own has a
-        password for it, under that name.
+    A service with a ``database``, a ``mongodb``, an ``identity`` or a domain of its own also has
+    a password for it, under that name.
     """
     found: dict[str, SecretDoc] = {}
     for name, service in lab.services.items():
@@ -60,18 +60,18 @@ def wanted(lab: Lab) -> Mapping[str, SecretDoc]:
     return found
 
 
-def draw(lab_dir: Path, wanted: Mapping[str, SecretDoc]) -> Secrets:
-    """The lab's secrets: those on disk, and new random ones for the rest, in memory only.
+def load_or_generate(lab_dir: Path, wanted: Mapping[str, SecretDoc]) -> Secrets:
+    """The lab's secrets: those on disk, and new random ones for the rest, only in memory.
 
-    InputError when the file can be read by others or holds something else.
+    InputError when others can read the file or its content is wrong.
     """
     values = _read(lab_dir / FILE)
     missing = {name: make_secret(doc) for name, doc in wanted.items() if name not in values}
     return Secrets(values | missing)
 
 
-def keep(lab_dir: Path, values: Mapping[str, str]) -> None:
-    """Write the lab's secrets, atomically and for the owner only; the same ones cost nothing."""
+def save(lab_dir: Path, values: Mapping[str, str]) -> None:
+    """Write the lab's secrets atomically, readable only by the owner; no-op if unchanged."""
     path = lab_dir / FILE
     if _read(path) != dict(values):
         _own_directory(lab_dir)
@@ -81,7 +81,7 @@ def keep(lab_dir: Path, values: Mapping[str, str]) -> None:
 def make_secret(doc: SecretDoc) -> str:
     """A new random secret of the declared kind; ``length`` counts characters.
 
-    A fernet key always has its 44, a keyfile (base64) the multiple of four that fits.
+    A fernet key always has 44; of a keyfile (base64) the length is rounded down to a multiple of 4.
     """
     if doc.kind == "fernet":
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -101,8 +101,8 @@ def _read(path: Path) -> dict[str, str]:
         raise EngineError(f"{shown(path)}: cannot be read: {error.strerror}") from None
     if mode & 0o077:
         raise InputError(
-            f"{shown(path)}: others may read it (mode {mode:04o}); chmod 600 it if nobody did, "
-            "else delete it and bring the lab up anew"
+            f"{shown(path)}: others can read it (mode {mode:04o}); chmod 600 it if nobody did, "
+            "or else take the lab down and bring it up again"
         )
     data = read_yaml(path)
     if not isinstance(data, dict):
@@ -114,9 +114,9 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _own_directory(directory: Path) -> None:
-    """Make the lab's directory, open to its owner only."""
+    """Create the lab's directory, accessible only to its owner."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
     except OSError as error:
-        raise EngineError(f"{shown(directory)}: cannot be made: {error.strerror}") from None
+        raise EngineError(f"{shown(directory)}: cannot be created: {error.strerror}") from None

@@ -1,7 +1,7 @@
-"""What labctl keeps of a lab on disk, and the lock that lets one labctl work on it at a time.
+"""What labctl keeps on disk about a lab, and the lock that lets one labctl work on it at a time.
 
-What *runs* is found by labels; this is only what cannot be asked of the engine: the topology
-that was asked for, secrets, hand-outs, the journal of faults.
+What is *running* is found by labels; this is only what the engine cannot tell: the requested
+topology, secrets, files for the user, the journal of faults.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from labctl.state import paths
 from labctl.state.private import private_directory
 
 REPORTS, RUNS = "reports", "runs"
-"""Folders that outlive their lab: what was measured and judged in it."""
+"""Folders that outlive their lab: results of measurements and of scenario runs."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A lab that was asked for: its name, its subnet and the whole topology document."""
+    """A lab as requested: its name, its subnet and the whole topology document."""
 
     name: str
     subnet: IPv4Network
     topology: TopologyDoc
     source: Source
-    """The document it comes from, for messages."""
+    """The document that it comes from, for messages."""
     placed: Mapping[str, str] = field(default_factory=dict)
-    """Service of which one instance is active → the node to which it was moved."""
+    """Active/passive service → the node to which it was moved."""
     choice: Choice = field(default_factory=Choice)
-    """What of the topology was chosen."""
+    """Which part of the topology was chosen."""
 
     @property
     def directory(self) -> Path:
-        """Where everything about the lab is kept."""
+        """The lab's directory (:func:`labctl.state.paths.lab_dir`)."""
         return paths.lab_dir(self.name)
 
 
@@ -52,40 +52,40 @@ def _path(name: str) -> Path:
     return paths.lab_dir(name) / "lab.yml"
 
 
-def _there(path: Path) -> bool:
-    """Whether there is such a file; EngineError when we may not even look."""
-    with paths.kept(path):
+def _exists(path: Path) -> bool:
+    """Whether the file exists; EngineError when we have no permission to find out."""
+    with paths.accessing(path):
         return path.exists()
 
 
 def names() -> list[str]:
     """Names of the labs that have a record."""
     labs = paths.home() / "labs"
-    if not _there(labs):
+    if not _exists(labs):
         return []
-    with paths.kept(labs):
+    with paths.accessing(labs):
         found = [path.name for path in labs.iterdir()]
-    return sorted(name for name in found if paths.is_name(name) and _there(_path(name)))
+    return sorted(name for name in found if paths.is_name(name) and _exists(_path(name)))
 
 
 def known(name: str) -> bool:
-    """Whether labctl has ever worked on a lab of this name here: 'down' of it is no mistake."""
-    return _there(paths.lab_dir(name)) or _there(_lock(name))
+    """Whether labctl has ever worked on a lab of this name here, so 'down' of it is no error."""
+    return _exists(paths.lab_dir(name)) or _exists(_lock(name))
 
 
-def no_lab(name: str) -> InputError:
-    """There is none of this name, but perhaps others."""
-    there = ", ".join(names()) or "none; 'labctl up' makes one"
-    return InputError(f"there is no lab '{name}' (labs: {there})")
+def no_such_lab(name: str) -> InputError:
+    """The error for a lab that does not exist; it lists those that do."""
+    existing = ", ".join(names()) or "none; 'labctl up' makes one"
+    return InputError(f"there is no lab '{name}' (labs: {existing})")
 
 
 def load(name: str) -> Record:
     """The record of a lab; InputError when there is none."""
     path = _path(name)
-    if not _there(path):
-        raise no_lab(name)
-    with paths.kept(path), path.open("rb"):
-        pass  # what may not be read is no mistake in the document
+    if not _exists(path):
+        raise no_such_lab(name)
+    with paths.accessing(path), path.open("rb"):
+        pass  # a lack of permission is not an error in the document
     data = read_yaml(path)
     try:
         return Record(
@@ -97,7 +97,7 @@ def load(name: str) -> Record:
             choice=validate(data.get("choice", {}), Choice, Source(str(path), {})),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is no record of a lab ({error}); remove it") from None
+        raise InputError(f"{path}: is not a record of a lab ({error}); remove it") from None
 
 
 def find(name: str) -> Record | None:
@@ -105,33 +105,37 @@ def find(name: str) -> Record | None:
     try:
         return load(name)
     except InputError:
-        # Another labctl may have removed it since somebody listed it.
-        if _there(_path(name)):
+        # Another labctl may have removed it after it was listed.
+        if _exists(_path(name)):
             raise
         return None
 
 
 def choose(name: str | None) -> Record:
-    """The lab that a command is about: the named one, or the only one there is."""
+    """The record of the lab that a command is for; see :func:`chosen`."""
     return load(chosen(name))
 
 
 def chosen(name: str | None) -> str:
-    """Its name, of which there may be no record if it was said: by ``name`` or $LABCTL_LAB."""
+    """The name of the lab that a command is for: ``name``, else $LABCTL_LAB, else the only lab.
+
+    A name that was given may have no record. InputError when none was given and there is not
+    exactly one lab.
+    """
     name = os.environ.get("LABCTL_LAB") or None if name is None else name
     if name is not None:
         return paths.check_name(name)
-    there = names()
-    if len(there) == 1:
-        return there[0]
-    if not there:
+    existing = names()
+    if len(existing) == 1:
+        return existing[0]
+    if not existing:
         raise InputError("there is no lab; 'labctl up three-controller' makes one")
-    raise InputError(f"there are several labs ({', '.join(there)}): say which with --lab NAME")
+    raise InputError(f"there are several labs ({', '.join(existing)}): say which with --lab NAME")
 
 
 def save(record: Record) -> None:
     """Write a record, atomically."""
-    with paths.kept(record.directory):
+    with paths.accessing(record.directory):
         private_directory(record.directory)
     data = {
         "name": record.name,
@@ -144,9 +148,9 @@ def save(record: Record) -> None:
     dump(_path(record.name), data, 0o600)
 
 
-def hand_out(record: Record, files: Mapping[str, bytes]) -> None:
-    """Write files for the person into the lab's directory, mode 0600."""
-    with paths.kept(record.directory):
+def write_user_files(record: Record, files: Mapping[str, bytes]) -> None:
+    """Write files for the user (name → content) into the lab's directory, mode 0600."""
+    with paths.accessing(record.directory):
         for name, data in files.items():
             path = record.directory / name
             if path.exists() and path.read_bytes() == data:
@@ -160,12 +164,12 @@ def hand_out(record: Record, files: Mapping[str, bytes]) -> None:
 
 
 def forget(name: str) -> None:
-    """Remove all that is kept of a lab, but its reports and runs.
+    """Remove a lab's state on disk, except its reports and runs.
 
-    A symbolic link is removed and what it leads to is not: that is outside of the lab's folder.
+    Of a symbolic link only the link is removed: its target is outside of the lab's directory.
     """
     directory = paths.lab_dir(name)
-    with paths.kept(directory):
+    with paths.accessing(directory):
         if directory.is_symlink():
             directory.unlink()
             return
@@ -184,8 +188,8 @@ def _lock(name: str) -> Path:
     return paths.home() / "locks" / f"{paths.check_name(name)}.lock"
 
 
-def put_back(name: str, before: Record | None) -> None:
-    """Restore a lab's record to what it was; None: there was none."""
+def restore(name: str, before: Record | None) -> None:
+    """Restore a lab's earlier record; None: there was none, so remove it."""
     if before is not None:
         save(before)
     else:
@@ -194,16 +198,16 @@ def put_back(name: str, before: Record | None) -> None:
 
 @contextmanager
 def choosing_subnet() -> Iterator[None]:
-    """Be the only labctl of this state folder that chooses a subnet and records it."""
+    """Let no other labctl with this state directory choose a subnet during the block."""
     with claim(paths.home() / "locks" / ".subnets", wait=True):
         yield
 
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Hold a lab for one labctl; LabError that names the other one when it is held."""
+    """Hold a lab's lock during the block; LabError that names the process that holds it."""
     path = _lock(name)
-    with paths.kept(path):
+    with paths.accessing(path):
         private_directory(path.parent)
         opened = os.fdopen(open_private(path), "r+")
     with opened as file:

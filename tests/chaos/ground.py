@@ -119,7 +119,9 @@ class Clients:
 
     def __init__(self, ground: Ground, *kinds: Kind) -> None:
         desired = ground.prepared.desired
-        drawn = secrets.draw(ground.prepared.record.directory, secrets.wanted(ground.lab))
+        drawn = secrets.load_or_generate(
+            ground.prepared.record.directory, secrets.wanted(ground.lab)
+        )
         self._ground = ground
         self._wanted = {kind: WORKLOADS[kind] for kind in kinds}
         self._events: list[dict[str, Any]] = []

@@ -35,7 +35,7 @@ def test_a_command_needs_a_running_container(world: World) -> None:
     with pytest.raises(EngineError) as refused:
         world.engine.exec(name, ("true",))
     assert str(refused.value) == (
-        f"cannot run true in container {name}: the container does not run"
+        f"cannot run true in container {name}: the container is not running"
     )
 
 

@@ -106,7 +106,7 @@ def test_a_signal_to_nobody_is_refused(world: World) -> None:
     with pytest.raises(EngineError) as refused:
         world.engine.kill(name, "SIGHUP")
     assert str(refused.value) == (
-        f"cannot send SIGHUP to container {name}: the container does not run"
+        f"cannot send SIGHUP to container {name}: the container is not running"
     )
 
 
@@ -153,7 +153,7 @@ def test_a_missing_image_is_refused(world: World) -> None:
     with pytest.raises(EngineError) as refused:
         World(world.engine, "labctl-no-such-image:1", world.lab, world.octet).create("a")
     assert str(refused.value) == (
-        f"cannot create container {world.name('a')}: its image is not there;"
+        f"cannot create container {world.name('a')}: its image is missing;"
         " run `labctl images build`"
     )
 

@@ -196,7 +196,7 @@ def test_a_foreign_interface_is_left_alone(world: World) -> None:
         with pytest.raises(EngineError) as refused:
             link.create_link(world.engine, "other", parent, host_end, address, world.image)
         assert str(refused.value) == (
-            f"cannot make the link of lab other: the interface {parent} is there already"
+            f"cannot create the link of lab other: the interface {parent} already exists"
             " and is not the lab's"
         )
         assert not link.remove_link(world.engine, "other", parent, host_end, world.image)
@@ -208,7 +208,7 @@ def test_a_foreign_interface_is_left_alone(world: World) -> None:
 @pytest.mark.kernel
 def test_a_link_that_fails_half_way_leaves_nothing(world: World) -> None:
     parent, host_end = link.link_names(world.lab)
-    with pytest.raises(EngineError, match=f"^cannot make the link of lab {world.lab}: "):
+    with pytest.raises(EngineError, match=f"^cannot create the link of lab {world.lab}: "):
         link.create_link(world.engine, world.lab, parent, host_end, "198.19.0.999/24", world.image)
     assert world.lab not in link.find_links(world.engine, world.image)
     listed = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True)

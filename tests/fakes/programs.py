@@ -43,7 +43,7 @@ def _link_helper(engine: FakeEngine, arguments: Sequence[str]) -> Main:
     match arguments:
         case (parent, host, _address, alias, table, rules):
             if any(links.get(end, alias) != alias for end in (parent, host)):
-                return Main(1, f"the interface {parent} is there already and is not the lab's\n")
+                return Main(1, f"the interface {parent} already exists and is not the lab's\n")
             links.update({parent: alias, host: alias})
             engine.tables.discard(table)
             if "hook input" in rules:

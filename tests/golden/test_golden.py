@@ -20,7 +20,7 @@ from labctl.documents.reader import load_with_source, read_yaml
 from labctl.images.definitions import roles
 from labctl.model.topology import TopologyDoc
 from labctl.planning.composefile import compose
-from labctl.planning.desired import Desired, desire
+from labctl.planning.desired import Desired, build_desired
 from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
 from labctl.planning.steps import Observed
@@ -40,7 +40,7 @@ def desired(name: str, secret: Callable[[str], str] = "<{}>".format) -> Desired:
     values = {name: secret(name) for name in secrets.wanted(lab)}
     users = read_yaml(shipped.data_dir("images") / "users.yml")
     images = {role: f"labctl/{role}:zed" for role in roles()}
-    return desire(lab, Renderer(lab, values, users, catalogue), images, ("parent", "host"))
+    return build_desired(lab, Renderer(lab, values, users, catalogue), images, ("parent", "host"))
 
 
 def files(lab: Desired) -> Iterator[tuple[str, str]]:
@@ -49,7 +49,7 @@ def files(lab: Desired) -> Iterator[tuple[str, str]]:
         node, _, service = name.partition("/")
         if name in lab.instances and lab.lab.services[service].nodes[0].name != node:
             continue
-        for entry in (*unit.files, *unit.founding_files):
+        for entry in (*unit.files, *unit.bootstrap_files):
             if entry.path.endswith(".py"):
                 continue  # copied, not rendered
             owner = f"# {entry.mode:04o} {entry.uid}:{entry.gid}\n"

@@ -9,7 +9,7 @@ from typing import Any
 from labctl.engine.port import Container
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
-from labctl.planning.desired import Desired, Unit, desire
+from labctl.planning.desired import Desired, Unit, build_desired
 from labctl.planning.render import Renderer
 from labctl.planning.steps import Observed
 from labctl.resolve.resolution import resolve
@@ -115,7 +115,7 @@ def desired(directory: Path, *, joins: str = "together", **settings: Any) -> Des
     )
     lab = resolve(topology, catalogue(directory, joins), subnet=IPv4Network("198.18.9.0/24"))
     renderer = Renderer(lab, {}, USERS, directory)
-    return desire(lab, renderer, IMAGES | CLOCK, ("lp", "lh"))
+    return build_desired(lab, renderer, IMAGES | CLOCK, ("lp", "lh"))
 
 
 def running(wanted: Desired) -> Observed:

@@ -21,7 +21,7 @@ from labctl.model.lab import Lab
 from labctl.model.order import needed
 from labctl.model.service import PROFILES
 from labctl.model.topology import Choice, TopologyDoc
-from labctl.planning.desired import Desired, desire
+from labctl.planning.desired import Desired, build_desired
 from labctl.planning.render import Renderer
 from labctl.resolve.resolution import resolve
 from labctl.resolve.selection import select
@@ -102,7 +102,7 @@ def rendered(
     """The lab with every file rendered; ``known`` are the secrets that are not ``secret``."""
     values = {name: known.get(name, "secret") for name in secrets.wanted(lab)}
     renderer = Renderer(lab, values, user_ids(), data_dir("compose"))
-    return desire(lab, renderer, images, ("parent", "host"))
+    return build_desired(lab, renderer, images, ("parent", "host"))
 
 
 class ReadyEngine(FakeEngine):

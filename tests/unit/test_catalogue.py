@@ -51,8 +51,8 @@ class Rendered:
         self.renderer = Renderer(lab, self.secrets, USERS, data_dir("compose"))
         self.files: dict[tuple[str, str], FileEntry] = {}
         for instance in lab.instances:
-            for founding in (False, True):
-                for file in self.renderer.instance_files(instance, founding=founding):
+            for bootstrap in (False, True):
+                for file in self.renderer.instance_files(instance, bootstrap=bootstrap):
                     self.files[instance.name, file.path] = file
         for service in lab.services.values():
             for job in service.doc.jobs:

@@ -10,7 +10,7 @@ import pytest
 from labctl.documents.catalog import load_catalog
 from labctl.errors import InputError
 from labctl.planning.composefile import compose
-from labctl.planning.desired import desire
+from labctl.planning.desired import build_desired
 
 from .test_catalogue import CATALOGUE, Rendered, shipped
 
@@ -95,7 +95,7 @@ def test_compose_starts_them_and_asks_nothing(full: Rendered) -> None:
         for doc in CATALOGUE.values()
         for role in (doc.image, *(job.image for job in doc.jobs if job.image))
     } | {"node": "node:1", "client": "client:1"}
-    document = compose(desire(full.lab, full.renderer, images, ("lp", "lh")))
+    document = compose(build_desired(full.lab, full.renderer, images, ("lp", "lh")))
     services = document["services"]
     assert "healthcheck" not in services["c1-nova-conductor"]
     waits = services["cmp1-nova-compute"]["depends_on"]

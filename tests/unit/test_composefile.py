@@ -8,7 +8,7 @@ import pytest
 
 from labctl.engine.port import LABEL, FileEntry
 from labctl.planning.composefile import compose
-from labctl.planning.staging import SERVICE, Staging, tops
+from labctl.planning.staging import SERVICE, Staging, topmost
 from tests.unit import labs
 
 
@@ -18,7 +18,7 @@ def document(tmp_path: Path) -> dict[str, dict[str, dict[str, object]]]:
 
 
 def test_only_the_topmost_directories_become_volumes() -> None:
-    assert tops(["/etc/a/keys", "/etc/a", "/etc/ab", "/run/x", "/etc/a"]) == [
+    assert topmost(["/etc/a/keys", "/etc/a", "/etc/ab", "/run/x", "/etc/a"]) == [
         "/etc/a",
         "/etc/ab",
         "/run/x",
@@ -52,11 +52,11 @@ def test_who_has_files_waits_for_them(document: dict) -> None:
     assert "small-c1-store-etc:/etc" in store["volumes"]
 
 
-def test_only_the_founder_gets_the_founding_files(document: dict) -> None:
+def test_only_the_first_instance_gets_the_bootstrap_files(document: dict) -> None:
     services = document["services"]
-    founding = "small-c1-store-run-labctl:/run/labctl"
-    founders = [name for name, s in services.items() if founding in s.get("volumes", [])]
-    assert founders == ["c1-store"]
+    bootstrap = "small-c1-store-run-labctl:/run/labctl"
+    receivers = [name for name, s in services.items() if bootstrap in s.get("volumes", [])]
+    assert receivers == ["c1-store"]
 
 
 def test_the_client_waits_for_every_job_and_jobs_are_tried_again(document: dict) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labctl.engine import ssh
-from labctl.engine.refusals import gone
+from labctl.engine.refusals import unreachable
 from labctl.errors import EngineError, InputError
 
 
@@ -68,20 +68,20 @@ def test_what_ssh_says_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ssh.Tunnel("ssh://me@far")
     assert str(refused.value) == (
         "cannot reach the container engine at ssh://me@far: me@far: Permission denied; "
-        "see that `ssh -l me -- far true` works without a question"
+        "check that `ssh -l me -- far true` works without a prompt"
     )
 
 
 def test_a_host_that_is_silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ssh, "_CONNECT_SECONDS", 0.2)
     program(tmp_path, monkeypatch, "exec sleep 60")
-    with pytest.raises(EngineError, match=r": no answer within 0\.2 seconds; see that "):
+    with pytest.raises(EngineError, match=r": no answer within 0\.2 seconds; check that "):
         ssh.Tunnel("ssh://far")
 
 
 def test_an_engine_elsewhere_is_not_ours_to_start() -> None:
-    assert gone("unix:///s").endswith("run `labctl doctor --fix`")
-    assert gone("ssh://far") == (
-        "the container engine at ssh://far does not answer: see that it runs there and that you "
-        "may use it"
+    assert unreachable("unix:///s").endswith("run `labctl doctor --fix`")
+    assert unreachable("ssh://far") == (
+        "the container engine at ssh://far does not answer: check that it is running and that "
+        "you have permission to use it"
     )

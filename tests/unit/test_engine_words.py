@@ -185,8 +185,8 @@ DOING = "cannot start container lab-c1"
         ),
         (
             "runc did not terminate: unable to set memory limit to 50 (current usage: 316, peak 9)",
-            f"{DOING}: its processes use 316 bytes of memory and give none of it back;"
-            " give it more",
+            f"{DOING}: its processes use 316 bytes of memory, which cannot be reclaimed;"
+            " set a higher limit",
         ),
         ("container f00 has dependent containers", f"{DOING}: containers that share its network"
          " must be removed first"),

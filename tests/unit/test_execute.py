@@ -118,7 +118,7 @@ def test_from_nothing_to_a_lab(fake: LabEngine, wanted: Desired) -> None:
     assert sorted(fake.volumes("small")) == [*stores, "small-records"]
 
 
-def test_the_token_goes_to_the_founder_only(fake: LabEngine, wanted: Desired) -> None:
+def test_only_the_bootstrapping_instance_gets_the_token(fake: LabEngine, wanted: Desired) -> None:
     run(fake, wanted)
     assert fake.read_file("small-c1-store", "/run/labctl/bootstrap") == b"go\n"
     assert fake.read_file("small-c2-store", "/run/labctl/bootstrap") is None
@@ -237,8 +237,8 @@ def test_who_stays_outside_of_the_cluster_is_stranded_and_restarted(
         return Inspection(ready, clusters)
 
     monkeypatch.setattr("labctl.running.observe.inspect", asked)
-    monkeypatch.setattr("labctl.running.observe._COMES_BACK", 0.05)
-    monkeypatch.setattr("labctl.running.observe._LOOK", 0.01)
+    monkeypatch.setattr("labctl.running.observe._REJOIN_SECONDS", 0.05)
+    monkeypatch.setattr("labctl.running.observe._RECHECK_SECONDS", 0.01)
     observed = observe(fake, wanted)
     assert observed.stranded == {"c3/store"}
     fake.calls.clear()
@@ -264,7 +264,7 @@ def test_no_more_start_at_a_time_than_the_machine_can_carry(
 ) -> None:
     monkeypatch.setattr("labctl.running.execute.STARTING", 1)
     monkeypatch.setattr("labctl.running.execute.UNASKED", 0.01)
-    monkeypatch.setattr("labctl.running.execute.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("labctl.running.execute.SLOT_SECONDS", 0.01)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     finished = run(fake, wanted)
     order = [step for step in finished if step.endswith("/api") and "/" in step]
@@ -305,14 +305,14 @@ def test_an_interrupt_does_not_wait_for_a_job(
             assert released.wait(20)
             return 0
 
-    take = Executor._take
+    take = Executor._process_events
 
     def interrupted(executor: Executor, timeout: float) -> None:
         if begun.is_set():
             raise KeyboardInterrupt
         take(executor, timeout)
 
-    monkeypatch.setattr(Executor, "_take", interrupted)
+    monkeypatch.setattr(Executor, "_process_events", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(Waiting(), wanted)
     assert not released.is_set()

@@ -232,7 +232,7 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desired]:
         patch.setattr(fill, "_PACE", 1 << 40)
         patch.setattr("labctl.faults.degrade._PATIENCE", 0.05)
         patch.setattr("labctl.faults.kinds.clock.CACHED", 0.0)
-        patch.setattr("labctl.running.observe._COMES_BACK", 0.0)
+        patch.setattr("labctl.running.observe._REJOIN_SECONDS", 0.0)
         lab = desired(tmp_path_factory.mktemp("small"), fake_clock=True, disk="256M")
         yield replace(lab, link=link_names("small"))
 

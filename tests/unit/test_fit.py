@@ -10,7 +10,7 @@ import pytest
 from labctl.errors import EngineError
 from labctl.planning import fit
 from labctl.planning.desired import Desired
-from labctl.planning.fit import Machine, check, largest, look, memory_bytes, shortage
+from labctl.planning.fit import Machine, check, inspect_machine, largest, memory_bytes, shortage
 from tests.fakes.engine import INFO
 from tests.unit.labs import desired
 from tests.unit.test_execute import LabEngine
@@ -114,6 +114,6 @@ def test_this_machine_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = LabEngine()
     here = {"MemTotal": INFO.memory - 4096, "MemAvailable": 5 * GIB}
     monkeypatch.setattr(fit, "_meminfo", lambda: here)
-    assert look(engine, "small").memory == 5 * GIB
+    assert inspect_machine(engine, "small").memory == 5 * GIB
     monkeypatch.setattr(fit, "_meminfo", lambda: {**here, "MemTotal": GIB})
-    assert look(engine, "small").memory == INFO.memory
+    assert inspect_machine(engine, "small").memory == INFO.memory

@@ -121,7 +121,7 @@ def test_a_refresh_of_all_builds_each_once_after_what_it_is_built_on(builder: Bu
 
 
 def test_packages_are_as_old_as_the_oldest_image_beneath(builder: Builder) -> None:
-    assert build.since(builder, "zed") == {}
+    assert build.package_dates(builder, "zed") == {}
     build.build(builder, "zed", "controller")
     build.build(builder, "zed", "node")
     day = {"base": 9, "openstack": 3, "controller": 12, "node": 12}
@@ -129,7 +129,7 @@ def test_packages_are_as_old_as_the_oldest_image_beneath(builder: Builder) -> No
         role = image.labels.get("labctl.image", "base")
         created = datetime(2026, 1, day[role], tzinfo=UTC)
         builder._images[tag] = replace(image, created=created)
-    assert {role: at.day for role, at in build.since(builder, "zed").items()} == {
+    assert {role: at.day for role, at in build.package_dates(builder, "zed").items()} == {
         "openstack": 3,
         "controller": 3,
         "node": 9,
@@ -149,7 +149,7 @@ def test_two_at_once_build_it_once(builder: Builder) -> None:
     held, go = threading.Event(), threading.Event()
 
     def other() -> None:
-        with build._alone("node", lines.append):
+        with build._exclusively("node", lines.append):
             held.set()
             go.wait(5)
             builder.add_image(tag, {"labctl.image": "node"})
@@ -164,7 +164,7 @@ def test_two_at_once_build_it_once(builder: Builder) -> None:
     go.set()
     first.join()
     second.join()
-    assert lines == ["another labctl builds image node: waiting for it"]
+    assert lines == ["another labctl is building image node: waiting for it"]
     assert not [call for call in builder.calls if call[0] == "build"]
 
 

@@ -55,7 +55,7 @@ def test_images_that_are_built_on_each_other(directory: Path) -> None:
     (directory / "openstack" / "image.yml").write_text("base: network\n")
     with pytest.raises(InputError) as caught:
         build.image_tags("zed")
-    assert "is built on this image itself" in str(caught.value)
+    assert "is itself built on this image" in str(caught.value)
     assert str(directory) in str(caught.value)
 
 

@@ -79,7 +79,7 @@ def test_a_damaged_cache_is_downloaded_again(
 def test_another_content_than_the_pinned_is_refused_and_not_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(EngineError, match=r"^pkg==1.0 is not what was pinned: its SHA-256 is "):
+    with pytest.raises(EngineError, match=r"^pkg==1.0 is not the pinned file: its SHA-256 is "):
         read(monkeypatch, Pip(wheel(b"something else")))
     assert not list((tmp_path / "home" / "cache").iterdir())
 

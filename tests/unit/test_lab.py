@@ -82,7 +82,7 @@ def refused(
 
 
 REMAPS = (
-    "Docker 28.2 remaps users (userns-remap), so no container can make labs' links: "
+    "Docker 28.2 remaps users (userns-remap), so no container can create a lab's link: "
     "run labs on an engine without userns-remap (see /etc/docker/daemon.json)"
 )
 
@@ -152,7 +152,7 @@ def test_the_lock_names_who_has_it() -> None:
 def test_what_is_forgotten_and_what_stays(home: Path) -> None:
     made = record(name="mine")
     store.save(made)
-    store.hand_out(made, {"clouds.yaml": b"x"})
+    store.write_user_files(made, {"clouds.yaml": b"x"})
     assert (made.directory / "clouds.yaml").stat().st_mode & 0o777 == 0o600
     (made.directory / store.REPORTS).mkdir()
     (made.directory / store.REPORTS / "one.json").write_text("{}")

@@ -33,7 +33,7 @@ def test_a_machine_that_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert checks["kernel: netem"] == machine.Check(
         "kernel: netem",
         None,
-        "this kernel has no sch_netem, by which packets can be delayed (Error: Unknown qdisc.)",
+        "this kernel has no sch_netem, which delays packets (Error: Unknown qdisc.)",
     )
     assert engine.containers() == []
 
@@ -42,7 +42,7 @@ def test_an_environment_without_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "find_spec", lambda _: None)
     check = found(monkeypatch, FakeEngine())["pip"]
     assert check.ok is False
-    assert check.detail.endswith(" has no pip, which fetches what images need from wheels")
+    assert check.detail.endswith(" has no pip, which downloads wheels that images need")
 
 
 def test_what_labs_need_and_the_kernel_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +220,7 @@ def test_an_engine_that_does_not_come_up(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(EngineError) as refused:
         list(machine.fix())
     assert str(refused.value) == (
-        f"dockerd was started but does not answer; the last of its log {tmp_path}/dockerd.log: why"
+        f"dockerd was started but does not answer; its log {tmp_path}/dockerd.log ends: why"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from labctl.documents.source import Source
 from labctl.errors import InputError, LabError
 from labctl.model.topology import TopologyDoc
-from labctl.planning.desired import desire
+from labctl.planning.desired import build_desired
 from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
 from labctl.planning.steps import Observed
@@ -45,7 +45,7 @@ SUBNET = IPv4Network("198.18.9.0/24")
 
 def prepare(record: store.Record) -> lifecycle.Prepared:
     made = resolve(record.topology, CATALOGUE, subnet=record.subnet, placed=record.placed)
-    wanted = desire(made, Renderer(made, {}, USERS, Path()), IMAGES, ("lp", "lh"))
+    wanted = build_desired(made, Renderer(made, {}, USERS, Path()), IMAGES, ("lp", "lh"))
     return lifecycle.Prepared(record, wanted, {})
 
 

@@ -12,7 +12,7 @@ from labctl.faults import targets
 from labctl.model.lab import Lab
 from labctl.model.reserved import RESERVED
 from labctl.model.topology import TopologyDoc
-from labctl.planning.desired import desire
+from labctl.planning.desired import build_desired
 from labctl.planning.render import Renderer
 from labctl.resolve.naming import named
 from labctl.resolve.resolution import resolve
@@ -63,7 +63,7 @@ def test_all_names_of_a_lab_are_distinct(case) -> None:
         lab = resolve(topology, catalog)
     except InputError:
         return
-    wanted = desire(lab, Renderer(lab, {}, USERS, None), IMAGES, ("p", "h"))  # type: ignore[arg-type]
+    wanted = build_desired(lab, Renderer(lab, {}, USERS, None), IMAGES, ("p", "h"))  # type: ignore[arg-type]
     units = [
         unit
         for group in (wanted.holders, wanted.disks, wanted.instances, wanted.jobs)

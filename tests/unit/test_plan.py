@@ -74,7 +74,7 @@ def test_from_nothing_everything_in_order(wanted: Desired) -> None:
 
 def test_only_the_seed_founds_the_cluster(wanted: Desired) -> None:
     plan = make_plan(wanted, Observed())
-    founding = [s.id for s in plan.steps.values() if isinstance(s, StartInstance) and s.founding]
+    founding = [s.id for s in plan.steps.values() if isinstance(s, StartInstance) and s.bootstrap]
     assert founding == ["start:c1/store"]
 
 
@@ -85,7 +85,7 @@ def test_a_cluster_that_exists_is_never_founded_again(wanted: Desired) -> None:
     observed = replace(observed, members=frozenset({"c2/store"}), ready=frozenset())
     plan = make_plan(wanted, observed)
     starts = [s for s in plan.steps.values() if isinstance(s, StartInstance)]
-    assert not any(step.founding for step in starts)
+    assert not any(step.bootstrap for step in starts)
     assert before(plan, "ready:c2/store", "start:c1/store")
     assert before(plan, "ready:c2/store", "start:c3/store")
 
@@ -309,8 +309,8 @@ def test_what_does_not_answer_is_awaited(wanted: Desired) -> None:
 
 def test_the_longest_chain_is_the_sum_along_the_dearest_path(wanted: Desired) -> None:
     plan = make_plan(wanted, Observed())
-    # image, link, network, client, names; then store on c1, its databases, the schema, api
-    assert plan.longest_chain == pytest.approx(30 + 0.3 + 0.1 + 0.3 + 0.1 + 4 * 1.3)
+    # image, link, network, node c1; then store on c1, its databases, the schema, api
+    assert plan.longest_chain == pytest.approx(30 + 0.3 + 0.1 + 0.3 + 4 * 1.3)
 
 
 def test_a_missing_image_is_built_before_what_uses_it(wanted: Desired) -> None:

@@ -85,7 +85,7 @@ def test_a_symbolic_link_is_not_followed(home: Path, use: str) -> None:
         else:
             private_file(link, "text")
     assert str(refused.value) == (
-        f"{link}: is a symbolic link, where labctl keeps a file: remove it"
+        f"{link}: is a symbolic link, but labctl needs a regular file there: remove it"
     )
     assert not target.exists()
 
@@ -110,12 +110,12 @@ def test_what_is_no_file_is_refused(home: Path) -> None:
     with pytest.raises(EngineError) as refused, claim(home / "a.lock", wait=False):
         pass
     assert str(refused.value) == (
-        f"{home}/a.lock: is no plain file, where labctl keeps one: remove it"
+        f"{home}/a.lock: is not a regular file, but labctl needs one there: remove it"
     )
 
 
 def test_builders_wait_for_each_other_in_the_state_directory(home: Path) -> None:
     """Not in /tmp, where anybody can be first."""
-    with build._alone("node", print):
+    with build._exclusively("node", print):
         assert mode(home / "locks" / "images" / "node.lock") == 0o600
         assert not (home.parent / "tmp").exists()

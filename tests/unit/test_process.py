@@ -75,7 +75,7 @@ def test_programs_that_are_waited_for_are_ended_with_labctl() -> None:
     """In whatever thread: a bootstrap of minutes does not go on behind an interrupt."""
     lines = process.stream(["sh", "-c", "echo begun; exec sleep 60"])
     assert next(lines) == "begun"
-    ending = threading.Thread(target=process.end_all)
+    ending = threading.Thread(target=process.terminate_all)
     ending.start()
     with pytest.raises(EngineError, match="failed with exit code -15"):
         list(lines)

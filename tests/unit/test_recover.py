@@ -1,4 +1,4 @@
-"""Which of a cluster's volumes founds it anew when no member is left."""
+"""Which member bootstraps a cluster that has no member left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labctl.errors import LabError
 from labctl.planning.desired import Desired
 from labctl.planning.plan import make_plan
 from labctl.planning.steps import Observed, StartInstance
-from labctl.running.recover import farthest, recover
+from labctl.running.recover import most_advanced, recover
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
 from tests.unit.labs import IMAGES, container, desired, running
@@ -22,22 +22,23 @@ from tests.unit.labs import IMAGES, container, desired, running
 HERE = "8a1f"
 
 
-def test_the_farthest_founds() -> None:
-    assert farthest("store", {"c1/s": (HERE, 7), "c2/s": (HERE, 12), "c3/s": (HERE, -1)}) == "c2/s"
+def test_the_most_advanced_bootstraps() -> None:
+    positions = {"c1/s": (HERE, 7), "c2/s": (HERE, 12), "c3/s": (HERE, -1)}
+    assert most_advanced("store", positions) == "c2/s"
 
 
 def test_data_of_different_clusters_are_not_chosen_from() -> None:
     with pytest.raises(LabError) as raised:
-        farthest("store", {"c1/s": (HERE, 7), "c2/s": ("bb", 12)})
+        most_advanced("store", {"c1/s": (HERE, 7), "c2/s": ("bb", 12)})
     assert str(raised.value) == (
-        "store: its members' data are of different clusters (c1/s 8a1f, c2/s bb): nothing is "
+        "store: its members have data of different clusters (c1/s 8a1f, c2/s bb): nothing was "
         "started; remove the volumes of those that are wrong"
     )
 
 
 def test_no_data_at_all() -> None:
     with pytest.raises(LabError, match="no member is left and none has data"):
-        farthest("store", {})
+        most_advanced("store", {})
 
 
 @pytest.fixture
@@ -74,16 +75,18 @@ def outage(wanted: Desired) -> Observed:
     return replace(observed, containers={**observed.containers, **ended}, ready=ready)
 
 
-def test_a_lost_cluster_is_founded_by_the_farthest(wanted: Desired, fake: FakeEngine) -> None:
+def test_a_lost_cluster_is_bootstrapped_again(wanted: Desired, fake: FakeEngine) -> None:
     notes: list[str] = []
     observed = recover(fake, wanted, outage(wanted), notes.append)
-    assert observed.founders == {"store": "c3/store"}
-    assert notes[-1] == "store: c3/store founds the cluster anew"
-    plan = make_plan(wanted, replace(outage(wanted), founders=observed.founders))
-    founding = [
-        s.instance for s in plan.steps.values() if isinstance(s, StartInstance) and s.founding
+    assert observed.bootstrap_instances == {"store": "c3/store"}
+    assert notes[-1] == "store: c3/store bootstraps the cluster"
+    plan = make_plan(
+        wanted, replace(outage(wanted), bootstrap_instances=observed.bootstrap_instances)
+    )
+    bootstrap = [
+        s.instance for s in plan.steps.values() if isinstance(s, StartInstance) and s.bootstrap
     ]
-    assert founding == ["c3/store"]
+    assert bootstrap == ["c3/store"]
     assert "ready:c3/store" in plan.steps["start:c1/store"].needs
     assert [c.name for c in fake.containers("small")] == []
 

@@ -12,15 +12,15 @@ from labctl.errors import InputError
 from labctl.model.service import MongodbDoc, SecretDoc
 from labctl.model.topology import TopologyDoc
 from labctl.resolve.resolution import resolve
-from labctl.state.secrets import draw, keep, make_secret, wanted
+from labctl.state.secrets import load_or_generate, make_secret, save, wanted
 
 DATA = Path(__file__).parents[1] / "data"
 TWO = {"a.admin": SecretDoc(), "b.cookie": SecretDoc(kind="hex", length=32)}
 
 
 def ensure(lab_dir, docs):
-    values = draw(lab_dir, docs)
-    keep(lab_dir, values)
+    values = load_or_generate(lab_dir, docs)
+    save(lab_dir, values)
     return values
 
 
@@ -58,7 +58,7 @@ def test_made_once_and_kept_when_more_are_wanted(tmp_path):
 
 
 def test_drawing_writes_nothing(tmp_path):
-    assert list(draw(tmp_path / "labs" / "small", TWO)) == list(TWO)
+    assert list(load_or_generate(tmp_path / "labs" / "small", TWO)) == list(TWO)
     assert not any(tmp_path.iterdir())
 
 
@@ -102,8 +102,8 @@ def test_a_file_that_others_can_read_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError) as caught:
         ensure(tmp_path, TWO)
     assert str(caught.value) == (
-        "secrets.yml: others may read it (mode 0640); chmod 600 it if nobody did, else delete it "
-        "and bring the lab up anew"
+        "secrets.yml: others can read it (mode 0640); chmod 600 it if nobody did, or else take "
+        "the lab down and bring it up again"
     )
     assert not any(value in str(caught.value) for value in values.values())
 

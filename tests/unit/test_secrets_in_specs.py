@@ -50,7 +50,7 @@ def test_no_secret_in_an_actions_commands(lab: Desired) -> None:
 def test_a_file_with_a_secret_is_its_owners_alone(lab: Desired) -> None:
     used: set[str] = set()
     for unit in units(lab):
-        for file in (*unit.files, *unit.founding_files):
+        for file in (*unit.files, *unit.bootstrap_files):
             held = found_in(file.data.decode(), lab)
             used |= set(held)
             assert not held or file.mode & 0o077 == 0, (unit.spec.name, file.path)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from labctl.documents.source import Source
 from labctl.engine.port import LABEL, Network
 from labctl.errors import SubnetTakenError
-from labctl.planning.desired import Desired, desire
+from labctl.planning.desired import Desired, build_desired
 from labctl.planning.render import Renderer
 from labctl.resolve import request
 from labctl.resolve.resolution import resolve
@@ -43,7 +43,7 @@ class NetworkOnly:
 
 def prepare(record: store.Record) -> lifecycle.Prepared:
     made = resolve(record.topology, CATALOGUE, name=record.name, subnet=record.subnet)
-    wanted = desire(made, Renderer(made, {}, USERS, Path()), IMAGES, (f"{made.name}-p", "h"))
+    wanted = build_desired(made, Renderer(made, {}, USERS, Path()), IMAGES, (f"{made.name}-p", "h"))
     return lifecycle.Prepared(record, wanted, {})
 
 

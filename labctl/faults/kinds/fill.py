@@ -19,7 +19,7 @@ from labctl.faults import build, kinds, outage, present
 from labctl.faults.kind import FaultKind, Request
 from labctl.faults.model import DEFAULT_LEASE, Fault, Member
 from labctl.faults.targets import Target
-from labctl.host.parallel import moments, together
+from labctl.host.parallel import timed_together, together
 from labctl.model import disk
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, objec
         if result.code != 0:
             raise LabError(f"{fault.title}: {result.stderr.strip() or 'the filler does not start'}")
 
-    return {"moments": moments(fill, fault.members, lambda member: member.name)}
+    return {"moments": timed_together(fill, fault.members, lambda member: member.name)}
 
 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
