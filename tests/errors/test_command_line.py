@@ -297,7 +297,7 @@ def test_what_else_the_system_refuses_names_the_file(
     def refused(**_: object) -> int:
         raise OSError(errno.EROFS, "Read-only file system", "/somewhere")
 
-    monkeypatch.setattr("labctl.cli.commands._app", refused)
+    monkeypatch.setattr("labctl.cli.commands.parser", lambda: refused)
     assert run(monkeypatch, "status") == 3
     assert capsys.readouterr().err == "labctl: /somewhere: Read-only file system\n"
 
