@@ -127,6 +127,16 @@ def test_a_bad_topology_touches_nothing(home: Path, run: Run, command: str, path
         (("move", "keystone", "--to", "c1"), 2, NO_LAB),
         (("frobnicate",), 2, "No such command 'frobnicate'. (see 'labctl --help')"),
         (
+            ("\x1b[31mred\n\x7fä\udcff",),
+            2,
+            "No such command '\\x1b[31mred\\n\\x7fä\\udcff'. (see 'labctl --help')",
+        ),
+        (
+            ("chaos", "check", "one\ntwo"),
+            2,
+            "there is no run 'one\\ntwo': start one with `labctl chaos run`",
+        ),
+        (
             ("kill", "c1", "--for", "soon"),
             2,
             "'soon' is no duration: write it as 90s, 5m, 1h or 1h30m",
