@@ -44,24 +44,22 @@ def gone(ctx, kind, which, seconds=90):
     ctx.until(f"the {kind} is gone", deleted, seconds=seconds, every=1.0)
 
 
-def create(ctx, name, **fields):
-    """A volume of the smallest size there is; returns its id."""
-    body = {"volume": {"name": ctx.name(name), "size": 1, **fields}}
-    volume = ctx.request("volumev3", "POST", "/volumes", json=body).json()["volume"]["id"]
-    ctx.defer(gone, ctx, "volume", volume)
-    return volume
+def create(ctx, kind, name, **fields):
+    """A volume, a snapshot or a backup, which is gone in the end; returns its id."""
+    body = {kind: {"name": ctx.name(name), **fields}}
+    made = ctx.request("volumev3", "POST", f"/{kind}s", json=body).json()[kind]["id"]
+    ctx.defer(gone, ctx, kind, made)
+    return made
 
 
 def run(ctx):
     """Make a volume and a snapshot of it."""
     began = time.monotonic()
-    volume = create(ctx, "volume")
+    volume = create(ctx, "volume", "volume", size=1)
     found = available(ctx, "volume", volume)
     seconds = time.monotonic() - began
     ctx.say(f"volume {volume} on {found['os-vol-host-attr:host']} after {seconds:.1f} s")
-    body = {"snapshot": {"name": ctx.name("snapshot"), "volume_id": volume}}
-    snapshot = ctx.request("volumev3", "POST", "/snapshots", json=body).json()["snapshot"]["id"]
-    ctx.defer(gone, ctx, "snapshot", snapshot)
+    snapshot = create(ctx, "snapshot", "snapshot", volume_id=volume)
     available(ctx, "snapshot", snapshot)
     gone(ctx, "snapshot", snapshot)
     ctx.say(f"snapshot {snapshot} made and removed")
@@ -104,15 +102,11 @@ def backup(ctx):
     """Back a volume with known content up to Swift, restore it to another, and compare."""
     data = os.urandom(4 * CHUNK)
     image = make_image(ctx, data)
-    body = {"volume": {"name": ctx.name("original"), "size": 1, "imageRef": image}}
-    original = ctx.request("volumev3", "POST", "/volumes", json=body).json()["volume"]["id"]
-    ctx.defer(gone, ctx, "volume", original)
+    original = create(ctx, "volume", "original", size=1, imageRef=image)
     available(ctx, "volume", original, seconds=60)
 
     began = time.monotonic()
-    body = {"backup": {"volume_id": original, "name": ctx.name("backup")}}
-    made = ctx.request("volumev3", "POST", "/backups", json=body).json()["backup"]["id"]
-    ctx.defer(gone, ctx, "backup", made)
+    made = create(ctx, "backup", "backup", volume_id=original)
     found = available(ctx, "backup", made, seconds=180)
     container = ctx.request("object-store", "GET", f"/{found['container']}?format=json").json()
     mine = [entry["bytes"] for entry in container if made in entry["name"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +74,12 @@ def main(
     """Only carries the options that come before a command."""
 
 
+@cache
+def parser() -> Any:
+    """The commands as the parser has them, made once."""
+    return typer.main.get_command(_app)
+
+
 def run() -> int:
     """Run the command that ``sys.argv`` names; its exit code.
 
@@ -80,7 +87,7 @@ def run() -> int:
     no sense.
     """
     try:
-        code = _app(standalone_mode=False)
+        code = parser()(standalone_mode=False)
     except ThroughError as carrier:
         raise carrier.cause from None
     except typer.Abort as error:

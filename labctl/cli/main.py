@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from labctl.cli import output
-from labctl.errors import EngineError, LabctlError
+from labctl.errors import EngineError, InputError, LabctlError
 from labctl.host import signals
 
 _PATIENCE = 1.2
@@ -58,9 +58,16 @@ def _guarded() -> int:
 
 
 def _said(error: LabctlError) -> int:
-    if str(error):
-        _say(str(error))
+    # What is wrong with an input is one line, whatever the input is; of a lab several may be said.
+    if text := str(error):
+        _say(_shown(text, lines=not isinstance(error, InputError)))
     return error.exit_code
+
+
+def _shown(text: str, *, lines: bool) -> str:
+    """Text with what a terminal would obey, and not show, written out."""
+    spared = "\n" if lines else ""
+    return "".join(c if c.isprintable() or c == spared else repr(c)[1:-1] for c in text)
 
 
 def _refused(error: OSError) -> EngineError:

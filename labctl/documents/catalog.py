@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from labctl.documents.images import user_ids
 from labctl.documents.reader import load_with_source, shown
@@ -24,9 +26,18 @@ def load_catalog(directory: Path | None = None) -> Mapping[str, ServiceDoc]:
     """The services by name, in alphabetical order.
 
     ``directory`` holds a directory for each service, and ``images`` is beside it; the shipped
-    one when left out. Raises InputError with file and place at the first defect.
+    one when left out, which is read once. Raises InputError with file and place at the first
+    defect.
     """
-    directory = data_dir("compose") if directory is None else directory
+    return _shipped(data_dir("compose")) if directory is None else _read(directory)
+
+
+@cache
+def _shipped(directory: Path) -> Mapping[str, ServiceDoc]:
+    return MappingProxyType(_read(directory))
+
+
+def _read(directory: Path) -> dict[str, ServiceDoc]:
     found = sorted(directory.glob("*/service.yml"))
     if not found:
         raise InputError(f"{shown(directory)}: has no service (a directory with a service.yml)")

@@ -86,6 +86,11 @@ def had_effect(
     return {"dropped": seen}
 
 
+def loses_pings(engine: Engine, fault: Fault, pings: int, size: int) -> dict[str, object]:
+    """Prove that each of its nodes drops some of so many pings, of so many bytes."""
+    return had_effect(engine, fault, lambda: ping(engine, fault, pings, size), everywhere=True)
+
+
 def blinked(engine: Engine, fault: Fault) -> dict[str, object]:
     """Prove that a very short cut, which is over, dropped frames. LabError when it did not."""
     deaf = [s for s in reach.running(engine, fault) if s.node in fault.deaf()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from labctl.engine.port import Engine
+from collections.abc import Iterable
+
+from labctl.engine.port import ContainerStatus, Engine
 from labctl.faults.model import Fault, Member
 
 
@@ -19,5 +21,19 @@ def alive(engine: Engine, fault: Fault) -> list[Member]:
 
 def there(engine: Engine, fault: Fault) -> list[Member]:
     """The members of a fault that are still part of the lab, in any state."""
-    names = {container.name for container in engine.containers(fault.lab)}
-    return [member for member in fault.members if member.container in names]
+    return list(states(engine, fault))
+
+
+def states(engine: Engine, fault: Fault) -> dict[Member, ContainerStatus]:
+    """The same, each with its state."""
+    known = {container.name: container.status for container in engine.containers(fault.lab)}
+    return {m: known[m.container] for m in fault.members if m.container in known}
+
+
+def on(member: Member, kind: str, faults: Iterable[Fault]) -> list[Fault]:
+    """Those of a kind, among faults, that are on a member."""
+    return [
+        fault
+        for fault in faults
+        if fault.kind == kind and member.container in {each.container for each in fault.members}
+    ]

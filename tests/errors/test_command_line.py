@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,29 +38,48 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The program in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["labctl", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main.run()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The program in this process: its exit code, and what it wrote to its two streams."""
+
+    def running(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["labctl", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main.run()
+        assert isinstance(ended.value.code, int)
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    return running
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """The engine that commands about a whole lab find."""
+    engine = FakeEngine()
+    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: engine)
+    return engine
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Whatever the command is, it ends so."""
+
+    def failing() -> int:
+        raise error
+
+    monkeypatch.setattr(main, "app", failing)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("command", ["up", "plan", "render"])
-def test_a_bad_topology_touches_nothing(
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-    path: Path,
-) -> None:
-    assert run(monkeypatch, command, str(path)) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.splitlines()) == 1
-    assert said.err.startswith("labctl: ")
+def test_a_bad_topology_touches_nothing(home: Path, run: Run, command: str, path: Path) -> None:
+    code, out, err = run(command, str(path))
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("labctl: ")
     assert not home.exists()
 
 
@@ -107,6 +127,16 @@ def test_a_bad_topology_touches_nothing(
         (("move", "keystone", "--to", "c1"), 2, NO_LAB),
         (("frobnicate",), 2, "No such command 'frobnicate'. (see 'labctl --help')"),
         (
+            ("\x1b[31mred\n\x7fä\udcff",),
+            2,
+            "No such command '\\x1b[31mred\\n\\x7fä\\udcff'. (see 'labctl --help')",
+        ),
+        (
+            ("chaos", "check", "one\ntwo"),
+            2,
+            "there is no run 'one\\ntwo': start one with `labctl chaos run`",
+        ),
+        (
             ("kill", "c1", "--for", "soon"),
             2,
             "'soon' is no duration: write it as 90s, 5m, 1h or 1h30m",
@@ -123,36 +153,22 @@ def test_a_bad_topology_touches_nothing(
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,
 )
 def test_the_exact_words(
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    code: int,
-    said: str,
+    home: Path, run: Run, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    assert run(monkeypatch, *arguments) == code
-    assert capsys.readouterr().err == f"labctl: {said}\n"
+    assert run(*arguments) == (code, "", f"labctl: {said}\n")
     assert not home.exists()
 
 
-def test_no_engine_is_the_machine_s_fault(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "up", "single", "--subnet", "198.18.7.0/24") == 3
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    assert NO_ENGINE in said
+def test_no_engine_is_the_machine_s_fault(home: Path, run: Run) -> None:
+    code, _, err = run("up", "single", "--subnet", "198.18.7.0/24")
+    assert code == 3
+    assert len(err.splitlines()) == 1
+    assert NO_ENGINE in err
 
 
-def test_an_interrupt_is_130(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted() -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(main, "app", interrupted)
-    assert run(monkeypatch, "status") == 130
-    assert capsys.readouterr().err == "labctl: interrupted\n"
+def test_an_interrupt_is_130(home: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    fails(monkeypatch, KeyboardInterrupt())
+    assert run("status") == (130, "", "labctl: interrupted\n")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +177,8 @@ def test_an_interrupt_is_130(
 def test_what_ends_a_command_is_its_exit_code_and_its_advice(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run: Run,
+    fake: FakeEngine,
     number: signal.Signals,
     code: int,
 ) -> None:
@@ -170,17 +187,17 @@ def test_what_ends_a_command_is_its_exit_code_and_its_advice(
     def up(*_: object) -> None:
         signal.raise_signal(number)
 
-    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: FakeEngine())
     monkeypatch.setattr("labctl.running.lifecycle.up", up)
-    assert run(monkeypatch, "up", "single", "--profile", "support") == code
-    assert capsys.readouterr().err == (
+    assert run("up", "single", "--profile", "support") == (
+        code,
+        "",
         "labctl: interrupted; the next 'labctl up' finishes what was begun, "
-        "'labctl down' undoes it\n"
+        "'labctl down' undoes it\n",
     )
 
 
 def test_the_end_of_following_a_log_is_no_news(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     class Engine(FakeEngine):
         def follow(self, name: str, tail: int | None = None) -> LineStream:
@@ -192,22 +209,15 @@ def test_the_end_of_following_a_log_is_no_news(
     )
     reached = Engine(), SimpleNamespace(lab=lab)
     monkeypatch.setattr("labctl.cli.inside.reach", lambda *_: reached)
-    assert run(monkeypatch, "logs", "c1/a", "-f") == 130
-    assert capsys.readouterr() == ("", "")
+    assert run("logs", "c1/a", "-f") == (130, "", "")
 
 
 def test_a_defect_is_one_line_and_a_file(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    def broken() -> int:
-        raise ZeroDivisionError("oops")
-
-    monkeypatch.setattr(main, "app", broken)
-    assert run(monkeypatch, "status") == 1
-    said = capsys.readouterr().err
-    assert said == (
-        f"labctl: a defect in labctl (ZeroDivisionError: oops); please report {home}/defect.log\n"
-    )
+    fails(monkeypatch, ZeroDivisionError("oops"))
+    what = f"a defect in labctl (ZeroDivisionError: oops); please report {home}/defect.log"
+    assert run("status") == (1, "", f"labctl: {what}\n")
     log = home / "defect.log"
     assert "ZeroDivisionError" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600
@@ -215,18 +225,15 @@ def test_a_defect_is_one_line_and_a_file(
 
 @pytest.mark.parametrize("place", ["", "/proc/nowhere"])
 def test_a_defect_whose_file_cannot_be_written_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+    monkeypatch: pytest.MonkeyPatch, run: Run, place: str
 ) -> None:
-    def broken() -> int:
-        raise ZeroDivisionError("oops")
-
     _nobody(monkeypatch)
     monkeypatch.setenv("LABCTL_HOME", place)
-    monkeypatch.setattr(main, "app", broken)
-    assert run(monkeypatch, "status") == 1
-    said = capsys.readouterr().err
-    assert said.startswith("labctl: a defect in labctl (ZeroDivisionError: oops); please report it")
-    assert said.count("\n") == 1
+    fails(monkeypatch, ZeroDivisionError("oops"))
+    code, _, err = run("status")
+    assert code == 1
+    assert err.startswith("labctl: a defect in labctl (ZeroDivisionError: oops); please report it")
+    assert err.count("\n") == 1
 
 
 def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,23 +249,19 @@ def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("arguments", [("status",), ("plan", "single"), ("chaos", "runs")])
 def test_no_home_directory(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch, run: Run, arguments: tuple[str, ...]
 ) -> None:
     _nobody(monkeypatch)
-    assert run(monkeypatch, *arguments) == 3
-    assert capsys.readouterr().err == (
-        "labctl: you have no home directory to keep state in: set LABCTL_HOME to a directory\n"
+    assert run(*arguments) == (
+        3,
+        "",
+        "labctl: you have no home directory to keep state in: set LABCTL_HOME to a directory\n",
     )
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("plan", "single"), ("down", "--lab", "x")])
 def test_a_state_folder_that_may_not_be_read(
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
+    home: Path, monkeypatch: pytest.MonkeyPatch, run: Run, arguments: tuple[str, ...]
 ) -> None:
     """For root, too, who may read everything."""
 
@@ -270,36 +273,33 @@ def test_a_state_folder_that_may_not_be_read(
         return exists(path)
 
     monkeypatch.setattr(Path, "exists", refuse)
-    assert run(monkeypatch, *arguments) == 3
-    said = capsys.readouterr().err
-    assert said.startswith(f"labctl: {home}/labs")
-    assert said.endswith(
+    code, _, err = run(*arguments)
+    assert code == 3
+    assert err.startswith(f"labctl: {home}/labs")
+    assert err.endswith(
         ": Permission denied; labctl keeps its state there: "
         "set LABCTL_HOME to a directory of your own\n"
     )
 
 
-def test_a_state_folder_that_cannot_be_made(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_state_folder_that_cannot_be_made(home: Path, run: Run, fake: FakeEngine) -> None:
     home.write_text("a file")
-    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: FakeEngine())
-    assert run(monkeypatch, "up", "single", "--profile", "support") == 3
-    assert capsys.readouterr().err == (
+    assert run("up", "single", "--profile", "support") == (
+        3,
+        "",
         f"labctl: {home}: File exists; labctl keeps its state there: "
-        "set LABCTL_HOME to a directory of your own\n"
+        "set LABCTL_HOME to a directory of your own\n",
     )
 
 
 def test_what_else_the_system_refuses_names_the_file(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     def refused(**_: object) -> int:
         raise OSError(errno.EROFS, "Read-only file system", "/somewhere")
 
-    monkeypatch.setattr("labctl.cli.commands._app", refused)
-    assert run(monkeypatch, "status") == 3
-    assert capsys.readouterr().err == "labctl: /somewhere: Read-only file system\n"
+    monkeypatch.setattr("labctl.cli.commands.parser", lambda: refused)
+    assert run("status") == (3, "", "labctl: /somewhere: Read-only file system\n")
 
 
 def _remove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,56 +330,43 @@ BAD_NAMES = [
 def test_a_name_that_no_lab_can_have(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run: Run,
+    fake: FakeEngine,
     command: tuple[str, ...],
     name: str,
 ) -> None:
     _remove_nothing(monkeypatch)
-    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: FakeEngine())
-    assert run(monkeypatch, *command, name) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("labctl: lab name '")
-    assert said.endswith(
+    code, _, err = run(*command, name)
+    assert code == 2
+    assert err.startswith("labctl: lab name '")
+    assert err.endswith(
         "' should be at most 31 lower-case letters, digits and '-', and begin with a letter\n"
     )
     assert not home.exists()
 
 
 def test_the_environment_s_lab_is_checked_too(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     _remove_nothing(monkeypatch)
     monkeypatch.setenv("LABCTL_LAB", "/nonexistent/labctl-test")
-    assert run(monkeypatch, "down") == 2
-    assert capsys.readouterr().err.startswith(
-        "labctl: lab name '/nonexistent/labctl-test' should be"
-    )
+    code, _, err = run("down")
+    assert code == 2
+    assert err.startswith("labctl: lab name '/nonexistent/labctl-test' should be")
 
 
-def test_down_of_a_name_that_no_lab_ever_had(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fake = FakeEngine()
-    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: fake)
+def test_down_of_a_name_that_no_lab_ever_had(home: Path, run: Run, fake: FakeEngine) -> None:
+    none = "there is no lab 'mistyped' (labs: none; 'labctl up' makes one)"
     for _ in range(2):  # to have asked makes it no lab
-        assert run(monkeypatch, "down", "--lab", "mistyped") == 2
-        assert capsys.readouterr().err == (
-            "labctl: there is no lab 'mistyped' (labs: none; 'labctl up' makes one)\n"
-        )
+        assert run("down", "--lab", "mistyped") == (2, "", f"labctl: {none}\n")
     assert not home.exists()
 
 
-def test_down_twice_is_no_mistake(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_down_twice_is_no_mistake(home: Path, run: Run, fake: FakeEngine) -> None:
     """What another state folder knows, or none any more, is found by its label."""
-    fake = FakeEngine()
     fake.create_volume("demo-data", {LABEL: "demo"})
-    monkeypatch.setattr("labctl.cli.lifecycle.connect", lambda _: fake)
-    assert run(monkeypatch, "down", "--lab", "demo") == 0
-    assert capsys.readouterr().out == "lab demo is down: 1 volume\n"
-    assert run(monkeypatch, "down", "--lab", "demo") == 0
-    assert capsys.readouterr().out == "lab demo is down: nothing was there\n"
+    assert run("down", "--lab", "demo") == (0, "lab demo is down: 1 volume\n", "")
+    assert run("down", "--lab", "demo") == (0, "lab demo is down: nothing was there\n", "")
 
 
 @pytest.mark.parametrize(
@@ -393,15 +380,12 @@ def test_down_twice_is_no_mistake(
     ],
 )
 def test_arguments_that_no_file_system_takes(
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    said: str,
+    home: Path, monkeypatch: pytest.MonkeyPatch, run: Run, arguments: tuple[str, ...], said: str
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    assert run(monkeypatch, *arguments) == 2
-    assert capsys.readouterr().err.startswith(f"labctl: {said}")
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert err.startswith(f"labctl: {said}")
 
 
 @pytest.mark.parametrize(
@@ -419,7 +403,7 @@ def test_where_render_writes(
     home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run: Run,
     output: str | None,
     written: str,
 ) -> None:
@@ -427,37 +411,33 @@ def test_where_render_writes(
     Path("old.yml").write_text("old")
     Path("there").mkdir()
     options = [] if output is None else ["-o", output]
-    assert run(monkeypatch, "render", "single", "--profile", "support", *options) == 0
-    assert capsys.readouterr().out == f"{tmp_path / written}\n"
+    done = run("render", "single", "--profile", "support", *options)
+    assert done == (0, f"{tmp_path / written}\n", "")
     assert Path(written).read_text().startswith("name: single\n")
     assert Path(written).stat().st_mode & 0o777 == 0o600
 
 
 def test_render_to_standard_output(
-    home: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, "render", "single", "--profile", "support", "-o", "-") == 0
-    assert capsys.readouterr().out.startswith("name: single\n")
+    code, out, _ = run("render", "single", "--profile", "support", "-o", "-")
+    assert code == 0
+    assert out.startswith("name: single\n")
 
 
-def test_render_where_nothing_can_be_written(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_render_where_nothing_can_be_written(home: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "file").touch()
     below = tmp_path / "file" / "x.yml"
-    assert run(monkeypatch, "render", "single", "--profile", "support", "-o", str(below)) == 3
-    assert capsys.readouterr().err == f"labctl: {below}: cannot be written: File exists\n"
+    done = run("render", "single", "--profile", "support", "-o", str(below))
+    assert done == (3, "", f"labctl: {below}: cannot be written: File exists\n")
 
 
 EXTENSION = "name: mine\ndescription: d\nextends: other.yml\n"
 
 
 def test_a_topology_from_a_pipe_extends_what_is_in_the_working_directory(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("other.yml").write_text("name: other\ndescription: d\nextends: single\n")
@@ -466,5 +446,6 @@ def test_a_topology_from_a_pipe_extends_what_is_in_the_working_directory(
     os.close(writer)
     with os.fdopen(reader):
         render = ("render", f"/dev/fd/{reader}", "--profile", "support", "-o", "-")
-        assert run(monkeypatch, *render) == 0
-    assert capsys.readouterr().out.startswith("name: mine\n")
+        code, out, _ = run(*render)
+    assert code == 0
+    assert out.startswith("name: mine\n")

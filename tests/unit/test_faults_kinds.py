@@ -39,7 +39,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 @pytest.mark.parametrize("word", registered())
 def test_a_kind_is_complete(word: str) -> None:
     kind = registered()[word]
-    assert kind.word == word
     assert kind.says.endswith(".")
     for name in HANDLERS:
         assert len(inspect.signature(getattr(kind, name)).parameters) >= 3, name
@@ -50,6 +49,12 @@ def test_a_kind_is_complete(word: str) -> None:
     assert kind.halts <= kind.lasts
     if kind.unfit is not None:
         assert kind.on_instances
+
+
+def test_two_kinds_cannot_have_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labctl.faults.kinds.clock.KINDS", (registered()["limit"],))
+    with pytest.raises(ValueError, match="two modules define the kind of fault 'limit'"):
+        registered.__wrapped__()  # type: ignore[attr-defined]
 
 
 def test_a_fault_of_an_unknown_kind_says_what_to_do(world: World) -> None:

@@ -1,5 +1,6 @@
 """The exported JSON Schema says the same as labctl's own reader."""
 
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -15,10 +16,12 @@ DATA = ROOT / "tests" / "data"
 ERRORS = ROOT / "tests" / "errors"
 
 
+@cache
 def json_schema(kind):
     return schemas.json_schema(kind, models()[Document(kind)])
 
 
+@cache
 def validator(kind):
     schema = json_schema(kind)
     jsonschema.Draft202012Validator.check_schema(schema)

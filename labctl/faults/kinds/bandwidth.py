@@ -61,9 +61,7 @@ def _had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
     # 200 pings, of such a size that they are ten times the rate where the machine sends them in a
     # second: a busy one takes several.
     size = int(min(60_000, max(64, fault.terms["rate"] // 20)))
-    return degrade.had_effect(
-        engine, fault, lambda: degrade.ping(engine, fault, 200, size), everywhere=True
-    )
+    return degrade.loses_pings(engine, fault, 200, size)
 
 
 KINDS = (

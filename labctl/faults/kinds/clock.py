@@ -93,15 +93,12 @@ def _proved(
     engine: Engine, fault: Fault, in_effect: Sequence[Fault], claim: str
 ) -> dict[str, object]:
     """How far each running member's clock is off; LabError when that is not as it should be."""
-    status = {container.name: container.status for container in engine.containers(fault.lab)}
     seen: dict[str, object] = {}
-    for member in fault.members:
+    for member, state in present.states(engine, fault).items():
         wanted = _wanted(member, in_effect)
-        if member.container not in status:
-            continue  # no longer part of the lab
         if engine.read_file(member.container, FILE) != content(wanted):
             raise LabError(f"{claim}, but {FILE} in {member.name} is not that of {wanted:+g} s")
-        if status[member.container] == "running":
+        if state == "running":
             off = _off(engine, fault, member)
             if abs(off - wanted) > _TOLERANCE:
                 raise LabError(f"{claim}, but the clock of {member.name} is off by {off:+.1f} s")
@@ -124,11 +121,7 @@ def _off(engine: Engine, fault: Fault, member: Member) -> float:
 
 def _wanted(member: Member, in_effect: Sequence[Fault]) -> float:
     """Seconds by which a member's clock should be off: as the newest fault says."""
-    offsets = [
-        float(fault.terms["by"])
-        for fault in in_effect
-        if fault.kind == "clock" and member.container in {m.container for m in fault.members}
-    ]
+    offsets = [float(fault.terms["by"]) for fault in present.on(member, "clock", in_effect)]
     return offsets[-1] if offsets else 0.0
 
 

@@ -146,8 +146,7 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, 
 
 def _free_again(fault: Fault, others: Sequence[Fault]) -> list[Member]:
     """The members whose disks no other fault fills."""
-    filled = {m.container for other in others if other.kind == "fill" for m in other.members}
-    return [member for member in fault.members if member.container not in filled]
+    return [member for member in fault.members if not present.on(member, "fill", others)]
 
 
 def _look(engine: Engine, fault: Fault, member: Member) -> _State:

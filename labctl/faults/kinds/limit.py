@@ -116,20 +116,17 @@ def _proved(
     engine: Engine, fault: Fault, in_effect: Sequence[Fault], claim: str
 ) -> dict[str, object]:
     """What each member's limits are, by engine and kernel; LabError when they are others."""
-    status = {container.name: container.status for container in engine.containers(fault.lab)}
     seen: dict[str, object] = {}
-    for member in fault.members:
-        if member.container not in status:
-            continue  # no longer part of the lab
+    for member, state in present.states(engine, fault).items():
         wanted = _wanted(fault, member, in_effect)
-        running = status[member.container] == "running"
+        running = state == "running"
         kernel = _as_the_kernel_has_it(engine, fault, member) if running else None
         for limits in (engine.limits(member.container), kernel):
             if limits is not None and limits != wanted:
                 raise LabError(
                     f"{claim}, but {member.name} has {_said(limits)}, not {_said(wanted)}"
                 )
-        seen[member.name] = f"{_said(wanted)}; {status[member.container]}"
+        seen[member.name] = f"{_said(wanted)}; {state}"
     return seen
 
 
@@ -146,10 +143,9 @@ def _as_the_kernel_has_it(engine: Engine, fault: Fault, member: Member) -> Limit
 def _wanted(fault: Fault, member: Member, in_effect: Iterable[Fault]) -> Limits:
     """What a member should have: its own limits, and those in effect; the lowest counts."""
     memory, cpus = [int(fault.terms["own"].get(member.container, 0))], [0.0]
-    for other in in_effect:
-        if other.kind == "limit" and member.container in {m.container for m in other.members}:
-            memory.append(int(other.terms.get("memory") or 0))
-            cpus.append(float(other.terms.get("cpus") or 0))
+    for other in present.on(member, "limit", in_effect):
+        memory.append(int(other.terms.get("memory") or 0))
+        cpus.append(float(other.terms.get("cpus") or 0))
     return Limits(
         cpus=min((each for each in cpus if each), default=0.0),
         memory=min((each for each in memory if each), default=0),

@@ -53,9 +53,7 @@ def _build(request: Request) -> Fault:
 def _had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
     # So many that some of them are surely dropped.
     pings = math.ceil(600 / fault.terms["percent"])
-    return degrade.had_effect(
-        engine, fault, lambda: degrade.ping(engine, fault, pings, 56), everywhere=True
-    )
+    return degrade.loses_pings(engine, fault, pings, 56)
 
 
 KINDS = (
