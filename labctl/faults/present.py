@@ -1,4 +1,4 @@
-"""What of a lab is there now, and what of it runs: the engine asked by the lab's label."""
+"""Which of a lab's containers exist and which run now, asked of the engine by the lab's label."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from labctl.faults.model import Fault, Member
 
 
 def up(engine: Engine, lab: str) -> set[str]:
-    """Names of a lab's containers that run."""
+    """Names of a lab's running containers."""
     return {c.name for c in engine.containers(lab) if c.status == "running"}
 
 
@@ -18,6 +18,6 @@ def alive(engine: Engine, fault: Fault) -> list[Member]:
 
 
 def there(engine: Engine, fault: Fault) -> list[Member]:
-    """The members of a fault that are still part of the lab, in any state."""
+    """The members of a fault whose containers still exist, in any state."""
     names = {container.name for container in engine.containers(fault.lab)}
     return [member for member in fault.members if member.container in names]
