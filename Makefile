@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 PYTEST := $(BIN)/pytest
-# The containers' clean-up helper of testcontainers would have to be pulled; tests clean up.
+# testcontainers would have to pull its clean-up container; the tests clean up themselves.
 export TESTCONTAINERS_RYUK_DISABLED = true
 
 .PHONY: up down setup engine images check lint unit test test-support test-full chaos test-podman benchmark clean help
@@ -19,7 +19,7 @@ up: engine ## Set up what is missing and bring up as much of the three-controlle
 down: setup ## Take the three-controller lab down
 	$(BIN)/labctl down --lab three-controller
 
-setup: $(READY) ## Make the virtual environment
+setup: $(READY) ## Create the virtual environment
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -36,7 +36,7 @@ engine: setup ## Install and start a container engine if there is none
 images: engine ## Build the images that are missing
 	$(BIN)/labctl images build
 
-check: lint unit ## All that needs no engine
+check: lint unit ## Everything that needs no engine
 
 lint: setup
 	$(BIN)/ruff check
@@ -48,7 +48,7 @@ unit: setup
 	$(PYTEST) -q tests/unit tests/golden tests/errors tests/contract
 
 test: export LABCTL_ENGINE = docker
-test: check test-support test-full ## All tests, those on real labs on Docker included
+test: check test-support test-full ## All tests, including those with real labs on Docker
 
 test-support: export LABCTL_ENGINE = docker
 test-support: images ## The engine's contract, labs of the support tier, and faults in them
@@ -61,7 +61,7 @@ test-full: images ## As much of the table as fits here, used for real and each r
 	$(PYTEST) -v --durations=20 tests/full
 
 chaos: export LABCTL_ENGINE = docker
-chaos: images ## Every scenario that fits here, and labs that are wrong on purpose (over two hours)
+chaos: images ## Every scenario that fits here, and misconfigured labs (over two hours)
 	$(PYTEST) -v --durations=0 tests/library
 
 test-podman: export LABCTL_ENGINE = podman
@@ -70,7 +70,7 @@ test-podman: setup ## The contract suite and the support tier on Podman
 	$(PYTEST) -v --engines podman tests/contract
 	$(PYTEST) -v tests/podman
 
-benchmark: images ## Measure the three-controller lab, beside docker compose
+benchmark: images ## Measure the three-controller lab, and compare it with docker compose
 	$(BIN)/labctl benchmark
 
 clean: ## Remove the virtual environment and caches (labs and images stay)

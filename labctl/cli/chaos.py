@@ -1,4 +1,4 @@
-"""Commands that break a lab while clients use it, and judge what came of it: chaos."""
+"""The ``chaos`` commands: break a lab while clients use it, and judge the outcome."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from labctl.model.lab import Lab
 
 _SPARE = 60.0
-"""Seconds that clients would go on beyond what a run may take: the run ends them, not they it."""
+"""Seconds that clients may outlast a run's limit, so that always the run ends them."""
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its folder.")]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", help="Repeats what is random; drawn and said without.")
+    int | None,
+    typer.Option("--seed", help="Repeats random choices; drawn and printed if not given."),
 ]
 
 chaos = typer.Typer(
@@ -41,13 +42,14 @@ def register(app: typer.Typer) -> None:
 @chaos.command("list", epilog="Example: labctl chaos list galera")
 def listed(
     word: Annotated[
-        str, typer.Argument(metavar="[WORD]", help="Those only that have it in name, row or needs.")
+        str,
+        typer.Argument(metavar="[WORD]", help="Only those with it in their name, row or needs."),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Say which scenarios there are.
+    """List the scenarios.
 
-    Each with the first of the rows of the table or limits that it is for; + how many more.
+    Each with the first table row or limit that it is for, and how many more there are (+N).
     """
     from labctl.chaos.document import library
     from labctl.cli import chaos_lists, show
@@ -65,16 +67,16 @@ def listed(
 @chaos.command("runs", epilog="Example: labctl chaos runs --lab three-controller")
 def runs(
     lab: Annotated[
-        str | None, typer.Option("--lab", "-l", metavar="NAME", help="Only this lab's.")
+        str | None, typer.Option("--lab", "-l", metavar="NAME", help="Only runs of this lab.")
     ] = None,
     last: Annotated[
-        int | None, typer.Option("--last", metavar="N", min=1, help="The newest N only.")
+        int | None, typer.Option("--last", metavar="N", min=1, help="Only the newest N.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which runs there are, and what came out.
+    """List the runs and their outcomes, those of removed labs included.
 
-    Runs of labs that are gone, too. The length is in seconds, and none where a run was killed.
+    The length is in seconds; a run that was killed has none.
     """
     from labctl.chaos.folder import runs as known
     from labctl.cli import chaos_lists, show
@@ -85,12 +87,12 @@ def runs(
     elif found:
         chaos_lists.runs(found)
     else:
-        _say(["no run yet: `labctl chaos run` makes one"])
+        _say(["no runs yet: `labctl chaos run` starts one"])
 
 
 @chaos.command("show", epilog="Example: labctl chaos show galera-writer-killed")
 def shown(name: Annotated[str, typer.Argument(metavar="NAME|FILE")]) -> None:
-    """Say what a scenario does, as its document has it."""
+    """Print a scenario's document."""
     from labctl.chaos.document import library
 
     path = library.find(name)
@@ -106,11 +108,13 @@ def run(
     as_json: JsonOption = False,
     engine: EngineOption = None,
 ) -> None:
-    """Carry a scenario out against a lab, and judge it."""
+    """Run a scenario against a lab, and judge it."""
     from labctl.chaos.run import plan as plans
 
     chosen = secrets.randbelow(1 << 31) if seed is None else seed
-    _carry_out(lambda there: plans.from_scenario(name, there, chosen), lab, engine, as_json=as_json)
+    _run_and_judge(
+        lambda there: plans.from_scenario(name, there, chosen), lab, engine, as_json=as_json
+    )
 
 
 @chaos.command("campaign", epilog="Example: labctl chaos campaign galera rabbitmq ./mine.yml")
@@ -123,11 +127,12 @@ def campaign(
     as_json: JsonOption = False,
     engine: EngineOption = None,
 ) -> None:
-    """Carry out all scenarios that fit a lab, one after another, or those that words find.
+    """Run all scenarios that fit a lab, or those that words find, one after another.
 
-    A word finds scenarios as `list` does. What a lab or the machine lacks leaves those out, and is
-    said. Before each the lab is mended, as `up` does. The exit code is 1 if a run is INVALID, else
-    that of the first that could not be carried out, else 4 if one is UNKNOWN.
+    A word finds scenarios as in `list`. Scenarios that need what the lab or the machine lacks are
+    left out, with the reason. The lab is repaired before each, as `up` does. The exit code is 1 if
+    a run is INVALID, else that of the first scenario that could not be run, else 4 if one is
+    UNKNOWN.
     """
     from functools import partial
 
@@ -144,9 +149,9 @@ def campaign(
     try:
         for number, name in enumerate(choice.names, 1):
             typer.echo(f"{number} of {len(choice.names)}: {name}", err=True)
-            results.append(_one_of_many(name, chosen, lab, engine))
+            results.append(_run_one(name, chosen, lab, engine))
     finally:
-        # Whoever interrupts it learns what is known by then.
+        # An interrupted campaign still prints its results so far.
         if as_json:
             rows = [result.to_json() for result in results]
             show.as_json({"seed": chosen, "results": rows, "left_out": choice.left_out})
@@ -172,7 +177,7 @@ def replay(
     from labctl.chaos.run import plan as plans
 
     found = layout.find(run)
-    _carry_out(lambda there: plans.from_run(found, there), lab, engine, as_json=as_json)
+    _run_and_judge(lambda there: plans.from_run(found, there), lab, engine, as_json=as_json)
 
 
 @chaos.command("check", epilog="Example: labctl chaos check 20260101T120000_a1b2c3")
@@ -185,7 +190,7 @@ def check(run: RunArgument, as_json: JsonOption = False) -> None:
 
 @chaos.command("report", epilog="Example: labctl chaos report 20260101T120000_a1b2c3")
 def report(run: RunArgument) -> None:
-    """Write a run's report anew: report.html, junit.xml and summary.md."""
+    """Write a run's report again: report.html, junit.xml and summary.md."""
     from labctl.chaos.folder import layout
 
     found = layout.find(run)
@@ -197,7 +202,7 @@ def report(run: RunArgument) -> None:
 def overview(lab: LabOption = None) -> None:
     """Write one page about the newest run of each scenario in a lab.
 
-    Beside it, the same as JUnit XML and as Markdown. A lab that is gone may be named, too.
+    JUnit XML and Markdown are written beside it. The lab may be one that was removed.
     """
     _say([f"see {_overview(lab)}"])
 
@@ -205,11 +210,11 @@ def overview(lab: LabOption = None) -> None:
 @chaos.command("shrink", epilog="Example: labctl chaos shrink 20260101T120000_a1b2c3")
 def shrink(
     run: RunArgument,
-    most: Annotated[int, typer.Option("--runs", min=1, help="Runs at most.")] = 30,
+    most: Annotated[int, typer.Option("--runs", min=1, help="Maximum number of runs.")] = 30,
     lab: LabOption = None,
     engine: EngineOption = None,
 ) -> None:
-    """Leave out faults of an INVALID run while it stays INVALID; writes the smallest scenario."""
+    """Drop faults from an INVALID run while it stays INVALID; write the smallest scenario."""
     from labctl.chaos.folder import layout as files
     from labctl.chaos.judge import budgets, verdict
     from labctl.chaos.model.findings import Outcome
@@ -233,8 +238,8 @@ def shrink(
     smallest = shrinking.smallest(read_yaml(found / files.SCENARIO), shrunk.timeline, began)
     files.write(found, "smallest.yml", dumps(smallest))
     left = f"{len(shrunk.timeline)} of {len(timeline)} faults are left after {shrunk.runs} runs"
-    none = "none of them can be left out" if shrunk.minimal else "there was no time for more"
-    _say([f"{left}, {none}: see {found / 'smallest.yml'}"])
+    why = "none of them can be left out" if shrunk.minimal else "the maximum"
+    _say([f"{left}, {why}: see {found / 'smallest.yml'}"])
 
 
 @chaos.command("heal")
@@ -245,21 +250,21 @@ def heal(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOptio
     heal_faults(lab, as_json=as_json, engine=engine)
 
 
-def _carry_out(
+def _run_and_judge(
     make: Callable[[Lab], Plan], lab: str | None, engine: str | None, *, as_json: bool
 ) -> None:
     _judge(_perform(make, lab, engine, to_stderr=as_json), as_json=as_json)
 
 
-def _one_of_many(name: str, seed: int, lab: str | None, engine: str | None) -> Result:
-    """A scenario of a campaign, carried out and judged; an error ends it, not the campaign."""
+def _run_one(name: str, seed: int, lab: str | None, engine: str | None) -> Result:
+    """Run and judge one scenario of a campaign; an error ends the scenario, not the campaign."""
     from labctl.chaos.folder import layout as files
     from labctl.chaos.run import plan as plans
     from labctl.chaos.run.campaign import CODES, Result
     from labctl.errors import LabctlError
 
     try:
-        _mend(lab, engine)
+        _repair(lab, engine)
         made = _perform(
             lambda there: plans.from_scenario(name, there, seed), lab, engine, to_stderr=True
         )
@@ -273,8 +278,8 @@ def _one_of_many(name: str, seed: int, lab: str | None, engine: str | None) -> R
     return Result(name, outcome, found["why"], CODES[outcome], made.name, seconds)
 
 
-def _mend(lab: str | None, engine: str | None) -> None:
-    """Start what a run before has left dead."""
+def _repair(lab: str | None, engine: str | None) -> None:
+    """Start what an earlier run has left stopped."""
     from labctl.cli.progress import display
     from labctl.running import lifecycle
     from labctl.state import store
@@ -287,14 +292,14 @@ def _mend(lab: str | None, engine: str | None) -> None:
 def _perform(
     make: Callable[[Lab], Plan], lab: str | None, engine: str | None, *, to_stderr: bool = False
 ) -> Path:
-    """Carry a plan out in a lab; the run's folder."""
+    """Carry out a plan in a lab, and return the run's folder."""
     from labctl.chaos.run import runner, workloads
     from labctl.cli.chaos_progress import Progress
     from labctl.faults import verbs
     from labctl.running import lifecycle
     from labctl.state import store
 
-    # Before an engine is needed: a mistake in the document needs none.
+    # First without an engine: finding a mistake in the document needs none.
     make(lifecycle.current(lab).lab)
     driver, prepared = attach(engine, lab)
     plan = make(prepared.lab)
@@ -306,13 +311,13 @@ def _perform(
             return runner.run(runner.Context(driver, prepared, made, progress), plan)
     except KeyboardInterrupt as interrupt:
         left = [fault.title for fault in verbs.active(prepared.lab)]
-        still = f"{', '.join(left)}: `labctl chaos heal` mends it" if left else "nothing"
+        still = f"{', '.join(left)}: `labctl chaos heal` undoes it" if left else "nothing"
         interrupt.add_note(f"interrupted; still broken: {still}")
         raise
 
 
 def _verdict(folder: Path) -> dict[str, Any]:
-    """Judge a run; verdict and report are written into its folder."""
+    """Judge a run, write its verdict and report into its folder, and return the verdict."""
     from labctl.chaos.folder import layout as files
     from labctl.chaos.judge import budgets, verdict
 
@@ -323,7 +328,7 @@ def _verdict(folder: Path) -> dict[str, Any]:
 
 
 def _judge(folder: Path, *, as_json: bool) -> None:
-    """Verdict and report, and the exit code of the verdict."""
+    """Judge a run, print the verdict, and exit with its code."""
     from labctl.chaos.run.campaign import CODES
     from labctl.cli import show
 
@@ -348,7 +353,7 @@ def _report(folder: Path) -> None:
 
 
 def _overview(lab: str | None) -> Path:
-    """Write the overview of a lab's runs; its page. InputError when it has none."""
+    """Write the overview of a lab's runs, and return its page. InputError when there are none."""
     from labctl.chaos.folder import layout as files
     from labctl.chaos.folder import runs as known
     from labctl.chaos.report import overview as pages
@@ -358,7 +363,7 @@ def _overview(lab: str | None) -> Path:
     name = lab or store.choose(None).name
     found = pages.entries(known.rows(name))
     if not found:
-        raise InputError(f"lab '{name}' has no run yet: `labctl chaos run` makes one")
+        raise InputError(f"lab '{name}' has no runs yet: `labctl chaos run` starts one")
     folder = paths.lab_dir(name) / store.REPORTS
     folder.mkdir(exist_ok=True)
     for file, text in pages.made(name, found).items():

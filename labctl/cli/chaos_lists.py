@@ -1,4 +1,4 @@
-"""Lists of scenarios and of runs, as a person reads them, or a line each in a pipe."""
+"""Print lists of scenarios and runs: a table on a terminal, a line for each in a pipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOURS = {"VALID": "green", "INVALID": "red", "UNKNOWN": "yellow"}
 
 
 def scenarios(docs: Sequence[ScenarioDoc]) -> None:
-    """Each with the rows or limits that it is for, by the profile that it needs."""
+    """Print each scenario with the rows or limits that it is for, by the profile that it needs."""
     if not show.out().is_terminal:
         for doc in docs:
             told = (doc.name, doc.needs.profile, doc.description, "; ".join(doc.row), doc.limit)
@@ -29,7 +29,7 @@ def scenarios(docs: Sequence[ScenarioDoc]) -> None:
     for profile in PROFILES:
         own = [doc for doc in docs if doc.needs.profile == profile]
         if own:
-            title = f"{len(own)} for the profile {profile}, or a larger one"
+            title = f"{len(own)} for profile {profile} or larger"
             show.out().print(Text(title, style="bold"))
             show.table(
                 ["  scenario", "row or limit", "what"],
@@ -38,7 +38,7 @@ def scenarios(docs: Sequence[ScenarioDoc]) -> None:
 
 
 def runs(found: Sequence[Row]) -> None:
-    """Each run, the newest last: next to where a person types."""
+    """Print each run, the newest last: next to the prompt."""
     show.table(
         ["run", "lab", "scenario", "length", "outcome"],
         [
@@ -55,7 +55,7 @@ def runs(found: Sequence[Row]) -> None:
 
 
 def results(found: Sequence[Result], left_out: Mapping[str, str]) -> None:
-    """What came of each scenario of a campaign, and why others were left out."""
+    """Print the outcome of each scenario of a campaign, and why others were left out."""
     rows = [
         (
             each.scenario,
@@ -71,7 +71,7 @@ def results(found: Sequence[Result], left_out: Mapping[str, str]) -> None:
 
 
 def _rows(rows: Sequence[str]) -> str:
-    """The first; the others are in the document."""
+    """The first row and how many more: the document has them all."""
     return "".join(rows[:1]) + (f" +{len(rows) - 1}" if len(rows) > 1 else "")
 
 

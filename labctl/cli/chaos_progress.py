@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: the timeline as it comes, counts, what is broken now."""
+"""Live display of a run: the timeline as it happens, counts, what is broken now."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from rich.text import Text
 from labctl.cli.live import Live
 
 _QUIET = 15.0
-"""Seconds between two lines of counts in a pipe."""
+"""Seconds between lines of counts in a pipe."""
 _ENDS = {"ok": ("ok", "green"), "fail": ("failed", "red"), "info": ("unknown", "yellow")}
-"""How an operation ended, as people read it, and its colour."""
+"""How an operation ended → what is displayed for it, and its colour."""
 
 Counts = Mapping[str, Mapping[str, int]]
 
 
 class Progress(Live):
-    """A line for each thing that happens; counts live on a terminal, now and then in a pipe."""
+    """A line for each event; counts live on a terminal, every few seconds in a pipe."""
 
     def __init__(self, *, to_stderr: bool) -> None:
         super().__init__(Console(stderr=to_stderr, highlight=False))
         self._told = self._began
 
     def note(self, text: str) -> None:
-        """A line with the time since the beginning."""
+        """Print a line with the time since the start."""
         self.line(text)
 
     def now(self, broken: Sequence[str], counts: Counts) -> None:
-        """What is broken now, and each workload's operations by their end."""
+        """Show what is broken now, and each workload's operations by how they ended."""
         if self._status:
             at = f"{time.monotonic() - self._began:.0f} s, "
             self._status.update(Group(Text(at).append(_broken(broken)), _grid(counts)))
@@ -48,7 +48,7 @@ def _broken(broken: Sequence[str]) -> Text:
 
 
 def _grid(counts: Counts) -> Table:
-    """A line for each workload, its figures below each other."""
+    """A line for each workload, with aligned columns of figures."""
     grid = Table.grid(padding=(0, 2))
     for name, ends in counts.items():
         figures = [

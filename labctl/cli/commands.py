@@ -1,4 +1,4 @@
-"""Every command of the command line, and what the parser must let through."""
+"""The whole command line, and the exceptions that must get past its parser."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from labctl.cli import chaos, faults, info, inside, lifecycle, machine, measure,
 from labctl.errors import InputError
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""What the parser raises, whichever click typer brings along."""
+"""What the parser raises, whichever copy of click typer uses."""
 
 
-class ThroughError(Exception):
-    """Carries what a command raised past the parser, which has other ideas about it."""
+class PassThroughError(Exception):
+    """Carries what a command raised past the parser, which would handle it itself."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__()
@@ -25,14 +25,14 @@ class ThroughError(Exception):
 
 
 class _Group(TyperGroup):
-    """Lets interrupts and errors of the operating system through."""
+    """Lets interrupts and operating system errors through."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, EOFError, OSError) as error:
-            raise ThroughError(error) from error
+            raise PassThroughError(error) from error
 
 
 _app = typer.Typer(
@@ -43,11 +43,10 @@ _app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Stand up a highly available OpenStack control plane in containers, break it on "
-    "purpose, and say truthfully what survived.",
-    epilog="Start with 'labctl up three-controller'. Exit codes: 0 well, 1 the lab or a verdict "
-    "is bad, 2 your document or arguments, 3 the engine, the machine or its files, 4 a run of "
-    "chaos cannot be judged; 130 ^C, 143 SIGTERM, 129 a terminal that hung up, 141 nobody "
-    "reads what it writes.",
+    "purpose, and report what survived.",
+    epilog="Start with 'labctl up three-controller'. Exit codes: 0 success, 1 the lab or a verdict "
+    "is bad, 2 your document or arguments, 3 the engine, the machine or its files, 4 a chaos run "
+    "proves nothing; 130 ^C, 143 SIGTERM, 129 the terminal hung up, 141 the output has no reader.",
 )
 lifecycle.register(_app)
 inside.register(_app)
@@ -68,10 +67,10 @@ def _version(wanted: bool) -> None:
 @_app.callback()
 def main(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Only carries the options that come before a command."""
+    """Holds the options that come before a command."""
 
 
 @cache
@@ -81,14 +80,13 @@ def parser() -> Any:
 
 
 def run() -> int:
-    """Run the command that ``sys.argv`` names; its exit code.
+    """Run the command that ``sys.argv`` names, and return its exit code.
 
-    Raises what the command raised, and InputError, in the parser's words, for arguments that make
-    no sense.
+    Raises what the command raised, and InputError, in the parser's words, for invalid arguments.
     """
     try:
         code = parser()(standalone_mode=False)
-    except ThroughError as carrier:
+    except PassThroughError as carrier:
         raise carrier.cause from None
     except typer.Abort as error:
         raise KeyboardInterrupt from error

@@ -1,4 +1,4 @@
-"""Commands that break a lab on purpose and mend it: kill, stop, pause, cut, heal and so on."""
+"""Commands that break a lab on purpose and repair it: kill, stop, pause, cut, heal and so on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from labctl.cli.options import EngineOption, JsonOption, LabOption, attach, change, unfolded
+from labctl.cli.options import (
+    EngineOption,
+    JsonOption,
+    LabOption,
+    attach,
+    attach_and_expire,
+    flat_options,
+)
 from labctl.errors import LabError
 
 if TYPE_CHECKING:
@@ -21,21 +28,21 @@ TargetsArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="NODE[/SERVICE]...",
-        help="Nodes, instances, or who plays a part now: vip-holder, galera-writer, "
+        help="Nodes, instances, or parts that one of them plays now: vip-holder, galera-writer, "
         "redis-master, mongo-primary, rabbit-leader.",
     ),
 ]
 LeaseOption = Annotated[
     str,
     typer.Option(
-        "--for", metavar="TIME", help="Undone after this (90s, 5m, 1h), though labctl be killed."
+        "--for", metavar="TIME", help="Undone after this (90s, 5m, 1h), even if labctl was killed."
     ),
 ]
 
 
 @dataclass(frozen=True)
 class _Halt:
-    """What ends or freezes, for how long, as ``kill``, ``stop`` and ``pause`` take it."""
+    """The arguments of ``kill``, ``stop`` and ``pause``: what to end or freeze, for how long."""
 
     targets: TargetsArgument
     lease: LeaseOption = "1h"
@@ -46,9 +53,9 @@ class _Halt:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: labctl kill vip-holder/haproxy --for 5m")(unfolded(kill))
-    app.command(epilog="Example: labctl stop c2")(unfolded(stop))
-    app.command(epilog="Example: labctl pause galera-writer --for 30s")(unfolded(pause))
+    app.command(epilog="Example: labctl kill vip-holder/haproxy --for 5m")(flat_options(kill))
+    app.command(epilog="Example: labctl stop c2")(flat_options(stop))
+    app.command(epilog="Example: labctl pause galera-writer --for 30s")(flat_options(pause))
     app.command(epilog="Example: labctl unpause c1/mariadb")(unpause)
     app.command(epilog="Example: labctl start c2")(start)
     app.command(epilog="Examples: labctl cut c1; labctl cut c1,c2 c3; labctl cut c1 --one-way out")(
@@ -58,38 +65,38 @@ def register(app: typer.Typer) -> None:
 
 
 def kill(asked: _Halt) -> None:
-    """Kill instances with SIGKILL, or take the power from whole nodes."""
+    """Kill instances with SIGKILL, or cut the power of whole nodes."""
     _halt("kill", asked)
 
 
 def stop(asked: _Halt) -> None:
-    """Stop instances or whole nodes in good order."""
+    """Stop instances or whole nodes gracefully."""
     _halt("stop", asked)
 
 
 def pause(asked: _Halt) -> None:
-    """Freeze instances or whole nodes: alive for the kernel, dead for everybody else."""
+    """Freeze instances or whole nodes: the kernel still accepts connections, nothing answers."""
     _halt("pause", asked)
 
 
 def unpause(targets: TargetsArgument, lab: LabOption = None, engine: EngineOption = None) -> None:
-    """Thaw what is frozen."""
+    """Resume what is frozen."""
     from labctl.faults import verbs
 
-    driver, prepared = change(engine, lab)
+    driver, prepared = attach_and_expire(engine, lab)
     found = _resolve(driver, prepared, targets)
     verbs.unpause(driver, prepared.lab, found)
-    _said([f"{target.name} runs again" for target in found])
+    _print_lines([f"{target.name} runs again" for target in found])
 
 
 def start(targets: TargetsArgument, lab: LabOption = None, engine: EngineOption = None) -> None:
-    """Start what does not run, a node's holder first; whatever ended it."""
+    """Start what is not running, whatever ended it; a node's holder first."""
     from labctl.faults import verbs
 
-    driver, prepared = change(engine, lab)
+    driver, prepared = attach_and_expire(engine, lab)
     found = _resolve(driver, prepared, targets)
     verbs.start(driver, prepared.lab, found)
-    _said([f"{target.name} is started" for target in found])
+    _print_lines([f"{target.name} is started" for target in found])
 
 
 def cut(
@@ -97,7 +104,7 @@ def cut(
         list[str],
         typer.Argument(
             metavar="NODE[,NODE]...",
-            help="One group is cut from all other nodes, several are cut from each other.",
+            help="One group is cut off from all other nodes, several from each other.",
         ),
     ],
     one_way: Annotated[
@@ -123,7 +130,7 @@ def cut(
     direction: Literal["both", "in", "out"] = (
         "in" if one_way == "in" else "out" if one_way == "out" else "both"
     )
-    driver, prepared = change(engine, lab)
+    driver, prepared = attach_and_expire(engine, lab)
     sides = [
         [target.node for target in _resolve(driver, prepared, group.split(","))] for group in groups
     ]
@@ -132,9 +139,9 @@ def cut(
 
 
 def heal(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOption = None) -> None:
-    """Undo every fault, and prove that nothing of them is left.
+    """Undo every fault, and prove that nothing is left of them.
 
-    Exit code 1 when something is left: one sentence for each fault on standard error.
+    Exit code 1 when something is left, with a sentence for each fault on standard error.
     """
     from labctl.cli import show
     from labctl.faults import verbs
@@ -144,7 +151,7 @@ def heal(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOptio
     if as_json:
         show.as_json([evidence.to_json() for evidence in healing.done])
     elif healing.done or not healing.left:
-        _said([evidence.said for evidence in healing.done] or ["there was nothing to heal"])
+        _print_lines([evidence.said for evidence in healing.done] or ["there was nothing to heal"])
     for line in (*healing.files, *healing.left.values()):
         typer.echo(f"labctl: {line}", err=True)
     if healing.left:
@@ -156,7 +163,7 @@ def _halt(kind: Literal["kill", "stop", "pause"], asked: _Halt) -> None:
     from labctl.faults.model import parse_duration
 
     seconds = parse_duration(asked.lease)
-    driver, prepared = change(asked.engine, asked.lab)
+    driver, prepared = attach_and_expire(asked.engine, asked.lab)
     found = _resolve(driver, prepared, asked.targets)
     fault = faults.halt(driver, prepared.lab, kind, found, lease=seconds)
     _inject(driver, fault, as_json=asked.as_json)
@@ -183,14 +190,14 @@ def _inject(driver: Engine, fault: Fault, *, as_json: bool) -> None:
         show.as_json(evidence.to_json())
         return
     until = f"undone by 'labctl heal' or in {_time(fault.lease)}"
-    _said([f"{evidence.said} ({evidence.took:.2f} s); {until}"])
+    _print_lines([f"{evidence.said} ({evidence.took:.2f} s); {until}"])
 
 
 def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
-def _said(lines: list[str]) -> None:
+def _print_lines(lines: list[str]) -> None:
     from labctl.cli.show import out
 
     for line in lines:

@@ -1,4 +1,4 @@
-"""Commands that tell what there is: topologies, services, schema."""
+"""Commands that list what labctl ships: topologies, services, schema."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def services(
         str | None,
         typer.Argument(
             metavar="[LAB|TOPOLOGY]",
-            help="A lab, a shipped topology or a file; else the lab that is there, "
-            "or all of the catalogue.",
+            help="A lab, a shipped topology or a file; by default the only existing lab, "
+            "else the whole catalogue.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the design's table: each service, how it survives, the nodes that run it.
+    """Print the design's table: each service, its HA strategy, the nodes that run it.
 
-    A process that is retired keeps its row, with the successor that does its job.
+    A retired process keeps its row, with the successor that does its job.
     """
     from labctl.cli import show
     from labctl.documents.catalog import load_catalog
@@ -102,7 +102,7 @@ def _where(row: table.Row) -> str:
 def schema(
     kind: Annotated[Document, typer.Argument(help="Which kind of document.")] = Document.TOPOLOGY,
 ) -> None:
-    """Print the JSON Schema of a kind of document, such as topologies or scenarios."""
+    """Print the JSON Schema of a kind of document, such as topology or scenario."""
     from labctl.cli import show
     from labctl.documents.schema import json_schema
 
@@ -110,7 +110,7 @@ def schema(
 
 
 def models() -> dict[Document, type[BaseModel]]:
-    """Kind of document → what it may say."""
+    """Kind of document → its model."""
     from labctl.chaos.document.sabotages import SabotageDoc
     from labctl.chaos.document.scenario import ScenarioDoc
     from labctl.model.service import ServiceDoc

@@ -1,4 +1,4 @@
-"""Commands that reach into a lab: exec, shell, logs."""
+"""Commands that work inside a lab's containers: exec, shell, logs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labctl.cli.options import EngineOption, LabOption, quiet, reach
+from labctl.cli.options import EngineOption, LabOption, attach_and_warn, quiet_interrupt
 
 if TYPE_CHECKING:
     from labctl.model.lab import Lab
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def container(lab: Lab, place: str) -> str:
-    """The container that NODE (its holder) or NODE/SERVICE denotes; InputError if none."""
+    """The container of NODE (its holder) or NODE/SERVICE; InputError if there is none."""
     from labctl.errors import InputError
 
     name, _, service = place.partition("/")
@@ -48,12 +48,12 @@ def execute(
     command: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="What to run.")],
     interactive: Annotated[
         bool,
-        typer.Option("--interactive", "-i", help="Pass standard input on; a terminal always is."),
+        typer.Option("--interactive", "-i", help="Pass on standard input; a terminal always is."),
     ] = False,
     terminal: Annotated[
         bool,
         typer.Option(
-            "--tty", "-t", help="Give it a terminal; done anyway when input and output are one."
+            "--tty", "-t", help="Give it a terminal; the default if input and output are one."
         ),
     ] = False,
     lab: LabOption = None,
@@ -61,49 +61,51 @@ def execute(
 ) -> None:
     """Run a command on a node (in its network namespace) or in a service's container.
 
-    Its exit code is labctl's. What ends labctl (^C, a reader of its output that goes away) ends
-    the command, too.
+    labctl exits with its exit code. What ends labctl (^C, a closed output pipe) ends the command,
+    too.
     """
     from labctl.errors import InputError
 
     at_terminal = sys.stdin.isatty()
     if terminal and not at_terminal:
-        raise InputError("--tty gives the command this terminal, and standard input is none")
-    driver, prepared = reach(engine, lab)
+        raise InputError("--tty needs a terminal, and standard input is not one")
+    driver, prepared = attach_and_warn(engine, lab)
     target = container(prepared.lab, place)
     tty = terminal or (at_terminal and sys.stdout.isatty())
-    with quiet():
+    with quiet_interrupt():
         code = driver.exec_attached(target, command, tty=tty, stdin=interactive or at_terminal)
     raise typer.Exit(code)
 
 
 def shell(lab: LabOption = None, engine: EngineOption = None) -> None:
-    """Open a shell in the client node, where 'openstack' is set up; or feed it commands."""
+    """Open a shell in the client node, where 'openstack' is set up; it also reads a pipe."""
     from labctl.running.probe import client_container
 
-    driver, prepared = reach(engine, lab)
+    driver, prepared = attach_and_warn(engine, lab)
     target = client_container(prepared.lab)
     tty = sys.stdin.isatty() and sys.stdout.isatty()
-    with quiet():
+    with quiet_interrupt():
         code = driver.exec_attached(target, ["bash", "-l"] if tty else ["bash"], tty=tty)
     raise typer.Exit(code)
 
 
 def logs(
     place: PlaceArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep printing new lines.")
+    ] = False,
     tail: Annotated[
         int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines.")
     ] = None,
     lab: LabOption = None,
     engine: EngineOption = None,
 ) -> None:
-    """Print what a service has said."""
+    """Print a service's log."""
     from labctl.cli.output import check
 
-    driver, prepared = reach(engine, lab)
+    driver, prepared = attach_and_warn(engine, lab)
     target = container(prepared.lab, place)
-    with quiet():
+    with quiet_interrupt():
         if not follow:
             sys.stdout.write(driver.logs(target, tail))
             return

@@ -19,11 +19,11 @@ from labctl.cli.options import (
     LabOption,
     Wanted,
     attach,
+    attach_and_warn,
     connect,
+    flat_options,
     interruptible,
-    reach,
-    say_overdue,
-    unfolded,
+    warn_overdue,
 )
 from labctl.errors import InputError
 
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     from labctl.running.lifecycle import Prepared
     from labctl.state.store import Record
 
-_UNFINISHED = "the next 'labctl up' finishes what was begun, 'labctl down' undoes it"
+_UNFINISHED = "the next 'labctl up' finishes what was started, 'labctl down' removes it"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: labctl up three-controller --name demo")(unfolded(up))
+    app.command(epilog="Example: labctl up three-controller --name demo")(flat_options(up))
     app.command(epilog="Example: labctl down --lab demo")(down)
     app.command(epilog="Example: labctl status --json | jq .vip.holders")(status)
     app.command(epilog="Example: labctl move cinder-volume --to c2")(move)
-    app.command(epilog="Example: labctl plan segregated")(unfolded(plan))
-    app.command(epilog="Example: labctl render single -o lab/")(unfolded(render))
+    app.command(epilog="Example: labctl plan segregated")(flat_options(plan))
+    app.command(epilog="Example: labctl render single -o lab/")(flat_options(render))
 
 
 def up(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None) -> None:
-    """Bring a lab up, or repair what is not as it should be; nothing when all is well.
+    """Bring a lab up, or repair it; does nothing if all is well.
 
     Refused, with exit code 3 and the profile that would fit, when the machine is too small.
     """
@@ -67,7 +67,7 @@ def up(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None)
             if wanted.profile == AUTO:
                 report.note(f"profile {prepared.lab.profile} fits this machine")
             prepared, made = lifecycle.up(driver(), prepared, report)
-        # Reading what every process takes is worth a second only when something was started.
+        # Measuring every process takes a second: worth it only when something was started.
         image = prepared.desired.images["client"]
         real = weigh(driver(), record.name, image) if made.steps else None
     predicted = memory_bytes(prepared.lab)
@@ -94,7 +94,7 @@ def _gib(size: int) -> str:
 
 
 def _record(wanted: Wanted, taken: Callable[[], list[str]]) -> Record:
-    """The lab that is asked for: a topology's, or the one that is there already."""
+    """The record of the requested lab: of a topology, or of the lab that exists already."""
     from labctl.resolve.request import Request, request_record
     from labctl.state import store
 
@@ -103,11 +103,11 @@ def _record(wanted: Wanted, taken: Callable[[], list[str]]) -> Record:
         request = Request(wanted.topology, wanted.name, wanted.subnet, choice)
         return request_record(request, taken)
     record = store.choose(wanted.name)
-    return replace(record, choice=record.choice.then(choice))
+    return replace(record, choice=record.choice.updated_by(choice))
 
 
 def _summary(prepared: Prepared, *, changed: bool, memory: str | None) -> None:
-    """What to do next."""
+    """Print the lab's main facts and what to do next."""
     from labctl.cli.show import out
     from labctl.state import store
 
@@ -133,9 +133,9 @@ def _summary(prepared: Prepared, *, changed: bool, memory: str | None) -> None:
 
 
 def down(lab: LabOption = None, engine: EngineOption = None) -> None:
-    """Remove a lab: containers, network, volumes, link, secrets; nothing of it is left.
+    """Remove a lab completely: containers, network, volumes, link, secrets.
 
-    Exit code 0 also when it is down already; 2 for a name that no lab ever had here.
+    Exit code 0 also when it is already down; 2 for a name that no lab here ever had.
     """
     from labctl.cli.show import out
     from labctl.running import lifecycle
@@ -154,7 +154,7 @@ def down(lab: LabOption = None, engine: EngineOption = None) -> None:
 
 
 def status(lab: LabOption = None, as_json: JsonOption = False, engine: EngineOption = None) -> None:
-    """Say what a lab is like: state, virtual IP, every instance, every cluster.
+    """Show a lab's state: virtual IP, every instance, every cluster.
 
     Exit code 0 when the lab is healthy, 1 when it is degraded or down.
     """
@@ -172,28 +172,28 @@ def move(
     service: Annotated[
         str, typer.Argument(metavar="SERVICE", help="A service with one active instance.")
     ],
-    to: Annotated[str, typer.Option("--to", metavar="NODE", help="Where it is to run.")],
+    to: Annotated[str, typer.Option("--to", metavar="NODE", help="The node to run it on.")],
     lab: LabOption = None,
     engine: EngineOption = None,
 ) -> None:
-    """Take an active/passive service to another node, though the one it ran on be dead.
+    """Move an active/passive service to another node, even if the one it ran on is dead.
 
     The old instance is stopped and removed first, so that there are never two. The lab remembers
-    the place: 'up' does not start it where it was. Nothing is done when it is there already.
+    the new place: 'up' does not move it back. Does nothing when it is there already.
     """
     from labctl.cli.progress import display
     from labctl.cli.show import out
     from labctl.running import moving
     from labctl.state import store
 
-    driver, prepared = reach(engine, lab)
+    driver, prepared = attach_and_warn(engine, lab)
     with store.lock(prepared.lab.name), interruptible(_UNFINISHED), display() as report:
         moved = moving.move(driver, prepared, service, to, report)
-    out().print(f"{service} runs on {to} now" if moved else f"{service} runs on {to} already")
+    out().print(f"{service} now runs on {to}" if moved else f"{service} already runs on {to}")
 
 
 def plan(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None) -> None:
-    """Say what 'up' would do now; nothing is touched."""
+    """Show what 'up' would do now, without changing anything."""
     from labctl.cli import show
     from labctl.running import lifecycle
 
@@ -203,7 +203,7 @@ def plan(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = Non
         record = lifecycle.fitting(driver(), record)
     prepared = lifecycle.prepare(record)
     made = lifecycle.plan(driver(), prepared)
-    say_overdue(prepared)
+    warn_overdue(prepared)
     if as_json:
         show.as_json(show.plan_document(made))
     elif made.steps:
@@ -220,15 +220,15 @@ def render(
             "--output",
             "-o",
             metavar="FILE|DIR",
-            help="The file to write (- is standard output); in a directory that is there, or is "
-            "said with a / at its end, compose.yml.",
+            help="The file to write (- is standard output), or a directory that exists or ends "
+            "with /, in which compose.yml is written.",
         ),
     ] = "compose.yml",
 ) -> None:
     """Write a whole lab as one compose.yml that 'docker compose' accepts; needs no engine.
 
-    It holds the lab's secrets, so its mode is 0600. Compose starts it where the images
-    ('labctl images build') and the interface that the network stands on are there.
+    It holds the lab's secrets, so its mode is 0600. To start it, Compose needs the images
+    ('labctl images build') and the network's parent interface.
     """
     from labctl.cli.show import out
     from labctl.documents.reader import dump, dumps
@@ -236,7 +236,7 @@ def render(
     from labctl.running import lifecycle
 
     if wanted.profile == AUTO:
-        raise InputError(f"--profile {AUTO} asks a machine, which render does not; name a profile")
+        raise InputError(f"--profile {AUTO} depends on a machine, render on none; name a profile")
     document = compose(lifecycle.prepare(_record(wanted, list)).desired)
     if output == "-":
         sys.stdout.write(dumps(document))
@@ -250,8 +250,8 @@ def render(
 
 
 def _file(output: str) -> Path:
-    """The file that --output means; of a link, what it leads to."""
+    """The file that --output names, with links resolved."""
     if not output or "\0" in output:
-        raise InputError("--output is no path: name a file or a directory")
+        raise InputError("--output is not a path: name a file or a directory")
     path = Path(output)
     return (path / "compose.yml" if output.endswith("/") or path.is_dir() else path).resolve()

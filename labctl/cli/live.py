@@ -1,4 +1,4 @@
-"""What is shown while something goes on: lines, and on a terminal one that changes in place."""
+"""Progress output: lines, and on a terminal a status that is updated in place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 class Live:
-    """Has the time since it began, and while it is entered a changing line on a terminal."""
+    """Prints lines with the elapsed time; on a terminal also a live status while entered."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -29,7 +29,7 @@ class Live:
             self._status.stop()
 
     def line(self, text: str | Text) -> None:
-        """Put a line out, with the seconds since the beginning."""
+        """Print a line with the seconds since the start."""
         at = f"{time.monotonic() - self._began:6.1f} s  "
         with self._lock:
             if self._console.is_terminal:

@@ -28,7 +28,7 @@ def doctor(
     as_json: JsonOption = False,
     engine: EngineOption = None,
 ) -> None:
-    """Say whether this machine can run labs, and what to do where it cannot.
+    """Check whether this machine can run labs, and say what to do if it cannot.
 
     Exit code 3 when something that labs need is missing.
     """
@@ -54,18 +54,18 @@ def doctor(
 @images.command(name="build", epilog="Example: labctl images build node client")
 def build_images(
     roles: Annotated[
-        list[str] | None, typer.Argument(metavar="[ROLE]...", help="Which; else all.")
+        list[str] | None, typer.Argument(metavar="[ROLE]...", help="Which; by default all.")
     ] = None,
     refresh: Annotated[
         bool,
-        typer.Option("--refresh", help="Also those that are there, from today's packages."),
+        typer.Option("--refresh", help="Also rebuild existing ones, from today's packages."),
     ] = False,
     engine: EngineOption = None,
 ) -> None:
-    """Build the images that are missing; nothing when nothing changed.
+    """Build the images that are missing; does nothing if nothing changed.
 
-    An image that is there stays as it was built: --refresh brings its packages up to date. A lab
-    that is up keeps its images; 'labctl down' and 'labctl up' give it the new ones.
+    An existing image stays as it was built: --refresh brings its packages up to date. A lab that
+    is up keeps its images; 'labctl down' and 'labctl up' give it the new ones.
     """
     from labctl.cli.show import out
     from labctl.errors import InputError
@@ -82,7 +82,7 @@ def build_images(
 
 @images.command(name="list", epilog="Example: labctl images list --json")
 def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> None:
-    """List the images of every role: tag, size, since when it had no updates, main versions."""
+    """List the image of every role: tag, size, date of its packages, main versions."""
     from labctl.cli import show
     from labctl.images import build as builder
 
@@ -128,7 +128,7 @@ def list_images(as_json: JsonOption = False, engine: EngineOption = None) -> Non
 
 @images.command(name="prune", epilog="Example: labctl images prune")
 def prune_images(engine: EngineOption = None) -> None:
-    """Remove labctl's images that are out of date and that no container uses."""
+    """Remove labctl's outdated images that no container uses."""
     from labctl.cli.show import out
     from labctl.images import build as builder
 

@@ -1,6 +1,6 @@
-"""The program: runs a command, and the one place where what it raises becomes an exit code.
+"""Entry point: runs a command and turns what it raises into a message and an exit code.
 
-Imports little: until :func:`run` listens to signals, ^C would be a traceback.
+Imports little: until :func:`run` handles signals, ^C would print a traceback.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def run() -> None:
         signals.ignore()
         _interrupted(interrupt)
         code = signals.exit_code(interrupt)
-        _leave(streams, code)
+        _exit_now(streams, code)
     except LabctlError as error:
-        # What the command itself ended with says more than that nobody read it.
+        # The command's own exit code says more than that its output was lost.
         code = code or _said(error)
     sys.exit(code)
 
 
 def app() -> int:
-    """Run the command; imported late, for it takes a while."""
+    """Run the command; imported late because the import is slow."""
     from labctl.cli import commands
 
     return commands.run()
@@ -71,26 +71,26 @@ def _shown(text: str, *, lines: bool) -> str:
 
 
 def _refused(error: OSError) -> EngineError:
-    """What the operating system refused, where nothing says it better."""
+    """An operating system error that nothing more specific has handled."""
     where = f"{error.filename}: " if error.filename else ""
     return EngineError(f"{where}{error.strerror or error}")
 
 
 def _interrupted(interrupt: KeyboardInterrupt) -> None:
-    """Say what the command has noted about it; a command that notes an empty line says nothing."""
+    """Print the notes that the command added to the interrupt; an empty note prints nothing."""
     notes = getattr(interrupt, "__notes__", ["interrupted"])
     if text := "; ".join(filter(None, notes)):
         _say(text)
 
 
-def _leave(streams: output.Streams, code: int) -> None:
-    """End now, though threads wait for an engine: it drops what nobody waits for any more."""
+def _exit_now(streams: output.Streams, code: int) -> None:
+    """Exit although threads still wait for an engine: it cancels what nobody waits for."""
     from labctl.host import process
 
     flushing = threading.Thread(target=sys.stdout.flush)
     flushing.start()
     sys.stderr.flush()
-    streams.err.drop()  # the reason was the last word
+    streams.err.drop()  # nothing is printed after the reason
     process.terminate_all()
     until = time.monotonic() + _PATIENCE
     left = [thread for thread in threading.enumerate() if not thread.daemon]
@@ -102,16 +102,16 @@ def _leave(streams: output.Streams, code: int) -> None:
 
 
 def _defect(error: Exception) -> int:
-    """A defect of labctl: one line for the person, the traceback in a file for us."""
-    path = _kept("".join(traceback.format_exception(error)))
+    """A defect in labctl: one line for the user, the traceback in a file for its developers."""
+    path = _log_defect("".join(traceback.format_exception(error)))
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = path or f"it: {frame.filename}:{frame.lineno}"
     _say(f"a defect in labctl ({type(error).__name__}: {error}); please report {where}")
     return LabctlError.exit_code
 
 
-def _kept(text: str) -> Path | None:
-    """The file with the text; None when it cannot be kept."""
+def _log_defect(text: str) -> Path | None:
+    """Write the text to a file and return its path; None when that fails."""
     from labctl.state import paths
     from labctl.state.private import private_file
 

@@ -1,4 +1,4 @@
-"""Commands that measure: benchmark."""
+"""The command that measures: benchmark."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ def benchmark(
         str, typer.Argument(metavar="[TOPOLOGY]", help="A shipped topology or a file.")
     ] = "three-controller",
     name: Annotated[
-        str, typer.Option("--name", "-n", metavar="NAME", help="The lab that is made for it.")
+        str, typer.Option("--name", "-n", metavar="NAME", help="Name of the lab that it brings up.")
     ] = "benchmark",
     subnet: SubnetOption = None,
     repeat: Annotated[
         int, typer.Option("--repeat", metavar="N", min=1, help="Trials of each fault.")
     ] = 3,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the lab when all is done; no Compose then.")
+        bool, typer.Option("--keep", help="Keep the lab afterwards; skips Compose.")
     ] = False,
     compose: Annotated[
-        bool, typer.Option(help="Measure 'docker compose up --wait' beside it.")
+        bool, typer.Option(help="Measure 'docker compose up --wait' for comparison.")
     ] = True,
-    verify: Annotated[bool, typer.Option(help="Run 'labctl verify' in it, and time it.")] = True,
+    verify: Annotated[bool, typer.Option(help="Run and time 'labctl verify'.")] = True,
     chaos: Annotated[
         bool, typer.Option(help="Measure faults, the client's own rate and the checkers.")
     ] = True,
     only_chaos: Annotated[
-        bool, typer.Option("--only-chaos", help="Bring the lab up, and measure that alone.")
+        bool, typer.Option("--only-chaos", help="Bring the lab up, and measure only that.")
     ] = False,
     only_planner: Annotated[
         bool,
-        typer.Option("--only-planner", help="Measure planning alone, of 10 to 200 nodes: no lab."),
+        typer.Option("--only-planner", help="Measure only planning, of 10 to 200 nodes; no lab."),
     ] = False,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
     engine: EngineOption = None,
 ) -> None:
-    """Measure what a lab costs and how long its service is away when something dies.
+    """Measure what a lab costs and how long service is interrupted when something dies.
 
-    A lab of its own is brought up and taken down; what else the machine does is in the figures,
-    so leave it alone meanwhile. Nothing is asserted. The figures are kept in the lab's reports.
+    A separate lab is brought up and taken down. Other load on the machine distorts the figures, so
+    leave it idle. Nothing is asserted. The figures are kept in the lab's reports.
     """
     from labctl.benchmark import report
     from labctl.benchmark.run import Options, run, save
@@ -70,7 +70,7 @@ def benchmark(
         _planner(as_json=as_json)
         return
     if profile == AUTO:
-        raise InputError("a benchmark is of one profile: name it, so that it can be repeated")
+        raise InputError("a benchmark needs a fixed profile, to be repeatable: name one")
     choice = chosen(profile, None, None)
     if only_chaos and not chaos:
         raise InputError("--only-chaos and --no-chaos leave nothing to measure: leave one out")

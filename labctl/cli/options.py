@@ -1,4 +1,4 @@
-"""Options that several commands share, said once."""
+"""Options that several commands share, and how commands attach to a lab."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EngineOption = Annotated[
         "--engine",
         metavar="ENGINE",
         envvar="LABCTL_ENGINE",
-        help="docker, podman or a socket's URL; else $DOCKER_HOST, else what is there.",
+        help="docker, podman or a socket's URL; by default $DOCKER_HOST, else what is found.",
     ),
 ]
 
 
 def lab_name(text: str) -> str:
-    """Parse the name of a lab; InputError when none can have it."""
+    """Parse the name of a lab; InputError when it is not a valid name."""
     from labctl.state.paths import check_name
 
     return check_name(text)
@@ -44,13 +44,17 @@ LabOption = Annotated[
         metavar="NAME",
         envvar="LABCTL_LAB",
         parser=lab_name,
-        help="Which lab, if several.",
+        help="Which lab, if there are several.",
     ),
 ]
 NameOption = Annotated[
     str | None,
     typer.Option(
-        "--name", "-n", metavar="NAME", parser=lab_name, help="The lab's name; else the topology's."
+        "--name",
+        "-n",
+        metavar="NAME",
+        parser=lab_name,
+        help="The lab's name; by default the topology's.",
     ),
 ]
 TopologyArgument = Annotated[
@@ -58,10 +62,10 @@ TopologyArgument = Annotated[
     typer.Argument(
         metavar="[TOPOLOGY]",
         help="A shipped topology ('labctl topologies'), a file, or - for standard input; "
-        "else the lab that is there.",
+        "by default the lab that exists.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Say it as JSON, for machines.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def network(text: str) -> IPv4Network:
@@ -78,7 +82,7 @@ SubnetOption = Annotated[
         "--subnet",
         metavar="CIDR",
         parser=network,
-        help="The lab's subnet; else the topology's, else a free /24 of 198.18.0.0/15.",
+        help="The lab's subnet; by default the topology's, else a free /24 of 198.18.0.0/15.",
     ),
 ]
 
@@ -88,25 +92,25 @@ ProfileOption = Annotated[
     typer.Option(
         "--profile",
         metavar="PROFILE",
-        help="support, core, full, or auto: the largest that fits this machine. "
-        "Else as the lab was asked for before, else the topology's, else full.",
+        help="support, core, full, or auto: the largest that fits this machine. By default "
+        "what was chosen for the lab before, else the topology's, else full.",
     ),
 ]
 WithOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--with", metavar="SERVICE[:ROLE]", help="A service more, with what it needs; repeatable."
+        "--with", metavar="SERVICE[:ROLE]", help="Add a service and what it needs; repeatable."
     ),
 ]
 WithoutOption = Annotated[
     list[str] | None,
-    typer.Option("--without", metavar="SERVICE", help="A service less; repeatable."),
+    typer.Option("--without", metavar="SERVICE", help="Leave out a service; repeatable."),
 ]
 
 
 @contextmanager
 def interruptible(advice: str) -> Iterator[None]:
-    """Work of which an interrupt leaves something half-done: what to do about it is said then."""
+    """Add advice to an interrupt of work that is then left half-done."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -115,8 +119,8 @@ def interruptible(advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Work that an interrupt is the usual end of: nothing is said."""
+def quiet_interrupt() -> Iterator[None]:
+    """Print nothing on an interrupt, for work that usually ends by one."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -126,7 +130,7 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The lab that is asked for, as ``up``, ``plan`` and ``render`` take it."""
+    """The arguments of ``up``, ``plan`` and ``render``: the lab that is asked for."""
 
     topology: TopologyArgument = None
     name: NameOption = None
@@ -137,28 +141,28 @@ class Wanted:
 
     @property
     def choice(self) -> Choice:
-        """What of the topology."""
+        """Which part of the topology."""
         return chosen(self.profile, self.added, self.dropped)
 
 
-def unfolded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer takes it: a first parameter that is a dataclass becomes its fields."""
+def flat_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with its first parameter, a dataclass, replaced by the fields, as typer needs."""
     first, *others = signature(command, eval_str=True).parameters.values()
-    folded = first.annotation
-    fields = signature(folded, eval_str=True).parameters
+    options = first.annotation
+    fields = signature(options, eval_str=True).parameters
 
     @wraps(command)
-    def unfolding(**given: Any) -> None:
-        command(folded(**{name: given.pop(name) for name in fields}), **given)
+    def flat(**given: Any) -> None:
+        command(options(**{name: given.pop(name) for name in fields}), **given)
 
     taken = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*fields.values(), *others)]
-    unfolding.__signature__ = Signature(taken)  # type: ignore[attr-defined]
-    unfolding.__annotations__ = {each.name: each.annotation for each in taken}
-    return unfolding
+    flat.__signature__ = Signature(taken)  # type: ignore[attr-defined]
+    flat.__annotations__ = {each.name: each.annotation for each in taken}
+    return flat
 
 
 def chosen(profile: str | None, added: list[str] | None, dropped: list[str] | None) -> Choice:
-    """What --profile (but auto), --with and --without say."""
+    """The choice that --profile (except auto), --with and --without make."""
     from labctl.errors import InputError
     from labctl.model.service import PROFILES, Profile
     from labctl.model.topology import Choice
@@ -175,40 +179,40 @@ def chosen(profile: str | None, added: list[str] | None, dropped: list[str] | No
 
 
 def connect(choice: str | None) -> Engine:
-    """The engine to work with (imported late: help and completion need none)."""
+    """Connect to the engine (imported late: help and completion need none)."""
     from labctl.engine.choose import connect as choose
 
     return choose(choice)
 
 
 def attach(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
-    """The engine and the lab a command is about: the lab first, as a wrong name needs no engine."""
+    """The engine and the lab of a command; the lab first, as a wrong name needs no engine."""
     from labctl.running import lifecycle
 
     prepared = lifecycle.current(name)
     return connect(engine), prepared
 
 
-def reach(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
-    """The same for commands that look at a lab or use it: what is overdue is said, not undone."""
+def attach_and_warn(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
+    """As :func:`attach`, for commands that look at a lab or use it: warn of overdue faults."""
     driver, prepared = attach(engine, name)
-    say_overdue(prepared)
+    warn_overdue(prepared)
     return driver, prepared
 
 
-def say_overdue(prepared: Prepared) -> None:
-    """Say which faults outlive their leases: on standard error, apart from what was asked for."""
+def warn_overdue(prepared: Prepared) -> None:
+    """Name the faults that outlive their leases, on standard error."""
     from labctl.faults import verbs
 
     for fault in verbs.overdue(prepared.lab):
         typer.echo(f"labctl: {fault.title} is overdue: `labctl heal` undoes it", err=True)
 
 
-def change(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
-    """The same for commands that make faults or undo some: first, what is overdue is undone.
+def attach_and_expire(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
+    """As :func:`attach`, for commands that make or undo faults: undo overdue faults first.
 
-    What cannot be undone is said, and keeps nobody from the command. Of faults that are left a
-    guardian takes care, were it that theirs has been killed.
+    A fault that cannot be undone is reported and does not stop the command. If faults are left, a
+    guardian is started in case theirs has been killed.
     """
     from labctl.faults import lease, verbs
 
@@ -218,5 +222,5 @@ def change(engine: str | None, name: str | None) -> tuple[Engine, Prepared]:
     for line in said:
         typer.echo(f"labctl: {line}", err=True)
     if verbs.active(prepared.lab):
-        lease.summon(prepared.lab.name, driver.url)
+        lease.ensure_guardian(prepared.lab.name, driver.url)
     return driver, prepared

@@ -1,7 +1,7 @@
 """Standard streams that neither raise nor lose anything silently, whatever they are connected to.
 
-What labctl does is not left half-done because of who reads it, or does not: bytes that cannot be
-written are dropped, and the exit code says so in the end.
+labctl's work must not be left half-done because its output cannot be written: such bytes are
+dropped, and the exit code reports it at the end.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _CHUNK = 1 << 16
 
 
 class Descriptor(io.RawIOBase):
-    """A file descriptor that everything is written to, or nothing any more after an error.
+    """A raw stream that writes everything to a file descriptor, and drops all after an error.
 
-    Waits where the descriptor is non-blocking and full.
+    Waits when the descriptor is non-blocking and full.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self._number = number
         self.error: OSError | None = None
-        """Why bytes were dropped."""
+        """Why bytes were dropped; None if none were."""
         self._dropping = False
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Write all, or drop it; the number of bytes either way."""
+        """Write all of it or drop it; return the number of bytes either way."""
         left = memoryview(data).cast("B")
         size = len(left)
         while left and not self._dropping:
@@ -46,18 +46,18 @@ class Descriptor(io.RawIOBase):
         return size
 
     def drop(self) -> None:
-        """Drop what is still to come."""
+        """Drop everything written from now on."""
         self._dropping = True
 
     def check(self) -> None:
-        """ReaderGoneError when nobody reads any more, EngineError when it cannot be written."""
+        """Raise ReaderGoneError when the reader is gone, EngineError after another write error."""
         if self.error is not None and self.error.errno == errno.EPIPE:
             raise ReaderGoneError
         if self.error is not None:
             raise EngineError(f"standard output cannot be written: {self.error.strerror}")
 
     def writable(self) -> bool:
-        """Whether it is for writing: yes."""
+        """Whether it can be written to: yes."""
         return True
 
     def fileno(self) -> int:
@@ -78,9 +78,9 @@ class Streams:
 
 
 def connect() -> Streams:
-    """Put them in the place of ``sys.stdout`` and ``sys.stderr``, and see that 0, 1, 2 are open.
+    """Install them as ``sys.stdout`` and ``sys.stderr``, and make sure that 0, 1 and 2 are open.
 
-    Streams that somebody else has put there (a test) stay.
+    Streams that have been replaced already (by a test) stay.
     """
     _open_standard()
     streams = Streams(Descriptor(1), Descriptor(2))
@@ -94,7 +94,7 @@ def connect() -> Streams:
 
 
 def check() -> None:
-    """As :meth:`Descriptor.check` of standard output, for what would go on and on."""
+    """Flush and :meth:`Descriptor.check` standard output, for commands that would never end."""
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, Descriptor):
@@ -102,9 +102,9 @@ def check() -> None:
 
 
 def _open_standard() -> None:
-    """Open what was closed by the caller, lest a connection gets its number.
+    """Open the descriptors that the caller closed, so that no connection gets their numbers.
 
-    Output is opened for reading: writing to it fails as it does when it is closed.
+    Output is opened for reading: writing to it fails just as if it were closed.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -117,7 +117,7 @@ def _open_standard() -> None:
 
 
 def _text(raw: Descriptor, now: TextIO | None) -> TextIO:
-    """Text on the descriptor as Python has set it up; what the encoding lacks is escaped."""
+    """A text stream on the descriptor; characters that the encoding lacks are escaped."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw, _CHUNK),  # type: ignore[type-var]
         encoding=now.encoding if now is not None else None,

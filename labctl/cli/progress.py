@@ -1,4 +1,4 @@
-"""What a person sees while a plan runs: a live display on a terminal, plain lines in a pipe."""
+"""Progress of a plan: a live display on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = 14
 
 
 class Lines:
-    """A line for each step that ends, with the time since the beginning; to standard error."""
+    """Prints a line for each step that ends, with the time since the start, to standard error."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -38,25 +38,25 @@ class Lines:
         return None
 
     def planned(self, plan: Plan) -> None:
-        """Say how much there is to do."""
+        """Print the number of steps."""
         self._total = len(plan.steps)
         if self._total:
             self._say(f"{self._total} steps")
 
     def started(self, step: Step) -> None:
-        """Say nothing: the end of a step is what counts."""
+        """Print nothing: a step's line is printed when it ends."""
 
     def done(self, step: Step, seconds: float) -> None:
-        """Say what is done, how long it took, and how much is left."""
+        """Print the step, how long it took, and how many are done."""
         self._count += 1
         self._say(f"[{self._count}/{self._total}] {step.title} ({seconds:.1f} s)")
 
     def note(self, text: str) -> None:
-        """Pass a line on."""
+        """Print a line."""
         self._say(text)
 
     def answer(self, name: str, answer: Answer) -> None:
-        """Say nothing: the awaiting step tells."""
+        """Print nothing: the step that waits for it has its own line."""
 
     def _say(self, text: str) -> None:
         with self._lock:
@@ -65,7 +65,7 @@ class Lines:
 
 
 class Screen:
-    """What runs and what is awaited, since when and why, and a bar of what is left."""
+    """Shows the steps that run or wait, for how long and why, and a progress bar."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -104,7 +104,7 @@ class Screen:
             self._running[step.id] = (step, time.monotonic())
 
     def done(self, step: Step, seconds: float) -> None:
-        """Take a step off the list."""
+        """Remove a step from the list."""
         with self._lock:
             self._running.pop(step.id, None)
             self._count += 1
@@ -149,19 +149,19 @@ class Screen:
 
 
 class Timed:
-    """Passes everything on, and remembers what each step took."""
+    """Forwards everything to a display, and records how long each step took."""
 
     def __init__(self, shown: Lines | Screen) -> None:
         self._shown = shown
         self.began = time.time()
         """Seconds since the epoch."""
         self.steps: list[dict[str, Any]] = []
-        """Of each step that ended: id, title, seconds and when it ended, since the beginning."""
+        """For each ended step: id, title, its seconds, and when it ended, from the start."""
         self.planned, self.started = shown.planned, shown.started
         self.note, self.answer = shown.note, shown.answer
 
     def done(self, step: Step, seconds: float) -> None:
-        """Remember it."""
+        """Record the step."""
         ended = round(time.time() - self.began, 3)
         self.steps.append(
             {"id": step.id, "title": step.title, "seconds": round(seconds, 3), "ended": ended}
@@ -170,5 +170,5 @@ class Timed:
 
 
 def display() -> Lines | Screen:
-    """The display that fits where standard error goes."""
+    """The display for where standard error goes: a terminal or not."""
     return Screen() if sys.stderr.isatty() else Lines()

@@ -19,18 +19,18 @@ COLOURS = {"healthy": "green", "degraded": "yellow", "down": "red"}
 
 
 def out() -> Console:
-    """Standard output; without colour or wrapping when it is no terminal."""
+    """Standard output, without colour or wrapping when it is not a terminal."""
     terminal = sys.stdout.isatty()
     return Console(soft_wrap=not terminal, highlight=False, no_color=None if terminal else True)
 
 
 def as_json(data: Any) -> None:
-    """Print a document for machines."""
+    """Print a document as JSON."""
     sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """A table on a terminal, tab-separated lines in a pipe."""
+    """Print a table on a terminal, tab-separated lines in a pipe."""
     console = out()
     if not console.is_terminal:
         for row in rows:
@@ -45,7 +45,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
 
 
 def status(document: Status) -> None:
-    """One lab: its state, the virtual IP, every instance, every cluster."""
+    """Print a lab's state, virtual IP, instances and clusters."""
     console = out()
     state = document["state"]
     holders = ", ".join(document["vip"]["holders"]) or "nobody"
@@ -59,9 +59,9 @@ def status(document: Status) -> None:
     _matrix(document) if console.is_terminal else _lines(document)
     for name, cluster in document["clusters"].items():
         console.print(_cluster(name, cluster))
-    for job, ended_well in document["jobs"].items():
-        if not ended_well:
-            console.print(Text(f"job {job}: has not ended well", style="yellow"))
+    for job, succeeded in document["jobs"].items():
+        if not succeeded:
+            console.print(Text(f"job {job}: has not succeeded", style="yellow"))
     for fault in document["faults"]:
         until = f"until {fault['due']}"
         if fault["overdue"]:
@@ -76,14 +76,14 @@ def status(document: Status) -> None:
 
 
 def _lines(document: Status) -> None:
-    """A line for each instance."""
+    """Print a line for each instance."""
     for node in document["nodes"]:
         for instance in node["instances"]:
             sys.stdout.write(f"{node['name']}/{instance['service']}\t{_cell(instance)}\n")
 
 
 def _matrix(document: Status) -> None:
-    """Services down, nodes across."""
+    """Print a table with a row for each service and a column for each node."""
     nodes = document["nodes"]
     services = dict.fromkeys(i["service"] for node in nodes for i in node["instances"])
     rows: list[list[str | Text]] = [["", *(Text(n["address"], style="dim") for n in nodes)]]
@@ -119,7 +119,7 @@ def _cluster(name: str, cluster: Mapping[str, Any]) -> Text:
 
 
 def plan(made: Plan) -> None:
-    """The steps in order, with what each waits for."""
+    """Print the steps in order, with what each waits for."""
     table(
         ["step", "what", "after"],
         [
@@ -130,7 +130,7 @@ def plan(made: Plan) -> None:
 
 
 def plan_document(made: Plan) -> dict[str, Any]:
-    """The plan for machines; costs in CPU-seconds."""
+    """The plan as data for JSON; costs are in CPU-seconds."""
     return {
         "longest_chain": round(made.longest_chain, 2),
         "steps": [

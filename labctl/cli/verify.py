@@ -1,4 +1,4 @@
-"""The command that uses a lab for real: verify."""
+"""The command that uses every service of a lab: verify."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from labctl.cli.live import Live
-from labctl.cli.options import EngineOption, JsonOption, LabOption, reach
+from labctl.cli.options import EngineOption, JsonOption, LabOption, attach_and_warn
 
 if TYPE_CHECKING:
     from labctl.verify.choice import Step
@@ -28,20 +28,20 @@ def register(app: typer.Typer) -> None:
 def verify(
     steps: Annotated[
         list[str] | None,
-        typer.Option("--step", "-s", metavar="NAME", help="Only this, and what it needs."),
+        typer.Option("--step", "-s", metavar="NAME", help="Only this step and what it needs."),
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave what the steps make: servers, volumes and so on.")
+        bool, typer.Option("--keep", help="Keep what the steps create: servers, volumes and so on.")
     ] = False,
-    listed: Annotated[bool, typer.Option("--list", help="Say which steps there are.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the steps.")] = False,
     lab: LabOption = None,
     as_json: JsonOption = False,
     engine: EngineOption = None,
 ) -> None:
     """Use every service of a lab as its users do, through the virtual IP.
 
-    Exit code 0 when every step passed. What the steps make is removed in the end. Evidence, times
-    and files are kept in the lab's reports.
+    Exit code 0 when every step passed. What the steps create is removed at the end. Evidence,
+    times and files are kept in the lab's reports.
     """
     from labctl.cli import show
     from labctl.running import lifecycle
@@ -51,7 +51,7 @@ def verify(
     if listed:
         _list(choose(lifecycle.current(lab).lab, steps or ()), as_json=as_json)
         return
-    driver, prepared = reach(engine, lab)
+    driver, prepared = attach_and_warn(engine, lab)
     chosen = choose(prepared.lab, steps or ())
     with _Lines(Console(stderr=as_json, highlight=False)) as watcher:
         report = run(driver, prepared.desired, chosen, watcher, keep=keep)
@@ -82,7 +82,7 @@ def _list(chosen: Sequence[Step], *, as_json: bool) -> None:
 
 
 class _Lines(Live):
-    """A line for each step that ends, with its evidence; on a terminal also what runs now."""
+    """Prints a line for each step that ends, with its evidence; on a terminal also what runs."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -90,20 +90,20 @@ class _Lines(Live):
         self._said: dict[str, list[str]] = {}
 
     def begun(self, steps: Sequence[Step]) -> None:
-        """Say how many."""
+        """Print the number of steps."""
         self.note(f"{len(steps)} steps")
 
     def started(self, step: str) -> None:
-        """Show it while it runs."""
+        """Show a step while it runs."""
         self._running[step] = time.monotonic()
         self._refresh()
 
     def said(self, step: str, text: str) -> None:
-        """Keep it for the step's line."""
+        """Keep a step's evidence until it ends."""
         self._said.setdefault(step, []).append(text)
 
     def ended(self, report: StepReport) -> None:
-        """The step's line, its evidence, and where to look if it failed."""
+        """Print the step's line, its evidence, and where to look if it failed."""
         self._running.pop(report["name"], None)
         result = Text(f"{report['result']:<8}", style=_COLOURS[report["result"]])
         what = f"{report['name']}: {report['description']}"
@@ -120,7 +120,7 @@ class _Lines(Live):
         self._refresh()
 
     def note(self, text: str) -> None:
-        """A line."""
+        """Print a line."""
         self.line(text)
 
     def _refresh(self) -> None:

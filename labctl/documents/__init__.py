@@ -1,5 +1,5 @@
-"""Documents that people write, read and checked: YAML with positions, templates, the catalogue.
+"""Reads and checks the documents that people write: YAML with positions, templates, the catalogue.
 
-In: files. Out: typed, closed models (``labctl.model``), or one sentence with file and line. The
-only room with PyYAML and Jinja2; it knows neither labs nor engines.
+In: files. Out: typed, closed models (``labctl.model``), or one error sentence with file and line.
+The only package that uses PyYAML and Jinja2; it knows neither labs nor engines.
 """

@@ -1,4 +1,4 @@
-"""The catalogue: every ``compose/<service>/service.yml``, read and checked against each other."""
+"""The catalogue: reads every ``compose/<service>/service.yml`` and checks them together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labctl.documents.shipped import data_dir
 from labctl.documents.source import Place, Source, suggestion
 from labctl.errors import InputError
 from labctl.model import clock, disk
-from labctl.model.order import circle, step_circle
+from labctl.model.order import find_cycle, find_step_cycle
 from labctl.model.probes import ProbeDoc
 from labctl.model.service import FileDoc, ServiceDoc
 
@@ -25,9 +25,9 @@ _PROBES = tuple(name for name in ProbeDoc.model_fields if name != "timeout")
 def load_catalog(directory: Path | None = None) -> Mapping[str, ServiceDoc]:
     """The services by name, in alphabetical order.
 
-    ``directory`` holds a directory for each service, and ``images`` is beside it; the shipped
-    one when left out, which is read once. Raises InputError with file and place at the first
-    defect.
+    ``directory`` holds a directory for each service and has ``images`` beside it; the default is
+    the shipped one, which is read once. Raises InputError with file and place for the first
+    problem.
     """
     return _shipped(data_dir("compose")) if directory is None else _read(directory)
 
@@ -47,13 +47,13 @@ def _read(directory: Path) -> dict[str, ServiceDoc]:
         name = path.parent.name
         catalog[name], sources[name] = load_with_source(path, ServiceDoc)
         if not _NAME.fullmatch(name):
-            raise sources[name].error((), f"the directory's name '{name}' is no service name")
+            raise sources[name].error((), f"the directory's name '{name}' is not a service name")
     _Checks(directory, catalog, sources).run()
     return catalog
 
 
 class _Checks:
-    """What no document can be checked for by itself."""
+    """Checks across documents: names, references, ports, cycles."""
 
     def __init__(
         self, directory: Path, catalog: Mapping[str, ServiceDoc], sources: Mapping[str, Source]
@@ -66,10 +66,10 @@ class _Checks:
         self._image_names = sorted(path.name for path in self._images.iterdir() if path.is_dir())
         self._ports: dict[int, str] = {}
         self._verifies: dict[str, tuple[str, int]] = {}
-        """step → its service and its place there."""
+        """step → its service and its index there."""
 
     def run(self) -> None:
-        """Raise InputError for the first thing that does not fit."""
+        """Raise InputError for the first problem."""
         for name, doc in self._catalog.items():
             self._check_needs(name, doc)
             self._check_images(name, doc)
@@ -81,10 +81,10 @@ class _Checks:
             self._check_port(name, doc)
             self._check_verify(name, doc)
         self._check_verify_order()
-        around = circle(self._catalog)
-        if around:
-            source = self._sources[around[0].partition("/")[0]]
-            raise source.error(("needs",), f"goes in a circle: {' → '.join(around)}")
+        cycle = find_cycle(self._catalog)
+        if cycle:
+            source = self._sources[cycle[0].partition("/")[0]]
+            raise source.error(("needs",), f"is circular: {' → '.join(cycle)}")
 
     def _check_needs(self, name: str, doc: ServiceDoc) -> None:
         places: list[tuple[Place, tuple[str, ...]]] = [(("needs",), doc.needs)]
@@ -103,15 +103,15 @@ class _Checks:
         self._check_turns(name, doc)
 
     def _check_turns(self, name: str, doc: ServiceDoc) -> None:
-        """A member for whose readiness others wait cannot wait until they are started."""
+        """A job cannot wait for all members to start where each waits for the one before it."""
         in_turn = doc.cluster is not None and (
             doc.cluster.start == "seed" or doc.cluster.joins == "in turn"
         )
         for i, job in enumerate(doc.jobs):
             if in_turn and job.when == "started":
                 problem = (
-                    "is 'started', when all instances run, and they start one after another; "
-                    "say 'seed' or 'ready'"
+                    "is 'started', when all instances run, but they start one after another; "
+                    "use 'seed' or 'ready'"
                 )
                 raise self._sources[name].error(("jobs", i, "when"), problem)
 
@@ -138,7 +138,7 @@ class _Checks:
     def _check_disk(self, name: str, doc: ServiceDoc) -> None:
         if disk.SETTING in doc.settings and not doc.container.volumes:
             place = ("settings", disk.SETTING)
-            problem = "is the size of volumes, and container.volumes has none"
+            problem = "is the size of volumes, but container.volumes has none"
             raise self._sources[name].error(place, problem)
 
     def _check_users(self, name: str, doc: ServiceDoc) -> None:
@@ -188,7 +188,7 @@ class _Checks:
 
     def _check_heartbeats(self, name: str, doc: ServiceDoc) -> None:
         if doc.heartbeats is not None and doc.database is None:
-            problem = "are read from the service's own database, and it has none (database:)"
+            problem = "are read from the service's own database, but it has none (database:)"
             raise self._sources[name].error(("heartbeats",), problem)
 
     def _check_port(self, name: str, doc: ServiceDoc) -> None:
@@ -225,14 +225,14 @@ class _Checks:
                             advice = suggestion(other, self._verifies)
                             problem = f"no service has a step '{other}'; {advice}"
                             raise self._sources[name].error(("verify", i, field, k), problem)
-        if around := step_circle(self._catalog):
-            name, i = self._verifies[around[0]]
-            problem = f"goes in a circle: {' → '.join(around)}"
+        if cycle := find_step_cycle(self._catalog):
+            name, i = self._verifies[cycle[0]]
+            problem = f"is circular: {' → '.join(cycle)}"
             raise self._sources[name].error(("verify", i, "needs"), problem)
 
 
 def _files(doc: ServiceDoc) -> Iterator[tuple[Place, FileDoc]]:
-    """Every file of a service and of its jobs, with its place in the document."""
+    """Every file of a service and its jobs, with its place in the document."""
     for i, file in enumerate(doc.files):
         yield ("files", i), file
     for i, job in enumerate(doc.jobs):

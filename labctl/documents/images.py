@@ -1,4 +1,4 @@
-"""The documents in ``images/``: releases, the roles there are, and the users of their services."""
+"""The documents in ``images/``: releases, image roles, and the users that services run as."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def roles() -> list[str]:
 
 
 def user_ids(images: Path | None = None) -> dict[str, int]:
-    """Every user that services run as, and its id: of all images, and of single ones.
+    """Every user that services run as → its id, whether in all images or in one.
 
-    ``images`` is the directory of images; the shipped one when left out. InputError when two
-    users have one id, or one user two.
+    ``images`` is the directory of images; the default is the shipped one. InputError when two
+    users share an id, or one user has two.
     """
     directory = images or shipped.data_dir("images")
     found: dict[str, int] = dict(read_yaml(directory / "users.yml"))
@@ -43,6 +43,8 @@ def user_ids(images: Path | None = None) -> dict[str, int]:
         for name, number in doc.users.items():
             taken = next((n for n, other in found.items() if other == number and n != name), None)
             if taken is not None or found.setdefault(name, number) != number:
-                problem = f"the id {number} is taken by {taken}" if taken else "has another id too"
+                problem = (
+                    f"the id {number} is taken by {taken}" if taken else "has another id elsewhere"
+                )
                 raise source.error(("users", name), f"{problem}; see {directory / 'users.yml'}")
     return found

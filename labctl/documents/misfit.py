@@ -1,7 +1,7 @@
-"""Say in one sentence why a document does not fit its model, and what to write instead.
+"""Turns pydantic's validation errors into one sentence: what is wrong, and what to write instead.
 
-What should stand at a place is worked out from the model's annotations, not from pydantic's
-messages: those speak of types, a person's file has lists, mappings, numbers and text.
+What is expected at a place is derived from the model's annotations, not from pydantic's messages:
+those name Python types, while a YAML file has lists, mappings, numbers and text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PATTERNS = {
     r"^[1-9][0-9]{0,5}(kbit|mbit)$": "a rate such as 512kbit or 10mbit",
     r"^(vrrp|port [1-9][0-9]{0,4})$": "'vrrp' or a port such as 'port 4567'",
 }
-"""The models' patterns in words."""
+"""Regular expressions of the models → what they mean, in words."""
 
 _TYPES = {
     "str": "text",
@@ -47,11 +47,11 @@ _TYPES = {
     "IPv4Network": "a network such as 198.18.0.0/24 (host bits 0)",
 }
 _OWN_MESSAGE = {"value_error", "assertion_error"}
-"""Errors that a validator of ours raised; pydantic's own for addresses share the type."""
+"""Types of the errors that our own validators raise; pydantic's for addresses share them."""
 
 
 class _Slot:
-    """What a model wants at a place: an annotation and its constraints."""
+    """What a model expects at a place: an annotation and its constraints."""
 
     def __init__(self, annotation: Any, constraints: Sequence[Any] = ()) -> None:
         self.constraints = list(constraints)
@@ -68,18 +68,18 @@ class _Slot:
 
     @property
     def model(self) -> type[BaseModel] | None:
-        """The model that stands here, if one does."""
+        """The nested model that is expected here, if any."""
         arm = self.arms[0]
         is_model = isinstance(arm, type) and issubclass(arm, BaseModel)
         return arm if is_model and len(self.arms) == 1 else None
 
     @property
     def is_address(self) -> bool:
-        """Whether an IPv4 address or network is wanted."""
+        """Whether an IPv4 address or network is expected."""
         return self.arms[0] in (IPv4Address, IPv4Network)
 
     def inner(self, part: str | int) -> _Slot | None:
-        """What is wanted one step further in; None when nothing may be there."""
+        """What is expected one level further in; None when nothing may be there."""
         if self.model is not None:
             found = keys(self.model).get(str(part))
             return None if found is None else _Slot(found.annotation, found.metadata)
@@ -143,19 +143,19 @@ class _Slot:
 
 
 def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """A model's fields by the keys that a document has for them (``for`` is no name in Python)."""
+    """A model's fields by their keys in documents (``for`` cannot be a name in Python)."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def empty(model: type[BaseModel]) -> str:
-    """What to say of a document that has nothing in it."""
+    """The error message for an empty document."""
     return f"is empty; it needs the keys {', '.join(_required(model))}"
 
 
 def misfit(error: ValidationError, model: type[BaseModel], source: Source) -> InputError:
-    """The most useful problem of a document as the error to raise; the others are counted.
+    """The most useful problem of a document as the error to raise, with the number of others.
 
-    A misspelt key comes first: it explains the missing one. Then the file's order.
+    A misspelt key comes first, as it explains a missing one; then problems in the file's order.
     """
     details = error.errors(include_url=False, include_context=True)
     found = [(_place(detail["loc"]), detail) for detail in details]
@@ -164,7 +164,7 @@ def misfit(error: ValidationError, model: type[BaseModel], source: Source) -> In
     rank, sentence = told[first]
     others = len(told) - 1
     if rank == 0:
-        # The key that was meant is reported as missing too: that is the same mistake.
+        # The intended key is also reported as missing: that is the same mistake.
         meant = sentence.split("'")[1]
         others -= (*first[:-1], meant) in told
     more = f" (and {others} more)" if others else ""
@@ -195,7 +195,7 @@ def _sentence(
         return 1, f"should be {outer.key().words() if outer else 'another name'}"
     wrong = _is(place, detail["input"], source)
     if slot.is_address:
-        wrong += _of_ipv6(detail["input"])
+        wrong += _ipv6_hint(detail["input"])
     return 1, f"{wrong}, should be {slot.words()}{_quotes(slot, place, source)}"
 
 
@@ -207,7 +207,7 @@ def _slot(model: type[BaseModel], place: Place) -> _Slot | None:
 
 
 def _is(place: Place, value: Any, source: Source) -> str:
-    """``is 'abc'``: the value as it is written, or what it is when it is long."""
+    """``is 'abc'``: the value as written, or what kind of value it is."""
     if value is None:
         return "is empty"
     if isinstance(value, dict):
@@ -219,8 +219,8 @@ def _is(place: Place, value: Any, source: Source) -> str:
     return f"is {printable(source.written.get(place, json.dumps(value)), 40)}"
 
 
-def _of_ipv6(value: Any) -> str:
-    """Said of what would be right if it were not of IPv6."""
+def _ipv6_hint(value: Any) -> str:
+    """A hint for what would be right if it were not IPv6; else empty."""
     try:
         return " (labctl is IPv4 only)" if ip_network(str(value), strict=False).version == 6 else ""
     except ValueError:
@@ -228,7 +228,7 @@ def _of_ipv6(value: Any) -> str:
 
 
 def _quotes(slot: _Slot, place: Place, source: Source) -> str:
-    """Text that YAML takes for a number or for yes/no needs quotes: the commonest trap."""
+    """A hint that text which YAML reads as a number or a boolean needs quotes."""
     written = source.written.get(place)
     if written and slot.arms == [str] and re.search(slot.pattern or "", written):
         return f"; in quotes: '{printable(written, 40)}'"

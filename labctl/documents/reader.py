@@ -1,8 +1,8 @@
-"""Read and write YAML documents; the only module that knows YAML.
+"""Reads and writes YAML documents; the only module that uses PyYAML.
 
-A document is JSON's data model in YAML's clothes: mappings with text as keys, lists, text,
-numbers, true/false, nothing. Whatever else a file holds (tags, merge keys, two documents,
-endless aliases, bytes that are no text) is one :class:`~labctl.errors.InputError` sentence.
+A document has JSON's data model in YAML syntax: mappings with text as keys, lists, text, numbers,
+true/false, null. Anything else in a file (tags, merge keys, two documents, aliases without end,
+bytes that are not text) is reported as an :class:`~labctl.errors.InputError` of one sentence.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from labctl.errors import EngineError, InputError
 Model = TypeVar("Model", bound=BaseModel)
 
 STDIN = Path("-")
-"""Stands for standard input, as everywhere."""
+"""Standard input, by the usual convention."""
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 MAX_VALUES = 50_000
-"""Values in a document with its aliases written out: a small file can hold billions."""
+"""Values in a document with its aliases expanded: a small file can expand to billions."""
 
-# The parser in C is ten times as fast, and wheels carry it; the other understands the same.
+# The C parser is ten times as fast and included in wheels; the Python one accepts the same.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _FORBIDDEN = yaml.reader.Reader.NON_PRINTABLE
 _TAG = "tag:yaml.org,2002:"
 _HINTS = {
-    "mapping values are not allowed": "put text that has ': ' in it in quotes",
-    "cannot start any token": "put text that begins with a special character in quotes",
+    "mapping values are not allowed": "quote text that contains ': '",
+    "cannot start any token": "quote text that begins with a special character",
     "unexpected end of stream": "a quote that is opened here is not closed",
     "expected ',' or": "a bracket is not closed",
-    "expected key": "see the indentation of this line and of those before",
-    "expected '-' indicator": "see the indentation of this line and of those before",
+    "expected key": "check the indentation of this line and those before it",
+    "expected '-' indicator": "check the indentation of this line and those before it",
 }
-"""The parser's problem → what a person can do about it."""
+"""Part of the parser's message → a hint for the user."""
 
 
 def read_yaml(path: Path) -> Any:
-    """The data of a YAML file. Raises InputError with file and line for every defect."""
+    """The data of a YAML file. Raises InputError with file and line for any problem."""
     data, source = read_with_source(path)
     if data is None:
         raise source.error((), "is empty")
@@ -57,7 +57,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_with_source(path: Path) -> tuple[Any, Source]:
-    """The data of a YAML file (None when it holds nothing), and where in it things stand."""
+    """The data of a YAML file (None when it is empty), and the positions of its values."""
     return parse(_read_text(path), shown(path))
 
 
@@ -67,7 +67,7 @@ def load(path: Path, model: type[Model]) -> Model:
 
 
 def load_with_source(path: Path, model: type[Model]) -> tuple[Model, Source]:
-    """The same, and where in the file things stand, for checks that come later."""
+    """As :func:`load`, with the positions of values, for later checks."""
     data, source = read_with_source(path)
     return validate(data, model, source), source
 
@@ -75,7 +75,7 @@ def load_with_source(path: Path, model: type[Model]) -> tuple[Model, Source]:
 def validate(data: Any, model: type[Model], source: Source) -> Model:
     """Data as a ``model``; InputError names the most useful problem and counts the others.
 
-    Strict: text is no number, a number is no text, as the exported JSON Schema says too.
+    Strict, as the exported JSON Schema: text and numbers are not converted into each other.
     """
     if data is None:
         raise source.error((), empty(model))
@@ -86,13 +86,13 @@ def validate(data: Any, model: type[Model], source: Source) -> Model:
 
 
 def parse(text: str, name: str) -> tuple[Any, Source]:
-    """The data of YAML text, and the lines of its places. ``name`` is for error sentences."""
+    """The data of YAML text, and the positions of its values. ``name`` is used in errors."""
     reader = _Reader(text, name)
     return reader.document(), reader.source
 
 
 def dumps(data: Any) -> str:
-    """Data as YAML text, keys in their order."""
+    """Data as YAML text, keys in the given order."""
     return str(
         yaml.dump(
             data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
@@ -101,9 +101,9 @@ def dumps(data: Any) -> str:
 
 
 def dump(path: Path, data: Any, mode: int = 0o644) -> None:
-    """Write YAML so that a reader (or a crash) sees the old file or the new, never half of one.
+    """Write a YAML file atomically: a reader (or a crash) sees the old file or the new one.
 
-    The file never exists with wider permissions than ``mode``. EngineError when it cannot be.
+    The file never has wider permissions than ``mode``. EngineError when it cannot be written.
     """
     temporary: str | None = None
     try:
@@ -125,7 +125,7 @@ def dump(path: Path, data: Any, mode: int = 0o644) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file; there is none with a name that no file can have."""
+    """Whether there is such a file; False for a name that no file can have."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -133,7 +133,7 @@ def exists(path: Path) -> bool:
 
 
 def shown(path: Path) -> str:
-    """A path as sentences name it: relative when it is below the working directory."""
+    """A path as messages show it: relative when it is below the working directory."""
     if path == STDIN:
         return "standard input"
     try:
@@ -143,7 +143,7 @@ def shown(path: Path) -> str:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make a rename in it last through a power cut."""
+    """Make a rename in a directory survive a power failure."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -159,14 +159,14 @@ def _read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise InputError(f"{name}: {_unreadable(error)}") from None
     if len(raw) > MAX_BYTES:
-        raise InputError(f"{name}: is larger than 1 MiB, which no document of labctl is")
+        raise InputError(f"{name}: is larger than 1 MiB, too large for a document")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         byte = raw[error.start]
         raise InputError(
-            f"{name}:{line}: is no UTF-8 text (byte 0x{byte:02x}); save it as UTF-8"
+            f"{name}:{line}: is not UTF-8 text (byte 0x{byte:02x}); save it as UTF-8"
         ) from None
 
 
@@ -177,15 +177,15 @@ def _unreadable(error: OSError | ValueError) -> str:
     if number == errno.ENOENT:
         return "no such file"
     if number == errno.EACCES:
-        return "may not be read by you; see its permissions (ls -l)"
+        return "you have no permission to read it; see `ls -l`"
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 class _Reader:
     """Builds data from the parser's events.
 
-    Not from PyYAML's nodes: composing those recurses in C without bound, follows aliases into
-    themselves and lets the last of two equal keys win.
+    PyYAML's nodes are not used: composing them recurses in C without limit, follows aliases into
+    themselves and silently keeps the last of two equal keys.
     """
 
     def __init__(self, text: str, name: str) -> None:
@@ -199,13 +199,13 @@ class _Reader:
         self._events: Iterator[Any] = iter(())
 
     def document(self) -> Any:
-        """The one document; None when there is none."""
+        """The data of the only document; None when there is none."""
         try:
             self._loader = _Loader(self._text)
             self._events = iter(self._loader.get_event, None)
             return self._document()
         except yaml.YAMLError as error:
-            raise self._no_yaml(error) from None
+            raise self._invalid(error) from None
 
     def _document(self) -> Any:
         next(self._events)  # the stream's start
@@ -248,7 +248,7 @@ class _Reader:
     def _add(self, size: int, event: Any, place: Place) -> None:
         self._count += size
         if self._count > MAX_VALUES:
-            problem = f"has more than {MAX_VALUES} values, aliases written out"
+            problem = f"has more than {MAX_VALUES} values, with aliases expanded"
             raise self._error(event, place[:1], problem)
 
     def _sequence(self, place: Place) -> list[Any]:
@@ -270,11 +270,11 @@ class _Reader:
         return mapping
 
     def _key(self, event: Any, place: Place) -> str:
-        """A key, always as the text that is written: ``on:`` and ``1:`` are names here."""
+        """A key, always as text: ``on:`` and ``1:`` are names here."""
         if not isinstance(event, yaml.ScalarEvent):
-            raise self._error(event, place, "has a key that is no text")
+            raise self._error(event, place, "has a key that is not text")
         if not event.style and event.value == "<<":
-            raise self._error(event, place, "has a merge key (<<); write its keys out")
+            raise self._error(event, place, "has a merge key (<<); write the keys out")
         if not event.style and not event.value:
             raise self._error(event, place, "has nothing before a ':'")
         return str(event.value)
@@ -291,7 +291,7 @@ class _Reader:
         try:
             return make(event.value)
         except ValueError:
-            raise self._error(event, place, "is no number that can be used") from None
+            raise self._error(event, place, "is not a usable number") from None
 
     def _check_tag(self, event: Any, place: Place) -> None:
         if event.tag not in (None, "!"):
@@ -302,7 +302,7 @@ class _Reader:
         lines = {place: event.start_mark.line + 1}
         return Source(self.source.name, lines).error(place, problem)
 
-    def _no_yaml(self, error: yaml.YAMLError) -> InputError:
+    def _invalid(self, error: yaml.YAMLError) -> InputError:
         problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
         line, column = self._position(error, problem)
         hint = next((hint for known, hint in _HINTS.items() if known in problem), "")
@@ -310,23 +310,23 @@ class _Reader:
             hint = "indent with spaces, not tabs"
         advice = f"; {hint}" if hint else ""
         where = f"{self.source.name}:{line}:{column}"
-        return InputError(f"{where}: no YAML: {printable(problem, 120)}{advice}")
+        return InputError(f"{where}: invalid YAML: {printable(problem, 120)}{advice}")
 
     def _position(self, error: yaml.YAMLError, problem: str) -> tuple[int, int]:
-        """Line and column (1-based) where a person should look."""
+        """Line and column (1-based) of the problem."""
         mark = getattr(error, "problem_mark", None)
         if mark is None or "end of stream" in problem:
             mark = getattr(error, "context_mark", None) or mark
         if mark is not None:
             return min(mark.line, self._text.count("\n")) + 1, mark.column + 1
-        # Characters that YAML forbids are found before there are lines: here is the first.
+        # Forbidden characters are found before there are positions: search for the first.
         bad = _FORBIDDEN.search(self._text)
         before = self._text[: bad.start() if bad else 0]
         return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _integer(text: str) -> int | str:
-    """Decimal, 0x, 0b and (as YAML 1.1 says) octal with a leading 0; 1:30 stays text."""
+    """Decimal, 0x, 0b and (as in YAML 1.1) octal with a leading 0; 1:30 stays text."""
     if ":" in text:
         return text
     digits = text.replace("_", "")

@@ -1,4 +1,4 @@
-"""JSON Schema of the documents a person writes, for editors and other tools."""
+"""JSON Schema of the documents that people write, for editors and other tools."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def json_schema(kind: str, model: type[BaseModel]) -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's schema without its made-up titles, with the docstrings of fields."""
+    """Pydantic's schema without generated titles, with field docstrings as descriptions."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never: ``Timeout Server`` says no more than ``timeout_server``."""
+        """Never: ``Timeout Server`` adds nothing to ``timeout_server``."""
         del schema
         return False
 
@@ -36,7 +36,7 @@ class _Generator(GenerateJsonSchema):
         return made
 
     def dict_schema(self, schema: Any) -> dict[str, Any]:
-        """A mapping; names that do not match its pattern are as wrong here as in labctl."""
+        """A mapping; names that do not match its pattern are refused, as labctl does."""
         made = super().dict_schema(schema)
         if "patternProperties" in made:
             made["additionalProperties"] = False
@@ -44,13 +44,13 @@ class _Generator(GenerateJsonSchema):
 
 
 def _field_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """key → docstring; from the source, which is read only when a schema is asked for."""
+    """key → docstring, from the source code, which is read only to make a schema."""
     found = {}
     for each in reversed([base for base in model.__mro__ if issubclass(base, BaseModel)][:-1]):
         try:
             tree = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
         except OSError:
-            continue  # made at run time: its fields bring their descriptions
+            continue  # created at run time: its fields have descriptions already
         for pair in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
             match pair:
                 case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text)))):

@@ -1,4 +1,4 @@
-"""Where the data that labctl ships lies: images, services and topologies."""
+"""Where the data that labctl ships is: images, services and topologies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def data_dir(kind: str) -> Path:
     """The directory of shipped data: ``images``, ``compose`` or ``topologies``.
 
-    In a checkout these are at the top level; an installed wheel carries them in the package.
+    In a checkout these are at the top level; an installed wheel has them inside the package.
     """
     installed = _PACKAGE / "data" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind

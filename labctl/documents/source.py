@@ -1,4 +1,4 @@
-"""Where in a person's file something stands, so that an error can name file, line and place."""
+"""Positions in a document, so that an error can name file, line and place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Place = tuple[str | int, ...]
 
 
 def printable(text: str, limit: int = 60) -> str:
-    """``text`` on one line, cut to ``limit`` characters: what may stand in a sentence."""
+    """``text`` on one line, cut to ``limit`` characters, for use in a sentence."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return cut if cut.isprintable() else repr(cut)[1:-1]
 
@@ -27,7 +27,7 @@ def dotted(place: Place) -> str:
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
-    """``did you mean 'x'?``, or the names that are allowed when none is near."""
+    """``did you mean 'x'?``, or the allowed names when none is similar."""
     names = list(known)
     near = get_close_matches(wrong, names, n=1)
     if near:
@@ -37,15 +37,15 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """A document's name and the lines of its places (1-based); both may be unknown."""
+    """A document's name and the lines of its places (1-based), as far as they are known."""
 
     name: str
     lines: Mapping[Place, int] = field(default_factory=dict)
     written: Mapping[Place, str] = field(default_factory=dict, repr=False)
-    """Values that YAML reads as something other than text (numbers, yes/no), as written."""
+    """Place → source text of a value that YAML does not read as text (numbers, yes/no)."""
 
     def line(self, place: Place) -> int | None:
-        """The line of a place, or of the nearest place around it that the document has."""
+        """The line of a place, or of the nearest enclosing place in the document."""
         for end in range(len(place), -1, -1):
             if place[:end] in self.lines:
                 return self.lines[place[:end]]

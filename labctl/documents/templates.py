@@ -1,4 +1,4 @@
-"""Templates to text, purely: the only place with Jinja2."""
+"""Renders templates to text, as pure functions: the only module that uses Jinja2."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _MARKS = ("{{", "{%", "{#")
 
 
 def is_template(source: str) -> bool:
-    """Whether there is anything to render: most of a catalogue's words are plain."""
+    """Whether there is anything to render: most strings of a catalogue are plain."""
     return "{" in source and any(mark in source for mark in _MARKS)
 
 
 def render_text(
     source: str, name: str, context: Mapping[str, object], parts: Path | None = None
 ) -> str:
-    """Render one template; InputError with the template's name and line when it is wrong.
+    """Render a template; InputError with the template's name and line when it is wrong.
 
-    ``parts`` is the directory in which what the template imports or includes is looked up. In a
-    shell script (its first line says so) every expression becomes one word of the shell, whatever
-    a topology put into it, so expressions stand there outside of quotes.
+    ``parts`` is the directory in which imports and includes are looked up. In a shell script
+    (recognised by its first line) every expression is quoted as one shell word, whatever a
+    topology put into it, so expressions must be outside of quotes there.
     """
     if not is_template(source):
         return source
@@ -46,7 +46,7 @@ def render_text(
 def _template(source: str, parts: Path | None) -> jinja2.Template:
     """Compiled once: the same file is rendered for every node."""
     template = _environment(parts, shell=source.startswith("#!/bin/sh")).from_string(source)
-    # Copied at each rendering, which takes a dict a tenth of the time of Jinja2's own chain.
+    # Copied for each rendering: a dict takes a tenth of the time of Jinja2's own ChainMap.
     template.globals = dict(template.globals)
     return template
 
@@ -65,12 +65,12 @@ def _environment(parts: Path | None, *, shell: bool) -> jinja2.Environment:
 
 
 def _word(value: object) -> str:
-    """A value as one word of the shell."""
+    """A value quoted as one shell word."""
     return shlex.quote(str(value))
 
 
 def _line(error: Exception) -> int:
-    """Line of the template that was being rendered: the innermost template frame."""
+    """The line being rendered: that of the innermost template frame."""
     line, trace = 1, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<template>":

@@ -1,4 +1,4 @@
-"""Topology documents: where they lie, and what one that extends another comes to."""
+"""Finds and loads topology documents, and merges those that extend others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def shipped() -> Mapping[str, Path]:
 
 
 def find(topology: str, beside: Path = Path()) -> Path:
-    """The file of a shipped topology, or of one that is named by its path from ``beside``.
+    """The file of a shipped topology, by name, or of another, by its path relative to ``beside``.
 
     ``-`` is standard input. InputError, which names the shipped ones, when it is neither.
     """
@@ -35,7 +35,7 @@ def find(topology: str, beside: Path = Path()) -> Path:
 
 
 def load_topology(path: Path) -> tuple[TopologyDoc, Source]:
-    """A topology, whole also where it extends another, and where in its file things stand."""
+    """A topology, merged with what it extends, and the positions in its own file."""
     return _load(path, ())
 
 
@@ -51,20 +51,20 @@ def _load(path: Path, users: tuple[Path, ...]) -> tuple[TopologyDoc, Source]:
         raise source.error(("extends",), problem) from None
     chain = (*users, path.resolve())
     if other.resolve() in chain:
-        around = " → ".join(shown(each) for each in (*chain, other.resolve()))
-        raise source.error(("extends",), f"goes in a circle: {around}")
+        cycle = " → ".join(shown(each) for each in (*chain, other.resolve()))
+        raise source.error(("extends",), f"is circular: {cycle}")
     return _extended(own, _load(other, chain)[0]), source
 
 
 def _folder(path: Path) -> Path:
-    """Where what a document extends is looked for: beside it, if it has a place of its own."""
+    """Where to look for what a document extends: its directory, or here if it is from a pipe."""
     if path == STDIN or {"dev", "proc"} & set(path.absolute().parts[1:2]):
         return Path()
     return path.parent
 
 
 def _extended(own: ExtensionDoc, other: TopologyDoc) -> TopologyDoc:
-    """What ``own`` says where it says something, else ``other``; its lists come first."""
+    """``other`` overridden by ``own``; where lists are joined, those of ``own`` come first."""
     services = {
         name: {**other.services.get(name, {}), **own.services.get(name, {})}
         for name in {**other.services, **own.services}

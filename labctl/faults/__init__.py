@@ -1,7 +1,7 @@
 """Faults: made on purpose, journalled with a lease, proved to be in effect, healed completely.
 
-``halt`` and ``cut`` say what to do, ``inject`` does it, ``heal`` and ``heal_all`` undo it. What
-is here imports neither an engine's SDK nor the documents: the guardian lives on it.
+``halt``, ``cut`` and the like build a fault, ``inject`` makes it, ``heal`` and ``heal_all`` undo
+it. This package imports neither an engine's SDK nor the documents, to keep the guardian small.
 """
 
 from labctl.faults.kinds.action import act

@@ -1,4 +1,4 @@
-"""What kinds build their faults with: resolved against the lab, checked, nothing touched yet."""
+"""Helpers that build faults: resolved against the lab and checked, without touching anything."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def halt(
 ) -> Fault:
     """A fault that ends, freezes or restarts instances, or whole nodes; not both at once.
 
-    ``alive`` are the states of containers that it does something to; without ``holders`` it acts
-    on a node's processes and leaves its holder alone. LabError when a target does not run, for
-    then the fault would do nothing.
+    It acts on containers in the states ``alive``; without ``holders`` it acts on a node's processes
+    and leaves its holder alone. LabError when a target does not run, because the fault would do
+    nothing.
     """
     scope = scope_of(kind, targets)
     there = {c.name: c.status for c in engine.containers(lab.name)}
@@ -54,7 +54,7 @@ def halt(
         elif target.name not in [member.name for member in up]:
             up = []
         if not up:
-            raise LabError(f"{target.name} does not run, so there is nothing to {kind}")
+            raise LabError(f"{target.name} is not running, so there is nothing to {kind}")
         members += up
     return fresh(
         lab,
@@ -67,7 +67,7 @@ def halt(
 
 
 def scope_of(kind: str, targets: Sequence[Target]) -> Scope:
-    """Whether targets are nodes or instances. InputError when some are either."""
+    """Whether targets are nodes or instances. InputError when they are mixed."""
     scopes: set[Scope] = {"node" if t.service is None else "instance" for t in targets}
     if len(scopes) != 1:
         raise InputError(f"name nodes or instances to {kind}, not both at once")
@@ -84,9 +84,9 @@ def on_the_wire(
     terms: Mapping[str, Any],
     shortest: float = SHORTEST,
 ) -> Fault:
-    """A fault between groups of nodes; one group alone is apart from all the other nodes.
+    """A network fault between groups of nodes; a single group is separated from all other nodes.
 
-    InputError when it makes no sense.
+    InputError when a node is unknown or in two groups, or a side is empty.
     """
     known = [node.name for node in lab.nodes]
     sides = [tuple(dict.fromkeys(group)) for group in groups if group]
@@ -123,9 +123,9 @@ def on_instances(
     lease: float,
     terms: Mapping[str, Any],
 ) -> Fault:
-    """A fault in running instances, which it leaves running.
+    """A fault in running instances that keeps them running.
 
-    InputError for a target that is a node, LabError for an instance that does not run.
+    InputError for a target that is a node, LabError for an instance that is not running.
     """
     up = present.up(engine, lab.name)
     members: list[Member] = []
@@ -134,7 +134,7 @@ def on_instances(
             raise InputError(f"{target.name} is a node: name instances of it, as NODE/SERVICE")
         found = [m for m in members_of(lab, target) if m.container in up]
         if not found:
-            raise LabError(f"{target.name} does not run, so there is nothing to disturb")
+            raise LabError(f"{target.name} is not running, so there is nothing to disturb")
         members += found
     return fresh(
         lab,
@@ -147,14 +147,14 @@ def on_instances(
     )
 
 
-def lacking(lab: Lab, service: str, setting: str, *, what: str, done: str, value: str) -> str:
-    """Why ``what`` a service has (its ``clock``) cannot be ``done`` something to (``set apart``).
+def unsupported(lab: Lab, service: str, setting: str, *, what: str, done: str, value: str) -> str:
+    """Why a service's ``what`` (``clock``) cannot be ``done`` (``changed``), as an error sentence.
 
-    It takes a setting that topologies give to services which know it, for instance ``value``.
+    It needs a setting that the service declares and a topology sets, for instance to ``value``.
     """
     if setting not in lab.services[service].settings:
         able = names([name for name, each in lab.services.items() if setting in each.settings])
-        return f"the {what} of {service} cannot be {done}: it can for {able or 'none'}"
+        return f"the {what} of {service} cannot be {done}; it can for {able or 'none'}"
     return (
         f"{service} has the machine's {what} in lab '{lab.name}'; bring up a topology that says "
         f"{setting}: {value} under services.{service}"
@@ -162,13 +162,13 @@ def lacking(lab: Lab, service: str, setting: str, *, what: str, done: str, value
 
 
 def start_of(lab: Lab, target: Target) -> Fault:
-    """The fault whose undoing starts all of a target: its whole node, or an instance."""
+    """A fault that starts all of a target when it is undone: a whole node, or an instance."""
     scope: Scope = "node" if target.service is None else "instance"
     return fresh(lab, "stop", scope, [target.name], members=members_of(lab, target))
 
 
 def fresh(lab: Lab, kind: str, scope: Scope, targets: Iterable[str], **more: Any) -> Fault:
-    """A fault that begins now, with the lab's nodes as they are; ``more`` are a fault's fields."""
+    """A new fault that begins now, with the lab's nodes; ``more`` are other fields of Fault."""
     return Fault(
         id=_new_id(),
         lab=lab.name,
@@ -194,7 +194,7 @@ def members_of(lab: Lab, target: Target) -> tuple[Member, ...]:
 
 
 def stations_of(lab: Lab) -> tuple[Station, ...]:
-    """Every node as the network knows it."""
+    """The station of every node."""
     return tuple(Station(n.name, lab.holder(n), n.address, n.mac.lower()) for n in lab.nodes)
 
 
@@ -204,12 +204,12 @@ def _member(lab: Lab, instance: Instance) -> Member:
 
 
 def checked_lease(lease: float, shortest: float = SHORTEST) -> float:
-    """A lease in seconds that is neither too short nor too long; InputError else."""
+    """The lease (seconds), if it is neither too short nor too long; else InputError."""
     if not shortest <= lease <= _LONGEST:
         raise InputError(f"a fault lasts between {shortest:g} s and 7 days, not {lease:g} s")
     return lease
 
 
 def _new_id() -> str:
-    """Sortable by time, safe in file and table names."""
+    """A unique id that sorts by time and is safe in file and table names."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}_{secrets.token_hex(3)}"

@@ -1,4 +1,4 @@
-"""Faults on the wire that let some frames pass: proved by the frames that they dropped."""
+"""Network faults that let some frames pass, or are very short: proved by the dropped frames."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from labctl.faults.wire import dropped, ruleset, table
 from labctl.host.parallel import together
 
 _LEAD = 1.5
-"""Seconds until a very short cut, so that all nodes have got ready for it."""
+"""Seconds until a very short cut, so that all nodes are ready for it."""
 _PATIENCE = 4.0
-"""Seconds that a frame which should be dropped is waited for."""
+"""Seconds to wait for a frame that should be dropped."""
 
 # $1 are addresses, $2 pings to each, $3 seconds between them, $4 bytes.
 _PINGS = """
 for a in $1; do ping -n -q -c "$2" -i "$3" -s "$4" -W1 "$a" >/dev/null 2>&1 & done
 wait
 """
-# $1 are addresses, $2 a port: a SYN to each, which is all that is needed.
+# $1 are addresses, $2 a port: send a SYN to each, which is enough.
 _KNOCK = """
 for a in $1; do timeout 0.5 bash -c "exec 3<>/dev/tcp/$a/$2" 2>/dev/null & done
 wait
 """
-# $1 are addresses, $2 the moment (nanoseconds since the epoch); the transaction comes on input.
-# Pings run all the while, so that there is something to drop.
+# $1 are addresses, $2 the moment (nanoseconds since the epoch), $3 a file name; the transaction is
+# on standard input. Pings run meanwhile, so that there is something to drop.
 _BLINK = """
 cat >/tmp/$3
 for a in $1; do ping -n -q -c 600 -i 0.003 -W1 "$a" >/dev/null 2>&1 & done
@@ -43,7 +43,7 @@ exit $code
 
 
 def blink(engine: Engine, fault: Fault, rules: Sequence[str]) -> None:
-    """Make a very short cut on all its nodes at the same moment; the kernel ends it by itself."""
+    """Make a very short cut on all its nodes at the same moment; the kernel ends it."""
     deaf = fault.deaf()
     moment = str(time.time_ns() + int(_LEAD * 1e9))
 
@@ -63,10 +63,10 @@ def blink(engine: Engine, fault: Fault, rules: Sequence[str]) -> None:
 def had_effect(
     engine: Engine, fault: Fault, send: Callable[[], None] | None, *, everywhere: bool
 ) -> dict[str, object]:
-    """Prove that frames were dropped: by each of its nodes, or by one at least.
+    """Prove that frames were dropped: by each of its nodes (``everywhere``), or by at least one.
 
-    ``send`` sends some that should be; without it others' own are waited for. LabError when none
-    was dropped.
+    ``send`` sends frames that should be dropped; without it, wait for the nodes' own traffic.
+    LabError when none was dropped. Returns node → dropped frames, under ``dropped``.
     """
     deaf = [s for s in reach.running(engine, fault) if s.node in fault.deaf()]
     limit = time.monotonic() + _PATIENCE
@@ -92,7 +92,7 @@ def loses_pings(engine: Engine, fault: Fault, pings: int, size: int) -> dict[str
 
 
 def blinked(engine: Engine, fault: Fault) -> dict[str, object]:
-    """Prove that a very short cut, which is over, dropped frames. LabError when it did not."""
+    """Prove that a very short cut, already over, has dropped frames. LabError when it has not."""
     deaf = [s for s in reach.running(engine, fault) if s.node in fault.deaf()]
     seen = dropped_by(engine, fault, deaf)
     if not any(seen.values()):
@@ -101,12 +101,12 @@ def blinked(engine: Engine, fault: Fault) -> dict[str, object]:
 
 
 def ping(engine: Engine, fault: Fault, pings: int, size: int) -> None:
-    """Send each deaf node so many pings of so many bytes from each that it should not hear."""
+    """Send each deaf node ``pings`` pings of ``size`` bytes from each node it should not hear."""
     _send(engine, fault, _PINGS, "pings", str(pings), "0.005", str(size))
 
 
 def knock(engine: Engine, fault: Fault, port: int) -> None:
-    """Begin a connection to a port of each deaf node from each that it should not hear."""
+    """Open a connection to a port of each deaf node from each node that it should not hear."""
     _send(engine, fault, _KNOCK, "knock", str(port))
 
 
@@ -126,13 +126,13 @@ def _send(engine: Engine, fault: Fault, script: str, name: str, *words: str) -> 
 
 
 def dropped_by(engine: Engine, fault: Fault, deaf: Sequence[Station]) -> dict[str, int]:
-    """Node → frames that its rules dropped."""
+    """Node → number of frames that its rules dropped."""
     listed = together(lambda s: partition.listing(engine, s.holder, fault), deaf)
     return {s.node: dropped(text) for s, text in zip(deaf, listed, strict=True)}
 
 
 def passes(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
-    """Prove that pings still pass: the cut is of one protocol, or over."""
+    """Prove that pings still pass, because the cut is of one protocol or is over."""
     still = kinds.severed(others)
     answered = reach.ping(engine, reach.running(engine, fault), still)
     for asker, speakers in fault.deaf().items():

@@ -1,10 +1,10 @@
-"""The process that undoes faults whose lease has ended, though labctl be gone.
+"""The process that undoes faults whose lease has ended, even when labctl is gone.
 
-It also keeps up what must be done again and again while a fault lasts: crash loops.
+It also repeats what a fault must do again and again while it lasts: crash loops.
 
-``python -P -m labctl.faults.guardian LAB ENGINE-URL``: one for each lab (a lock file sees to that),
-asleep nearly always, gone when no fault is journalled. It imports an engine only when there is
-something to undo.
+``python -P -m labctl.faults.guardian LAB ENGINE-URL``: one for each lab (ensured by a lock file),
+which sleeps nearly always and exits when no fault is journalled. It imports an engine only when
+there is something to undo.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from labctl.faults.lease import LOCK
 from labctl.host.locks import claim
 
 NAP = 2.0
-"""Seconds between looks at the journal: a new fault may be due before the ones known."""
+"""Seconds between reads of the journal: a new fault may be due before the known ones."""
 SHORTEST = 0.2
 SLOWEST = 60.0
 """Seconds between attempts at a fault that cannot be undone."""
@@ -31,7 +31,7 @@ PATIENCE = 86400.0
 
 @dataclass(frozen=True)
 class _Failing:
-    """A fault that could not be undone: since when, and when it is tried again."""
+    """A fault that could not be undone: since when, and when to retry (seconds)."""
 
     since: float
     pause: float
@@ -39,7 +39,7 @@ class _Failing:
 
 
 def watch(lab: str, url: str) -> int:
-    """Undo what becomes due until no fault is journalled; the exit code."""
+    """Undo faults when they are due until none is journalled; return the exit code."""
     lock = journal.directory(lab) / LOCK
     while journal.entries(lab):
         with claim(lock, wait=False) as mine:
@@ -51,9 +51,9 @@ def watch(lab: str, url: str) -> int:
 
 
 def _serve(lab: str, url: str) -> bool:
-    """Serve until no fault is journalled; False when only such are left as patience has ended for.
+    """Serve until no fault is journalled; False when all faults that are left were given up on.
 
-    A fault that cannot be undone is tried ever more slowly, and delays no other.
+    A fault that cannot be undone is retried at growing intervals, and delays no other.
     """
     failing: dict[str, _Failing] = {}
     while entries := journal.entries(lab):
@@ -69,11 +69,11 @@ def _serve(lab: str, url: str) -> bool:
             if known and all(_given_up(failing.get(name), now) for name in known):
                 return False
         elif any(kinds.repeats(entry.fault) for entry in entries):
-            _crash(lab, url)
+            _repeat(lab, url)
         moments = [
             failing[e.fault.id].again if e.fault.id in failing else e.fault.due for e in entries
         ]
-        # Nothing tells of a new file in the journal: look again after a nap.
+        # There is no notification of new files in the journal: poll.
         Event().wait(max(SHORTEST, min(min(moments) - time.time(), NAP)))
     return True
 
@@ -90,7 +90,7 @@ def _given_up(failed: _Failing | None, now: float) -> bool:
 
 
 def _heal(lab: str, url: str, spare: Collection[str], due: Collection[str]) -> Mapping[str, str]:
-    """Undo what is due; id of each fault that could not be undone → why."""
+    """Undo what is due, except ``spare``; id of each fault that could not be undone → why."""
     # Imported here: an idle guardian holds neither an SDK nor a connection.
     from labctl.engine.choose import connect
     from labctl.faults.verbs import expire_lab
@@ -104,18 +104,18 @@ def _heal(lab: str, url: str, spare: Collection[str], due: Collection[str]) -> M
     return healing.left
 
 
-def _crash(lab: str, url: str) -> None:
+def _repeat(lab: str, url: str) -> None:
     from labctl.engine.choose import connect
-    from labctl.faults.verbs import go_on
+    from labctl.faults.verbs import next_turns
 
     try:
-        go_on(connect(url), lab)
+        next_turns(connect(url), lab)
     except LabctlError as error:
         _say(f"{lab}: {error}")
 
 
 def _say(line: str) -> None:
-    """To the log: standard error is a file next to the journal."""
+    """Write to the log: standard error is a file next to the journal."""
     sys.stderr.write(time.strftime("%FT%TZ ", time.gmtime()) + line + "\n")
     sys.stderr.flush()
 

@@ -1,9 +1,8 @@
-"""The write-ahead journal of a lab's faults: what is written here is undone, whoever dies.
+"""The write-ahead journal of a lab's faults: what is recorded here is undone, whoever dies.
 
-One file for each fault, ``<lab's directory>/faults/<id>.json``, on disk before the fault is
-made and removed when it is healed and proved gone. A file carries its version and a checksum, so
-that one that is damaged is told from one that another labctl wrote: neither keeps anybody from
-the other faults.
+One file for each fault, ``<lab's directory>/faults/<id>.json``, on disk before the fault is made
+and removed when it is healed and proved gone. A file has a version and a checksum, to tell a
+damaged file from one that a newer labctl wrote; neither prevents work on the other faults.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from labctl.host.locks import claim
 from labctl.state import paths
 
 VERSION = 1
-"""Of the files. One without a version is of the time before there were any, and is read."""
+"""Version of the file format. A file without one predates versions, and is read."""
 State = Literal["injecting", "active", "healing"]
-"""Under the lock of :func:`exclusive`, all but ``active`` was left by a labctl that was killed."""
+"""Under the lock of :func:`exclusive`, any but ``active`` was left by a labctl that was killed."""
 
 _NO_FAULT = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
@@ -39,10 +38,10 @@ class Entry:
     fault: Fault
     state: State
     ids: Mapping[str, str] = field(default_factory=dict)
-    """Container → its id when the fault was made: by it a container made anew is told apart."""
+    """Container → its id when the fault was made, to recognise a container that was recreated."""
 
     def lapsed(self, now: float) -> bool:
-        """Whether it is to be undone: its lease is over, or it was left half made or half undone.
+        """Whether to undo it: its lease is over, or it was left half made or half undone.
 
         ``now`` is in seconds since the epoch.
         """
@@ -51,22 +50,22 @@ class Entry:
 
 @dataclass(frozen=True)
 class Unread:
-    """A file in the journal that is no fault this labctl can undo."""
+    """A file in the journal that is not a fault that this labctl can undo."""
 
     path: Path
     said: str
-    """One sentence: what is the matter, and what to do."""
+    """One sentence: what is wrong, and what to do."""
     damaged: bool
-    """False: another labctl may understand it, so it is left alone."""
+    """False: another labctl may be able to read it, so it is left alone."""
 
 
 def directory(lab: str) -> Path:
-    """Where a lab's faults are journalled."""
+    """The directory of a lab's journal."""
     return paths.lab_dir(lab) / "faults"
 
 
 def write(entry: Entry) -> None:
-    """Record a fault durably: the file and its name are on disk when this returns."""
+    """Record a fault durably: the file and its directory entry are on disk when this returns."""
     folder = directory(entry.fault.lab)
     target = folder / f"{entry.fault.id}.json"
     fresh = target.with_suffix(".new")
@@ -86,7 +85,7 @@ def write(entry: Entry) -> None:
 
 
 def read(lab: str) -> tuple[list[Entry], list[Unread]]:
-    """Every fault that is journalled, oldest first, and the files that are none. Never fails."""
+    """All journalled faults, oldest first, and the files that cannot be used. Never fails."""
     found: list[Entry] = []
     unread: list[Unread] = []
     for path in sorted(directory(lab).glob("*.json")):
@@ -97,14 +96,14 @@ def read(lab: str) -> tuple[list[Entry], list[Unread]]:
 
 
 def entries(lab: str) -> list[Entry]:
-    """Every fault that is journalled, oldest first."""
+    """All journalled faults, oldest first."""
     return read(lab)[0]
 
 
 def set_aside(lab: str) -> list[str]:
-    """Rename damaged files to ``*.damaged``; a sentence for each. Files left alone are said, too.
+    """Rename damaged files to ``*.damaged``; a sentence for each, and for files left alone.
 
-    To be called under :func:`exclusive`.
+    Call it under :func:`exclusive`.
     """
     said = []
     for unread in read(lab)[1]:
@@ -118,30 +117,30 @@ def set_aside(lab: str) -> list[str]:
             said.append(f"{unread.path} is damaged and cannot be renamed: {error.strerror}")
             continue
         said.append(
-            f"{unread.path} was damaged and is kept as {kept.name}: nobody knows which fault it "
-            "was; `labctl heal` removes cuts and delays, `labctl up` starts what does not run, "
-            "and `labctl down` removes all"
+            f"{unread.path} was damaged and is kept as {kept.name}: which fault it was is "
+            "unknown; `labctl heal` removes cuts and delays, `labctl up` starts what is not "
+            "running, and `labctl down` removes everything"
         )
     return said
 
 
 def remove(fault: Fault) -> None:
-    """Forget a fault that is healed; no-op if absent."""
+    """Remove a healed fault; no-op if absent."""
     (directory(fault.lab) / f"{fault.id}.json").unlink(missing_ok=True)
 
 
 def forget(lab: str) -> None:
-    """Forget all of a lab's faults, readable or not: for ``down``, when nothing is left to heal."""
+    """Remove all of a lab's faults, readable or not: for ``down``, when nothing is left to heal."""
     for path in directory(lab).glob("*.json"):
-        with suppress(OSError):  # what cannot be removed here is removed with the lab's folder
+        with suppress(OSError):  # what is left is removed with the lab's folder
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager
 def exclusive(lab: str, *, wait: bool = True) -> Iterator[bool]:
-    """Be the only process that makes or heals this lab's faults; False if another one is.
+    """Become the only process that makes or heals this lab's faults; False if another one is.
 
-    The kernel lets go of the lock when its holder dies, so an entry that is still ``injecting``
+    The kernel releases the lock when its holder dies, so an entry that is still ``injecting``
     under this lock was left by a process that was killed.
     """
     with claim(directory(lab) / "lock", wait=wait) as held:
@@ -149,17 +148,17 @@ def exclusive(lab: str, *, wait: bool = True) -> Iterator[bool]:
 
 
 def _read(lab: str, path: Path) -> Entry | Unread:
-    """FileNotFoundError when it is gone."""
+    """Read a file of the journal. FileNotFoundError when it is gone."""
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text)
         version = data.get("version", 0)
         if isinstance(version, int) and version > VERSION:
-            return _other(path, f"is of a newer labctl (version {version})")
+            return _other(path, f"was written by a newer labctl (version {version})")
         content = {key: data[key] for key in ("state", "ids", "fault") if key in data}
         whole = version == 0 or (version == VERSION and data["sum"] == _sum(content))
         if whole and data["fault"]["kind"] not in kinds.registered():
-            return _other(path, f"is a fault of a kind unknown here ({data['fault']['kind']})")
+            return _other(path, f"is a fault of an unknown kind ({data['fault']['kind']})")
         fault = Fault.from_json(data["fault"])
         whole = whole and data["state"] in get_args(State)
         if whole and (fault.lab, f"{fault.id}.json") == (lab, path.name):
@@ -182,7 +181,7 @@ def _other(path: Path, what: str) -> Unread:
 
 
 def _sum(content: Mapping[str, Any]) -> str:
-    """The checksum of what a file says, as it is when it is read back."""
+    """The checksum of a file's content, in the form in which it is read back."""
     text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

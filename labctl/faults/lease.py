@@ -1,4 +1,4 @@
-"""The guardian, seen from outside: one detached process a lab that outlives labctl."""
+"""Starts the guardian: a detached process for each lab, which outlives labctl."""
 
 from __future__ import annotations
 
@@ -27,32 +27,31 @@ _KEPT = (
     "DOCKER_API_VERSION",
     "SSH_AUTH_SOCK",
 )
-"""What an engine is reached by, and how text is read."""
+"""Variables for reaching the engine, and for the locale."""
 _PATHS = ("DOCKER_CERT_PATH", "DOCKER_CONFIG")
-"""The same, of files that may be named relative to a directory that the guardian is not in."""
+"""The same, with paths that may be relative to a directory other than the guardian's."""
 
 
-def summon(lab: str, url: str) -> None:
-    """See to it that a guardian watches the lab's journal.
+def ensure_guardian(lab: str, url: str) -> None:
+    """Make sure that a guardian watches the lab's journal; start one if necessary.
 
-    Called after the fault is journalled: a guardian that is about to leave looks once more after
-    it has let go of its lock, so one of the two sees the other.
+    Call it after the fault is journalled: a guardian that is about to exit reads the journal once
+    more after releasing its lock, so it cannot miss the fault.
     """
     folder = directory(lab)
     with claim(folder / LOCK, wait=False) as free:
         pass
     if free:
-        # -P: a folder named labctl in whatever directory a person works in is not the guardian.
+        # -P: do not import a folder named labctl in the working directory.
         argv = [sys.executable, "-P", "-m", "labctl.faults.guardian", lab, url]
         spawn_detached(argv, folder / "guardian.log", only=environment(os.environ))
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """What a guardian is started with, of the environment of the command that starts it.
+    """The guardian's environment, from that of the command that starts it.
 
-    Runners of CI jobs find by their own variables what a job has left behind, and end it; a
-    guardian must outlive the job. labctl is imported from where it is now, its state is where
-    it is now.
+    CI runners recognise the processes that a job leaves behind by their own variables, and end
+    them; a guardian must outlive the job. It imports the same labctl and uses the same state.
     """
     kept = {name: given[name] for name in _KEPT if name in given}
     kept |= {name: str(Path(given[name]).absolute()) for name in _PATHS if given.get(name)}

@@ -1,7 +1,7 @@
-"""What a fault is: frozen data that says all it takes to make it, prove it and undo it.
+"""A fault as frozen data: all that is needed to make it, prove it and undo it.
 
-A fault holds names and addresses as they were resolved when it was asked for, so that undoing it
-needs the engine and nothing else: neither the topology document nor the process that made it.
+A fault contains the names and addresses that it was resolved to, so that undoing it needs only the
+engine: neither the topology document nor the process that made it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Scope = Literal["instance", "node"]
 Direction = Literal["both", "in", "out"]
 
 DEFAULT_LEASE = 3600.0
-"""Seconds after which a fault is undone though nobody asks for it."""
+"""Seconds after which a fault is undone even if nobody asks for it."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
 class Member:
-    """A container that a fault acts on and that ran before it; ``grace`` in seconds for a stop."""
+    """A container that a fault acts on and that ran before; ``grace``: seconds to stop it in."""
 
     container: str
     node: str
@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Station:
-    """A node on the lab's network: its name, its holder and how it is known there."""
+    """A node on the lab's network: its name, its holder, its IP and MAC addresses."""
 
     node: str
     holder: str
@@ -51,20 +51,20 @@ class Station:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault. Times are seconds since the epoch, the lease is seconds.
+    """A fault. Times are in seconds since the epoch, the lease is in seconds.
 
     ``groups`` (of a cut) are nodes that do not hear the other groups; with ``direction`` ``in``
-    the first group does not hear the others but is heard, with ``out`` it is not heard but
-    hears. A node in no group hears everybody.
+    the first group does not hear the others but is heard, with ``out`` it is not heard but hears
+    them. A node in no group hears all others.
     """
 
     id: str
     lab: str
     kind: str
-    """A word of the registry, :mod:`labctl.faults.kinds`."""
+    """Its kind's name in the registry, :mod:`labctl.faults.kinds`."""
     scope: Scope
     targets: tuple[str, ...]
-    """As a person would name them: nodes or ``node/service``."""
+    """As on the command line: nodes or ``node/service``."""
     stations: tuple[Station, ...]
     """Every node of the lab."""
     begun: float
@@ -73,9 +73,9 @@ class Fault:
     groups: tuple[tuple[str, ...], ...] = ()
     direction: Direction = "both"
     pairs: tuple[tuple[str, str], ...] = ()
-    """Further pairs of nodes that do not hear each other, for shapes that no groups make."""
+    """Further pairs of nodes that do not hear each other, where groups cannot express it."""
     terms: Mapping[str, Any] = field(default_factory=dict)
-    """What else its kind needs (a port, a percentage, commands, former limits), fit for JSON."""
+    """What else its kind needs (a port, a percentage, commands, former limits), as JSON data."""
 
     @property
     def due(self) -> float:
@@ -84,7 +84,7 @@ class Fault:
 
     @property
     def title(self) -> str:
-        """What it is, for people: ``kill c1/haproxy``, ``cut c1 | c2 c3``."""
+        """Its display name: ``kill c1/haproxy``, ``cut c1 | c2 c3``."""
         said = f" ({self.terms['said']})" if self.terms.get("said") else ""
         if not (self.groups or self.pairs):
             return f"{self.kind} {' '.join(self.targets)}{said}"
@@ -95,24 +95,24 @@ class Fault:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """The nodes that a fault on nodes acts on."""
+        """The nodes of its members; of a fault without members, its targets."""
         return tuple(dict.fromkeys(m.node for m in self.members)) if self.members else self.targets
 
     def station(self, node: str) -> Station:
-        """A node's station. KeyError if the lab had no such node."""
+        """A node's station. StopIteration if the lab had no such node."""
         return next(s for s in self.stations if s.node == node)
 
     def deaf(self) -> Mapping[str, tuple[str, ...]]:
-        """Of a fault on the wire: node → the nodes it does not hear, or hears badly."""
+        """For a network fault: node → the nodes that it does not hear, or hears only in part."""
         return hearing.deaf(self.groups, self.direction, self.pairs)
 
     def to_json(self) -> dict[str, Any]:
-        """For the journal."""
+        """As JSON data, for the journal."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Fault:
-        """From the journal. KeyError, TypeError or ValueError when it is no fault."""
+        """From the journal. KeyError, TypeError or ValueError when it is not a fault."""
         given = dict(data)
         return cls(
             **{
@@ -130,22 +130,22 @@ class Fault:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What proves that a fault is in effect, or that nothing of it is left."""
+    """The proof that a fault is in effect, or that nothing is left of it."""
 
     fault: str
     said: str
     """One sentence."""
     took: float = 0.0
-    """Seconds that making (or undoing) it took."""
+    """Seconds that it took to make (or undo) the fault."""
     seen: Mapping[str, Any] = field(default_factory=dict)
-    """What was measured, fit for JSON."""
+    """What was measured, as JSON data."""
     overtaken: Mapping[str, str] = field(default_factory=dict)
-    """Of a healing: target → why the fault had ended there before (``c1 is off``)."""
+    """After healing: target → why the fault had already ended there (``c1 is off``)."""
     healed_by: str = ""
-    """Of a healing: who had healed it before, if somebody had."""
+    """After healing: who had already healed it, if anybody."""
 
     def to_json(self) -> dict[str, Any]:
-        """For reports."""
+        """As JSON data, for reports."""
         return asdict(self)
 
 
@@ -154,10 +154,10 @@ def parse_duration(text: str) -> float:
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|[smh])", text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
-        raise InputError(f"{text!r} is no duration: write it as 90s, 5m, 1h or 1h30m")
+        raise InputError(f"{text!r} is not a duration: write it as 90s, 5m, 1h or 1h30m")
     return seconds
 
 
 def names(items: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``: for sentences."""
+    """Join names for a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

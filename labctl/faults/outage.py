@@ -1,4 +1,4 @@
-"""Instances and nodes ended or frozen, and brought back: by reading what runs now."""
+"""Ends or freezes instances and nodes, and brings back whatever does not run now."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from labctl.faults.model import Fault, Member, Station
 from labctl.host.parallel import timed_together, together
 
 ENDED, FROZEN = ("exited", "dead"), ("paused",)
-"""A container's states once its process has ended, or is frozen."""
+"""The states of a container whose process has ended, and of one whose process is frozen."""
 _NOTICE = 30.0
-"""Seconds at most until a process that was asked to end must have ended."""
+"""Maximum seconds to wait for a process to end after it was asked to."""
 
 Statuses = Mapping[str, Container]
 
@@ -29,9 +29,9 @@ def make(engine: Engine, fault: Fault, halt: Halt, *, powerless: bool = False) -
     """Halt the members of a fault; target → seconds until it was hit.
 
     A node that loses power (``powerless``) falls silent first: its peers get no FIN and no RST.
-    Its holder goes last, because the namespace is needed for that. A frozen node's holder runs on
-    (it does nothing, and frozen it could be neither cut nor asked): as with any freeze of
-    processes, the kernel still answers for the node's addresses.
+    Its holder is halted last, because its namespace is needed for that. The holder of a frozen node
+    keeps running (it does nothing, and if frozen it could run no commands): as with any frozen
+    process, the kernel still answers for the node's addresses.
     """
     holders = [member for member in fault.members if not member.service]
     instances = [member for member in fault.members if member.service]
@@ -46,14 +46,14 @@ def make(engine: Engine, fault: Fault, halt: Halt, *, powerless: bool = False) -
         lambda m: m.node if fault.scope == "node" else m.name,
     )
     together(lambda member: halt(engine, member), holders)
-    # To its peers a node is gone once it is silent.
+    # For its peers a node is gone once it is silent.
     return silent or hit
 
 
 def undo(engine: Engine, fault: Fault, cuts: Sequence[Fault]) -> None:
-    """Bring back what a fault took, as far as it is still missing. Does not wait for readiness.
+    """Start again what a fault ended and what still does not run. Does not wait for readiness.
 
-    ``cuts`` are in force: a node that gets a new namespace is cut in it before anything runs.
+    ``cuts`` are in force: they are renewed in a node's new namespace before anything runs in it.
     """
     for node in dict.fromkeys(member.node for member in fault.members):
         members = [member for member in fault.members if member.node == node]
@@ -61,7 +61,7 @@ def undo(engine: Engine, fault: Fault, cuts: Sequence[Fault]) -> None:
 
 
 def thaw(engine: Engine, fault: Fault) -> None:
-    """Let the members that are frozen go on."""
+    """Unpause the members that are frozen."""
     there = _statuses(engine, fault)
     frozen = [m for m in fault.members if _is(there, m, *FROZEN)]
     together(lambda member: engine.unpause(member.container), frozen)
@@ -70,21 +70,21 @@ def thaw(engine: Engine, fault: Fault) -> None:
 def _bring_back(
     engine: Engine, fault: Fault, node: str, members: Sequence[Member], cuts: Sequence[Fault]
 ) -> None:
-    """Start a node's holder if it is among the members, then those instances that do not run.
+    """Start a node's holder if it is among the members, then the instances that do not run.
 
-    Instances of a node that is off and is not among the members stay as they are. A holder that
-    is started has a new namespace: instances that still run in the old one, where there is no
-    network any more, are killed and started anew.
+    If the node is off and its holder is not among the members, its instances stay as they are. A
+    holder that is started has a new namespace: instances that still run in the old one, which has
+    no network any more, are killed and started again.
     """
     there = _statuses(engine, fault)
     station = fault.station(node)
     holder = there.get(station.holder)
     if holder is None:
-        return  # the lab has been taken down, or `up` will make the node anew
+        return  # the lab has been taken down, or `up` will recreate the node
     fresh = holder.status not in ("running", "paused")
     own_holder = any(not member.service for member in members)
     if fresh and not own_holder:
-        return  # they come back with their node
+        return  # they are started with their node
     if fresh:
         engine.start(station.holder)
         for cut in cuts:
@@ -111,9 +111,9 @@ def had_effect(
     states: Sequence[str] = ENDED,
     wait: bool = False,
 ) -> dict[str, object]:
-    """Prove that the members are ended (or as ``states`` says), and that a dead node is silent.
+    """Prove that the members have ended (or are in ``states``), and that a dead node is silent.
 
-    With ``wait`` they get their time to end.
+    With ``wait``, give them their grace period to end.
     """
     there = _ended(engine, fault) if wait else _statuses(engine, fault)
     seen: dict[str, object] = {}
@@ -135,9 +135,9 @@ def had_effect(
 
 
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
-    """Prove that what a fault took runs again and that its nodes answer.
+    """Prove that the members run again and that their nodes answer.
 
-    What is on a node that is off is not expected to run.
+    Members on a node that is off are not expected to run.
     """
     there = _statuses(engine, fault)
     own_holders = {member.node for member in fault.members if not member.service}
@@ -170,20 +170,20 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, obj
 
 
 def containers(fault: Fault) -> set[str]:
-    """The containers that a fault keeps from running; none for a cut or a restart."""
+    """The containers that a fault prevents from running; none for a cut or a restart."""
     if not kinds.of(fault).halts:
         return set()
     return {member.container for member in fault.members}
 
 
 def off(there: Statuses, station: Station) -> bool:
-    """Whether a node is off: its holder is not there, or does not run."""
+    """Whether a node is off: its holder is missing or does not run."""
     holder = there.get(station.holder)
     return holder is None or holder.status not in ("running", "paused")
 
 
 def own(fault: Fault, others: Sequence[Fault]) -> Fault:
-    """It without the members that another fault keeps from running."""
+    """The fault without the members that another fault prevents from running."""
     taken = {name for other in others for name in containers(other)}
     return replace(fault, members=tuple(m for m in fault.members if m.container not in taken))
 
@@ -191,7 +191,7 @@ def own(fault: Fault, others: Sequence[Fault]) -> Fault:
 def _witnesses(
     engine: Engine, fault: Fault, others: Sequence[Fault]
 ) -> list[tuple[Station, Station]]:
-    """For every node of the fault a running node that could hear it, if there is one."""
+    """For each node of the fault, a running node that could hear it, if there is one."""
     cut_off = kinds.severed(others)
     up = [s for s in reach.running(engine, fault) if s.node not in fault.nodes]
     found = []
@@ -204,14 +204,14 @@ def _witnesses(
 
 
 def _ended(engine: Engine, fault: Fault) -> Statuses:
-    """What runs when all have ended that were asked to, or their time for it is over."""
+    """The containers once all members have ended, or their grace period is over."""
     limit = time.monotonic() + min(_NOTICE, max(m.grace for m in fault.members))
     while True:
         there = _statuses(engine, fault)
         ended = all(_is(there, member, *ENDED) for member in fault.members)
         if ended or time.monotonic() > limit:
             return there
-        # The engine tells nobody here of an end: it has to be asked.
+        # Nothing here receives the engine's events: poll.
         Event().wait(0.1)
 
 

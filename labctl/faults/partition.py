@@ -1,10 +1,10 @@
-"""Partitions: each node is made deaf at layer 2, in its own namespace, to those cut from it.
+"""Partitions: each node drops, at layer 2 and in its own namespace, frames of those cut from it.
 
-One table for each fault, so that overlapping cuts compose and each is healed by itself, and one
-atomic transaction for each node. Frames are dropped on ingress at both sides and never on
-egress: a frame dropped there comes back to its sender as ENOBUFS, and TCP then retries twice a
-second instead of backing off, which no severed cable does. The elements of the set carry the
-lease: the kernel drops them when it ends, though nobody is left to ask for it.
+One nftables table for each fault, so that overlapping cuts combine and heal separately, and one
+atomic transaction for each node. Frames are dropped on ingress at both sides and never on egress:
+a frame dropped on egress is reported to its sender as ENOBUFS, and TCP then retries twice a second
+instead of backing off, unlike with a severed cable. The lease is the timeout of the set's elements:
+the kernel drops them when it ends, even if labctl and its guardian are gone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from labctl.host.parallel import timed_together, together
 
 
 def handlers(rules: Callable[[Fault], Sequence[str]]) -> dict[str, Any]:
-    """The handlers of a kind that does something to frames by rules: all but its proof."""
+    """The handlers of a kind that applies nftables rules to frames: all but ``had_effect``."""
 
     def make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
         return {"moments": install(engine, fault, rules(fault), time.time())}
@@ -40,7 +40,7 @@ def handlers(rules: Callable[[Fault], Sequence[str]]) -> dict[str, Any]:
         "undo": undo,
         "gone": gone,
         "renew": renew,
-        "still": is_there,
+        "is_present": is_there,
         "sweep": sweep,
     }
 
@@ -52,9 +52,9 @@ def install(
     now: float,
     nodes: Collection[str] | None = None,
 ) -> dict[str, float]:
-    """Put its rules in on all its running nodes at once, or on some, for what is left of its lease.
+    """Install its rules on all its running nodes (or on ``nodes``) for the rest of its lease.
 
-    Node → seconds until its transaction was done.
+    Returns node → seconds until its transaction was done; ``now`` is in seconds since the epoch.
     """
     left = fault.due - now
     if left <= 0:
@@ -86,15 +86,15 @@ def uninstall(engine: Engine, fault: Fault) -> None:
 
 
 def parted(fault: Fault) -> frozenset[frozenset[str]]:
-    """Pairs of nodes between which a fault on the wire does something, one way at least."""
+    """Pairs of nodes between which a network fault acts, at least one way."""
     deaf = fault.deaf().items()
     return frozenset(frozenset((node, speaker)) for node, those in deaf for speaker in those)
 
 
 def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
-    """Prove a cut: no answer across it, frames dropped for every direction, answers elsewhere.
+    """Prove a cut: no answers across it, frames dropped in each direction, answers elsewhere.
 
-    ``others`` are the other faults in force. LabError with a sentence when it does not hold.
+    ``others`` are the other faults in force. LabError with a sentence when this does not hold.
     """
     stations = reach.running(engine, fault)
     mine, all_severed = kinds.severed([fault]), kinds.severed([fault, *others])
@@ -116,7 +116,7 @@ def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[st
 
 
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, object]:
-    """Prove that nothing of a cut is left: no table, and its nodes answer each other."""
+    """Prove that nothing is left of a cut: no table, and its nodes answer each other."""
     stations = reach.running(engine, fault)
     for station, tables in zip(
         stations, together(lambda s: tables_of(engine, s.holder), stations), strict=True
@@ -138,7 +138,7 @@ def is_there(engine: Engine, station: Station, fault: Fault) -> bool:
 
 
 def sweep(engine: Engine, stations: Sequence[Station], faults: Sequence[Fault]) -> list[str]:
-    """Remove from running nodes the tables that none of these faults owns; the names removed."""
+    """Remove from running nodes the tables that none of these faults owns; return their names."""
     owned = {table(fault) for fault in faults}
 
     def clear(station: Station) -> list[str]:
@@ -152,7 +152,7 @@ def sweep(engine: Engine, stations: Sequence[Station], faults: Sequence[Fault]) 
 
 
 def tables_of(engine: Engine, holder: str) -> list[str]:
-    """The cuts' tables in a node's namespace."""
+    """The names of the faults' tables in a node's namespace."""
     result = engine.exec(holder, ["nft", "-j", "list", "tables", "netdev"], timeout=10)
     if result.code != 0:
         raise LabError(f"nft in {holder} cannot list its tables: {result.stderr.strip()}")
@@ -163,7 +163,7 @@ def tables_of(engine: Engine, holder: str) -> list[str]:
 
 
 def _dropped(engine: Engine, fault: Fault, stations: Sequence[Station]) -> dict[str, object]:
-    """Frames that each node dropped and, one-way, still heard; LabError where there are none."""
+    """Frames that each node dropped and (one-way) still heard; LabError where there are none."""
     deaf, still_heard = fault.deaf(), heard(fault)
     present = {station.node for station in stations}
     concerned = [s for s in stations if s.node in {*deaf, *still_heard}]
@@ -183,7 +183,7 @@ def _dropped(engine: Engine, fault: Fault, stations: Sequence[Station]) -> dict[
 
 
 def listing(engine: Engine, holder: str, fault: Fault) -> str:
-    """What a node's table of a fault holds, as nft's JSON; LabError when it is not there."""
+    """A fault's table on a node, as nft's JSON; LabError when it is not there."""
     command = ["nft", "-j", "list", "table", "netdev", table(fault)]
     result = engine.exec(holder, command, timeout=10)
     if result.code != 0:

@@ -1,4 +1,4 @@
-"""What of a lab is there now, and what of it runs: the engine asked by the lab's label."""
+"""Which of a lab's containers exist and which run now, asked of the engine by the lab's label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from labctl.faults.model import Fault, Member
 
 
 def up(engine: Engine, lab: str) -> set[str]:
-    """Names of a lab's containers that run."""
+    """Names of a lab's running containers."""
     return {c.name for c in engine.containers(lab) if c.status == "running"}
 
 
@@ -20,7 +20,7 @@ def alive(engine: Engine, fault: Fault) -> list[Member]:
 
 
 def there(engine: Engine, fault: Fault) -> list[Member]:
-    """The members of a fault that are still part of the lab, in any state."""
+    """The members of a fault whose containers still exist, in any state."""
     return list(states(engine, fault))
 
 

@@ -1,4 +1,4 @@
-"""Who answers whom: pings between nodes, sent from their own namespaces."""
+"""Tests which nodes answer each other: pings between nodes, sent from their own namespaces."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from labctl.faults import present
 from labctl.faults.model import Fault, Station
 from labctl.host.parallel import together
 
-# $1 are addresses that should answer: asked until they do, for two seconds. The others ($2)
-# should not: asked three times, and waited for no longer than a slow machine needs.
+# $1 are addresses that should answer: ping until they do, for two seconds. The others ($2) should
+# not: ping three times, and wait no longer than a slow machine needs.
 _ASK = """
 for a in $1; do ping -n -q -c1 -i0.2 -w2 "$a" >/dev/null 2>&1 && echo "$a" & done
 for a in $2; do ping -n -q -c3 -i0.1 -W0.3 "$a" >/dev/null 2>&1 && echo "$a" & done
@@ -31,7 +31,7 @@ def ping(
 ) -> Mapping[str, frozenset[str]]:
     """Node → the nodes that answered it. One command for each station, all at once.
 
-    ``severed`` are pairs that are not expected to answer, so they are not waited for long.
+    ``severed`` are pairs that are not expected to answer: they get a shorter timeout.
     """
     by_address = {station.address: station.node for station in stations}
 
@@ -48,7 +48,7 @@ def ping(
 
 
 def is_silent(engine: Engine, asker: Station, station: Station) -> bool:
-    """Whether a node gives no answer to another, which must run."""
+    """Whether a node does not answer another, which must be running."""
     command = ["sh", "-c", _ASK, "ask", "", station.address]
     return not engine.exec(asker.holder, command, timeout=15).stdout.split()
 
@@ -60,7 +60,7 @@ def answers(engine: Engine, asker: Station, station: Station) -> bool:
 
 
 def quickest(engine: Engine, asker: Station, station: Station, wait: float) -> float | None:
-    """Seconds of the quickest of five answers; None when none came. ``wait`` is for each."""
+    """Seconds of the fastest of five answers; None when none came. ``wait``: seconds for each."""
     command = ["ping", "-n", "-q", "-c5", "-i0.2", f"-W{wait:g}", station.address]
     result = engine.exec(asker.holder, command, timeout=wait + 30)
     matched = re.search(r"= ([0-9.]+)/", result.stdout)
@@ -68,16 +68,16 @@ def quickest(engine: Engine, asker: Station, station: Station, wait: float) -> f
 
 
 def silence(engine: Engine, station: Station) -> None:
-    """Take a node's link down: its kernel says no FIN and no RST when its processes die."""
+    """Take a node's link down: its kernel can send no FIN and no RST when its processes die."""
     _link(engine, station, "down")
 
 
 def restore(engine: Engine, station: Station) -> None:
-    """Take a node's link up again; up already is well."""
+    """Bring a node's link up again; no-op if it is up."""
     _link(engine, station, "up")
 
 
 def _link(engine: Engine, station: Station, state: str) -> None:
     result = engine.exec(station.holder, ["ip", "link", "set", "eth0", state], timeout=10)
     if result.code != 0:
-        raise LabError(f"cannot take the link of {station.node} {state}: {result.stderr.strip()}")
+        raise LabError(f"cannot set the link of {station.node} {state}: {result.stderr.strip()}")

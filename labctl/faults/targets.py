@@ -1,4 +1,4 @@
-"""What a fault is aimed at: a node, an instance, or whoever plays a part just now."""
+"""The targets of faults: a node, an instance, or the one that plays a part at the moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labctl.model.lab import Lab, Node
 
 Clusters = Mapping[str, Mapping[str, Any]]
-"""Kind of cluster → what its members say of their cluster, as ``labctl status --json`` has it."""
+"""Kind of cluster → what its members report about it, as in ``labctl status --json``."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Target:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part in a cluster: the kind of cluster and its answer's key.
+    """A part in a cluster: the kind of cluster, and the key of the node in its status.
 
-    ``service`` plays it, where that is not the one that answers for the cluster.
+    ``service`` plays the part, if it is not the one that reports on the cluster.
     """
 
     kind: str
@@ -62,12 +62,12 @@ _LOG_LINES = 3000
 
 @dataclass(frozen=True)
 class _Server:
-    """A part that is the instance of a service which serves a thing of a tenant's, or most."""
+    """A part played by the instance that serves a tenant's resource, or most such resources."""
 
     service: str
-    thing: str
+    resource: str
     script: str
-    """Prints a line for each thing that an instance serves; ``$1`` is which, or a star."""
+    """Shell script that prints a line for each such resource; ``$1`` is an id, or a star."""
 
 
 SERVERS = {
@@ -81,11 +81,11 @@ SERVERS = {
 
 
 def resolve(engine: Engine, lab: Lab, text: str, clusters: Callable[[], Clusters]) -> Target:
-    """Who ``NODE``, ``NODE/SERVICE``, ``PART`` or ``PART/SERVICE`` is now.
+    """Resolve ``NODE``, ``NODE/SERVICE``, ``PART`` or ``PART/SERVICE`` to what it is now.
 
     A part of a cluster is an instance; ``vip-holder`` is a node. ``clusters`` asks the lab, and
-    is called only for a part of a cluster. InputError for an unknown name, LabError when nobody,
-    or more than one, plays the part.
+    is called only for a part of a cluster. InputError for an unknown name, LabError when none or
+    more than one plays the part.
     """
     first, _, service = text.partition("/")
     part, _, of = first.partition(":")
@@ -120,7 +120,7 @@ def vip_holders(
 ) -> list[str]:
     """The nodes that have the virtual IP on their interface now: one, unless something is wrong.
 
-    ``containers`` are the lab's, by name, if they have been asked for already.
+    ``containers`` are the lab's, by name, if the caller has listed them already.
     """
     there = containers or {c.name: c for c in engine.containers(lab.name)}
     up = [
@@ -146,8 +146,8 @@ def _vip_holder(engine: Engine, lab: Lab) -> str:
     if len(holders) == 1:
         return holders[0]
     if not holders:
-        raise LabError(f"no node holds the virtual IP {lab.vip}: name the node that you mean")
-    raise LabError(f"{names(holders)} hold the virtual IP {lab.vip}: name the node that you mean")
+        raise LabError(f"no node holds the virtual IP {lab.vip}: name a node instead")
+    raise LabError(f"{names(holders)} hold the virtual IP {lab.vip}: name a node instead")
 
 
 def _player(lab: Lab, part: str, clusters: Clusters) -> Target:
@@ -163,17 +163,17 @@ def _player(lab: Lab, part: str, clusters: Clusters) -> Target:
 
 
 def _donor(lab: Lab, clusters: Clusters) -> Target:
-    """The member from which another one copies its state now."""
+    """The member from which another one is copying its state."""
     members = clusters.get("galera", {}).get("members", {})
     donors = [node for node, state in members.items() if "Donor" in str(state)]
     service = _clustered(lab, "galera", GALERA_DONOR)
     if len(donors) != 1:
-        raise LabError(f"lab '{lab.name}' has no {GALERA_DONOR} now: nobody copies its state")
+        raise LabError(f"lab '{lab.name}' has no {GALERA_DONOR} now: no state is being copied")
     return Target(donors[0], service)
 
 
 def _elected(engine: Engine, lab: Lab) -> Target:
-    """The sentinel that led the last failover, by their logs: none of them says it when asked."""
+    """The sentinel that led the last failover, from their logs: they have no command for it."""
     service = _clustered(lab, "redis", SENTINEL_LEADER)
     found: list[tuple[str, str]] = []
     for node in lab.services[service].nodes:
@@ -185,7 +185,7 @@ def _elected(engine: Engine, lab: Lab) -> Target:
                 day, month, year, moment = stamp.groups()
                 found.append((f"{year}{_MONTHS.index(month):02d}{day}{moment}", node.name))
     if not found:
-        raise LabError(f"lab '{lab.name}' has no {SENTINEL_LEADER}: there was no failover yet")
+        raise LabError(f"lab '{lab.name}' has no {SENTINEL_LEADER}: no failover has happened yet")
     return Target(max(found)[1], service)
 
 
@@ -193,7 +193,7 @@ _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def _queue_leader(engine: Engine, lab: Lab, queue: str) -> Target:
-    """The node that leads a quorum queue, or has a classic one, as the brokers know it."""
+    """The broker that leads a quorum queue, or has a classic one."""
     service = _clustered(lab, "rabbitmq", "rabbit-leader")
     columns = ["rabbitmqctl", "-q", "list_queues", "name", "pid", "--no-table-headers"]
     up = present.up(engine, lab.name)
@@ -208,14 +208,14 @@ def _queue_leader(engine: Engine, lab: Lab, queue: str) -> Target:
     raise LabError(f"lab '{lab.name}' has no queue '{queue}' with a leader now")
 
 
-def _server(engine: Engine, lab: Lab, part: str, thing: str) -> Target:
-    """The instance that serves a thing (by its id), or most of them, as each says itself."""
+def _server(engine: Engine, lab: Lab, part: str, resource: str) -> Target:
+    """The instance that serves a resource (by its id), or most of them, as each reports."""
     kind = SERVERS[part]
     if kind.service not in lab.services:
         raise InputError(f"lab '{lab.name}' has no {part}: it runs no {kind.service}")
     up = present.up(engine, lab.name)
-    # Unquoted in the script, so that a star is every thing.
-    command = ["sh", "-c", kind.script, "sh", thing or "*"]
+    # Unquoted in the script, so that a star matches all.
+    command = ["sh", "-c", kind.script, "sh", resource or "*"]
     counted: dict[str, int] = {}
     for node in lab.services[kind.service].nodes:
         instance = lab.instance(node.name, kind.service)
@@ -224,13 +224,13 @@ def _server(engine: Engine, lab: Lab, part: str, thing: str) -> Target:
             counted[node.name] = len(result.stdout.split())
     best = max(counted, key=lambda name: counted[name], default="")
     if not counted.get(best):
-        of = f" of {kind.thing} '{thing}' (name it by its id)" if thing else ""
+        of = f" of {kind.resource} '{resource}' (name it by its id)" if resource else ""
         raise LabError(f"lab '{lab.name}' has no {part}{of} now")
     return Target(best, kind.service)
 
 
 def _clustered(lab: Lab, kind: str, part: str) -> str:
-    """The service that answers for a kind of cluster."""
+    """The service that reports on a kind of cluster."""
     for service in lab.services.values():
         if service.doc.cluster is not None and service.doc.cluster.kind == kind:
             return service.name

@@ -1,4 +1,4 @@
-"""Making faults and undoing them, journalled and proved: what everything else calls."""
+"""Makes and undoes faults, journalled and proved: the functions for all callers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from labctl.model.lab import Lab
 
 Guard = Callable[[str, str], None]
-"""Sees to it that somebody undoes a lab's faults when their leases end: (lab, engine's URL)."""
+"""Makes sure that a lab's faults are undone when their leases end: (lab, engine's URL)."""
 
 
 @dataclass(frozen=True)
 class Healing:
-    """What healing came to."""
+    """The outcome of healing."""
 
     done: list[Evidence] = field(default_factory=list)
-    """Of each fault that is over."""
+    """For each fault that was healed."""
     left: Mapping[str, str] = field(default_factory=dict)
-    """Id of each fault that could not be undone (``sweep``: of what no journal knows) → why."""
+    """Id of each fault that could not be undone → why; ``sweep`` for what was not journalled."""
     files: Sequence[str] = ()
-    """A sentence for each file in the journal that was set aside, or is left alone."""
+    """A sentence for each file in the journal that was set aside or left alone."""
 
     def check(self) -> None:
         """LabError when a fault is left."""
@@ -39,11 +39,11 @@ class Healing:
             raise LabError("; ".join(self.left.values()))
 
 
-def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evidence:
+def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.ensure_guardian) -> Evidence:
     """Make a fault and prove that it is in effect. Its lease begins now.
 
-    On disk before anything is touched, and watched over by the guardian. LabError when it
-    had no effect; what was made of it is undone then.
+    It is journalled before anything is touched, and watched by the guardian. LabError when it had
+    no effect; whatever was made of it is then undone.
     """
     with journal.exclusive(fault.lab):
         others = [entry.fault for entry in journal.entries(fault.lab)]
@@ -54,7 +54,7 @@ def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evid
         try:
             evidence = _make(engine, entry.fault, others)
         except LabctlError:
-            # What cannot be undone here stays journalled as half made: the guardian goes on.
+            # What cannot be undone here stays journalled as half made, for the guardian.
             with suppress(LabctlError):
                 _heal(engine, entry, others)
             raise
@@ -63,10 +63,10 @@ def inject(engine: Engine, fault: Fault, *, guard: Guard = lease.summon) -> Evid
 
 
 def heal(engine: Engine, fault: Fault) -> Evidence:
-    """Undo a fault and prove that nothing of it is left; no-op if somebody has undone it already.
+    """Undo a fault and prove that nothing is left of it; no-op if it was already undone.
 
-    What the journal holds under its id is undone: the fault may have changed since it was made.
-    The evidence says where it had been over before, and whether somebody else had healed it.
+    The journalled fault of that id is undone: it may have changed since it was made. The evidence
+    says where it was already over, and whether another command had healed it.
     """
     with journal.exclusive(fault.lab):
         known = {entry.fault.id: entry for entry in journal.entries(fault.lab)}
@@ -83,10 +83,10 @@ def heal(engine: Engine, fault: Fault) -> Evidence:
 
 
 def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> Healing:
-    """Undo everything journalled; all of it is tried, whatever fails.
+    """Undo all journalled faults; one that fails does not stop the others.
 
-    Cuts and delays that no journal knows are removed, too, with ``sweep`` or where the journal has
-    files that are no fault: what these were may be in the way of the others' proofs.
+    Cuts and delays that are not journalled are removed, too, with ``sweep`` or when the journal has
+    unusable files: what these described could make the other faults' proofs fail.
     """
     if not sweep and not any(journal.read(lab.name)):
         return Healing()
@@ -101,7 +101,7 @@ def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> Healing:
 
 
 def _sweep(engine: Engine, lab: Lab) -> Mapping[str, str]:
-    """Remove what is in nodes' network namespaces of no journalled fault; why not, if it failed."""
+    """Remove from nodes' network namespaces what no journalled fault owns; errors, if it failed."""
     try:
         up, left = present.up(engine, lab.name), active(lab)
         stations = [s for s in build.stations_of(lab) if s.holder in up]
@@ -114,12 +114,12 @@ def _sweep(engine: Engine, lab: Lab) -> Mapping[str, str]:
 
 
 def expire(engine: Engine, lab: Lab) -> Healing:
-    """Undo what is past its lease or was left half made by a killed labctl; cheap when none is."""
+    """Undo faults past their lease or left half made by a killed labctl; cheap if there is none."""
     return expire_lab(engine, lab.name)
 
 
 def expire_lab(engine: Engine, lab: str, spare: Collection[str] = ()) -> Healing:
-    """As :func:`expire`, for one that knows the lab's name only; not the faults to ``spare``.
+    """As :func:`expire`, by the lab's name, and except for the faults ``spare`` (ids).
 
     Does nothing while another process makes or heals faults of the lab.
     """
@@ -137,19 +137,19 @@ def expire_lab(engine: Engine, lab: str, spare: Collection[str] = ()) -> Healing
         return replace(_heal_each(engine, lab, lapsed), files=files)
 
 
-def go_on(engine: Engine, lab: str) -> None:
-    """The next turn of every crash loop of a lab; none while another process works on its faults.
+def next_turns(engine: Engine, lab: str) -> None:
+    """Do the next turn of each of a lab's crash loops, unless another process works on its faults.
 
-    For the guardian. What a turn cannot do, because a node is off, the next one may.
+    For the guardian. What one turn cannot do, because a node is off, a later one may.
     """
     with journal.exclusive(lab, wait=False) as alone:
         entries = journal.entries(lab) if alone else []
         for entry in entries:
-            turn = kinds.of(entry.fault).turn
-            if turn is not None and entry.state == "active":
+            next_turn = kinds.of(entry.fault).next_turn
+            if next_turn is not None and entry.state == "active":
                 others = [each.fault for each in entries if each is not entry]
                 with suppress(LabctlError):
-                    journal.write(replace(entry, fault=turn(engine, entry.fault, others)))
+                    journal.write(replace(entry, fault=next_turn(engine, entry.fault, others)))
 
 
 def active(lab: Lab) -> list[Fault]:
@@ -158,22 +158,22 @@ def active(lab: Lab) -> list[Fault]:
 
 
 def overdue(lab: Lab) -> list[Fault]:
-    """The faults whose lease is over and that nobody has undone."""
+    """The faults whose lease is over and that have not been undone."""
     now = time.time()
     return [fault for fault in active(lab) if fault.due <= now]
 
 
 def forget(lab: str) -> None:
-    """Drop a lab's journal, for its removal; its guardian leaves when it sees that."""
+    """Delete a lab's journal, when the lab is removed; its guardian then exits."""
     with journal.exclusive(lab):
         journal.forget(lab)
 
 
 def start(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
-    """Start what does not run of nodes or instances, whatever ended it; a node's holder first.
+    """Start nodes or instances that do not run, whatever ended them; a node's holder first.
 
-    Faults that kept it from running are no longer in force for it. LabError for an instance whose
-    node is off.
+    Faults that prevented them from running are no longer in force for them. LabError for an
+    instance whose node is off.
     """
     with journal.exclusive(lab.name):
         for target in targets:
@@ -187,7 +187,7 @@ def start(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
 
 
 def unpause(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
-    """Thaw what is frozen of nodes or instances."""
+    """Unpause what is frozen of nodes or instances."""
     with journal.exclusive(lab.name):
         for target in targets:
             synthetic = build.start_of(lab, target)
@@ -207,9 +207,9 @@ def _is_frozen(fault: Fault) -> bool:
 
 
 def _narrow(lab: str, concerned: Callable[[Fault], bool], freed: set[str]) -> None:
-    """Take containers out of the journalled faults that are ``concerned``.
+    """Remove containers from the journalled faults for which ``concerned`` is true.
 
-    A fault of which nothing is left is forgotten.
+    A fault without any members left is removed.
     """
     for entry in journal.entries(lab):
         fault = entry.fault
@@ -233,11 +233,11 @@ def _make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Evidence:
 
 
 def _heal(engine: Engine, entry: Entry, others: Sequence[Fault]) -> Evidence:
-    """Undo, prove, forget: in this order, so that a failure stays in the journal."""
+    """Undo, prove, remove: in this order, so that after a failure the fault stays journalled."""
     kind, asked = kinds.of(entry.fault), time.monotonic()
     fault, why = overtaken.look(engine, entry, others)
     if entry.state == "active":
-        # Who comes after a killed labctl must not take its half-done work for somebody else's.
+        # If labctl is killed now, its successor must not take this for somebody else's work.
         journal.write(replace(entry, state="healing"))
     if kind.ends:
         fault = _hand_over(fault)
@@ -250,7 +250,7 @@ def _heal(engine: Engine, entry: Entry, others: Sequence[Fault]) -> Evidence:
 
 
 def _because(why: Mapping[str, str]) -> str:
-    """What had overtaken a fault, for people: targets of the same reason together."""
+    """What had overtaken a fault, in words, with the targets grouped by reason."""
     targets: dict[str, list[str]] = {}
     for target, reason in why.items():
         targets.setdefault(reason, []).append(target)
@@ -259,7 +259,7 @@ def _because(why: Mapping[str, str]) -> str:
 
 
 def _hand_over(fault: Fault) -> Fault:
-    """Leave instances whose whole node another fault keeps off to that fault's healing."""
+    """Move instances on a node that another fault keeps off to that fault, which restores them."""
     if fault.scope == "node":
         return fault
     kept = fault.members
@@ -274,15 +274,15 @@ def _hand_over(fault: Fault) -> Fault:
 
 
 def _heal_each(engine: Engine, lab: str, entries: Sequence[Entry]) -> Healing:
-    """The wire first, then nodes, then instances: each stands on the ones before.
+    """Heal network faults first, then nodes, then instances: each depends on those before.
 
-    What cannot be undone keeps no other fault in force, be it a defect of labctl's own.
+    A fault that cannot be undone, even by a defect in labctl, does not stop the others.
     """
     done: list[Evidence] = []
     left: dict[str, str] = {}
 
     def rank(entry: Entry) -> int:
-        """On the wire is what lives in a node's network namespace."""
+        """The order of healing; faults in a network namespace are those with ``renew``."""
         if kinds.of(entry.fault).renew is not None:
             return 0
         return {"node": 1, "instance": 2}[entry.fault.scope]

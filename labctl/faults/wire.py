@@ -1,7 +1,7 @@
-"""The nftables transactions of faults on the wire, as text: what a node does to others' frames.
+"""The nftables transactions of network faults, as text: what a node does with others' frames.
 
-One table for each fault. A plain cut drops every frame of the nodes that are not heard, the
-others some of them: one protocol or port, a share, or what is beyond a rate.
+One table for each fault. A plain cut drops all frames from the nodes that should not be heard,
+other faults drop some of them: one protocol or port, a percentage, or what exceeds a rate.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from labctl.faults.model import Fault
 TABLE_PREFIX = "labctl_cut_"
 HOOK_PRIORITY = -500
 DROPPED = "dropped"
-"""The counter of frames dropped, where not every frame of a set is."""
+"""The counter of dropped frames, for rules that do not drop all frames of a set."""
 AIMED = "ether saddr @deaf"
-"""In a rule: frames of those that a node does not hear, or hears badly."""
+"""In a rule: match frames from nodes that should not be heard, or only in part."""
 COUNTED = f"counter name {DROPPED} drop"
-"""In a rule: drop some of them and count these."""
+"""In a rule: drop the frame and count it."""
 
 Counts = Mapping[str, Mapping[str, int]]
 """Set (deaf or heard) → MAC address → frames."""
@@ -37,10 +37,10 @@ def ruleset(
     seconds: float,
     said: Sequence[str] = (f"{AIMED} drop",),
 ) -> str:
-    """The transaction that makes a node deaf to MAC addresses for so many seconds.
+    """The transaction that makes a node deaf to MAC addresses for a number of seconds.
 
-    ``heard`` are those of nodes that must still be heard though they do not hear: counted, to
-    prove a one-way cut. Whatever the table held before is replaced.
+    Frames from the MAC addresses ``heard`` are only counted, to prove that a one-way cut lets them
+    pass. ``said`` are the rules. The table's previous content is replaced.
     """
     lease = f"{math.ceil(seconds)}s" if seconds >= 1 else f"{max(1, round(seconds * 1000))}ms"
     blocked = ", ".join(f"{mac} timeout {lease}" for mac in deaf)
@@ -81,7 +81,7 @@ def removal(name: str) -> str:
 
 
 def counts(listed: str) -> Counts:
-    """The sets' counters of ``nft -j list table``; elements that have expired are left out."""
+    """The sets' counters in the output of ``nft -j list table``; expired elements are missing."""
     sets = [item["set"] for item in json.loads(listed)["nftables"] if "set" in item]
     return {
         each["name"]: {
@@ -93,13 +93,13 @@ def counts(listed: str) -> Counts:
 
 
 def dropped(listed: str) -> int:
-    """Frames that the rules of ``nft -j list table`` have dropped, where they count them."""
+    """Number of dropped frames in the output of ``nft -j list table``, if the rules count them."""
     items = [item["counter"] for item in json.loads(listed)["nftables"] if "counter" in item]
     return sum(int(item["packets"]) for item in items if item["name"] == DROPPED)
 
 
 def heard(fault: Fault) -> dict[str, list[str]]:
-    """Of a one-way fault: node → those that it hears though they do not hear it."""
+    """For a one-way fault: node → the nodes that it hears although they do not hear it."""
     rows: dict[str, list[str]] = {}
     deaf = fault.deaf()
     for listener, speakers in deaf.items():

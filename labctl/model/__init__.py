@@ -1,1 +1,1 @@
-"""What documents may say, and what they come to: typed, frozen, no engine."""
+"""The models of documents, and of the lab that they describe: typed, frozen, no engine."""

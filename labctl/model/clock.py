@@ -1,8 +1,8 @@
-"""A service whose clock can be set apart from the machine's, by libfaketime. Pure data.
+"""Services whose clock can differ from the machine's, by libfaketime. Pure data.
 
 A service that is known to run under libfaketime declares the setting ``fake_clock``; where a
-topology says true, its instances run in the image of that name with ``-clock`` behind it, which has
-the library, and read how far they are off from a file.
+topology sets it to true, its instances run in their image's variant with the suffix ``-clock``,
+which has the library, and read their clock's offset from a file.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ CACHED = 1.0
 """Seconds until a running process has read the file again."""
 
 ENVIRONMENT: Mapping[str, str] = {
-    # The loader puts the machine's own directory of libraries for $LIB.
+    # The loader replaces $LIB by the machine's own library directory.
     "LD_PRELOAD": "/usr/$LIB/faketime/libfaketimeMT.so.1",
     "FAKETIME_TIMESTAMP_FILE": FILE,
-    # Read again in each new second.
+    # Read the file again in each new second.
     "FAKETIME_CACHE_DURATION": "0",
-    # A clock that is set moves no timer.
+    # Setting a clock does not affect timers.
     "FAKETIME_DONT_FAKE_MONOTONIC": "1",
 }
 
@@ -33,10 +33,10 @@ def faked(settings: Mapping[str, Any]) -> bool:
 
 
 def image(role: str) -> str:
-    """The image role that is the same with libfaketime."""
+    """The variant of an image role that has libfaketime."""
     return f"{role}-clock"
 
 
 def content(seconds: float) -> bytes:
-    """What the file says for a clock that is off by so much."""
+    """The file's content for a clock that is off by so many seconds."""
     return f"{seconds:+g}\n".encode()

@@ -1,9 +1,9 @@
-"""A service whose volumes can have a size of their own, so that they can be full. Pure data.
+"""Services whose volumes can have a fixed size, so that they can fill up. Pure data.
 
-A service that is known to run so declares the setting ``disk``; where a topology gives it a size,
-each volume of its instances is a file system of that size in memory. A container beside each
-instance, its disk, keeps them mounted, so that what is on them outlives the instance and its
-node's power, and goes with the lab.
+A service that is known to work that way declares the setting ``disk``; where a topology gives it a
+size, each volume of its instances is a file system of that size in memory. A container beside each
+instance, its disk, keeps them mounted, so that their content survives the end of the instance and
+of its node, and is removed with the lab.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from labctl.model.sizes import size_bytes
 
 SETTING = "disk"
 LEAST = 64 << 20
-"""Bytes: no store begins with less."""
+"""Bytes: no store starts with less."""
 
 
 def size(settings: Mapping[str, Any]) -> int:
-    """Bytes of each volume of a service with these settings in force; 0: the engine's own disk."""
+    """Bytes of each volume of a service with these settings; 0: it is on the engine's disk."""
     said = settings.get(SETTING)
     return size_bytes(said) if said is not None else 0
 
 
 def problem(value: object) -> str | None:
-    """What a setting should be that is no size; None when it is one."""
+    """What the setting should be, if ``value`` is not a valid size; else None."""
     try:
         fits = value is None or (isinstance(value, str) and size_bytes(value) >= LEAST)
     except ValueError:

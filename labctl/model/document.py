@@ -1,4 +1,4 @@
-"""What every document is made of: the base of them all, and the words that they share."""
+"""The base class of all documents, and the types that they share."""
 
 from __future__ import annotations
 

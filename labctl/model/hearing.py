@@ -1,4 +1,4 @@
-"""Who does not hear whom when nodes are parted. Pure."""
+"""Which nodes do not hear which others in a partition. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 def deaf(
     groups: Sequence[Sequence[str]], direction: str, pairs: Sequence[Sequence[str]]
 ) -> Mapping[str, tuple[str, ...]]:
-    """Node → the nodes that it does not hear; who hears everybody is left out.
+    """Node → the nodes that it does not hear; nodes that hear all others are left out.
 
     Groups do not hear each other: with ``direction`` ``in`` the first does not hear the others but
-    is heard, with ``out`` it is not heard but hears, with ``both`` neither. ``pairs`` are further
-    nodes that do not hear each other. A node in no group and no pair hears everybody.
+    is heard, with ``out`` it is not heard but hears them, with ``both`` neither. ``pairs`` are
+    further nodes that do not hear each other. A node in no group and no pair hears all others.
     """
     rows: dict[str, tuple[str, ...]] = {}
     for index, group in enumerate(groups):

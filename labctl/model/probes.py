@@ -1,4 +1,4 @@
-"""Probes: the questions by whose answers a service is ready, as the catalogue writes them."""
+"""Probes: the questions that tell whether a service is ready, as the catalogue writes them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from labctl.model.document import Document, Name, Port, Seconds
 class ProbeDoc(Document):
     """A question asked over the network from the client node; exactly one kind is set.
 
-    Values are Jinja2 templates where they are strings, so a probe can hold a secret; they go to
-    the client as a file with mode 0600.
+    Strings are Jinja2 templates, so a probe can contain a secret; probes are sent to the client as
+    a file with mode 0600.
     """
 
     running: bool | None = None
-    """The engine says that it runs: for what does not listen."""
+    """The engine says that it runs: for services that do not listen."""
     ping: bool | None = None
     """It answers an ICMP echo."""
     tcp: TcpProbe | None = None
@@ -27,7 +27,7 @@ class ProbeDoc(Document):
 
 
 class TcpProbe(Document):
-    """A connection; then ``send`` (if any) must be answered by something that holds ``expect``."""
+    """A connection; the answer to ``send`` (if any) must contain ``expect``."""
 
     port: Port
     send: str | None = None
@@ -35,7 +35,7 @@ class TcpProbe(Document):
 
 
 class HttpProbe(Document):
-    """A GET: status among ``status`` and, if given, a body that matches ``expect`` (regex)."""
+    """A GET: its status must be in ``status``, its body must match ``expect`` (regex) if given."""
 
     port: Port
     path: str = "/"
@@ -73,16 +73,16 @@ class MongodbProbe(Document):
 
 
 class ReportsProbe(Document):
-    """Its control plane counts it as up: it has reported itself lately.
+    """Its control plane counts it as up, because it has reported recently.
 
-    For agents and workers, which listen on no port: that their process runs says little.
+    For agents and workers, which listen on no port: a running process alone proves little.
     """
 
     to: Name
-    """The service whose ``heartbeats`` it is among."""
+    """The service in whose ``heartbeats`` it is."""
     process: str = "{{ service.name }}"
     host: str = "{{ node.name }}"
-    """The two names under which it reports itself."""
+    """``process`` and ``host`` are the names under which it reports."""
 
 
 ProbeDoc.model_rebuild()

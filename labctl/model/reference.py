@@ -1,7 +1,6 @@
-"""Image references as engines and registries read them: ``[host[:port]/]name[:tag][@digest]``.
+"""Image references as engines and registries parse them: ``[host[:port]/]name[:tag][@digest]``.
 
-The grammar is that of the reference library of Docker's registry (``distribution/reference``).
-Pure, and no document in it.
+The grammar is that of the Docker registry's library ``distribution/reference``. Pure.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _REFERENCE = re.compile(rf"({_NAME})(?::({_TAG}))?(?:@({_DIGEST}))?")
 
 @dataclass(frozen=True)
 class Reference:
-    """An image's name with its registry, and which of that name: a tag, or a digest."""
+    """An image's name with its registry, and its tag or digest."""
 
     name: str
     tag: str | None = None
@@ -31,13 +30,13 @@ class Reference:
 
     @property
     def version(self) -> str:
-        """What to ask a registry for: the digest, which says more than a tag does, or the tag."""
+        """What to ask a registry for: the digest, as it is more specific, else the tag."""
         return self.digest or self.tag or "latest"
 
 
 def parse(text: str) -> Reference:
-    """Take a reference apart. ValueError when it is none."""
+    """Split a reference into its parts. ValueError when it is not a reference."""
     found = _REFERENCE.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no image reference such as debian:bookworm")
+        raise ValueError(f"{text!r} is not an image reference such as debian:bookworm")
     return Reference(*found.groups())

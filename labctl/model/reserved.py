@@ -1,4 +1,4 @@
-"""Names that mean something else than a node wherever a node can be named."""
+"""Names that no node can have, because they mean something else where nodes are named."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 FILES = "labctl-files"
 """The service of a lab's Compose document that installs the files of all others."""
 
-_THIS_MACHINE = "what every machine calls itself"
-_PART = "a part that faults are aimed at"
-_SHARE = "a share of a service's instances that faults are aimed at"
-_WORD = "a word of scenarios"
+_THIS_MACHINE = "a name that every machine has for itself"
+_PART = "a part that faults can target"
+_SHARE = "a share of a service's instances that faults can target"
+_WORD = "a keyword of scenarios"
 
 RESERVED: Mapping[str, str] = {
     **dict.fromkeys(("localhost", "ip6-localhost", "ip6-loopback"), _THIS_MACHINE),
@@ -37,4 +37,4 @@ RESERVED: Mapping[str, str] = {
     **dict.fromkeys(("one", "minority", "majority", "all"), _SHARE),
     **dict.fromkeys(("others", "is", "not"), _WORD),
 }
-"""Name → what it is, for sentences."""
+"""Name → what it means, for error messages."""

@@ -1,4 +1,4 @@
-"""Sizes as documents write them: ``256M``. Pure, and no document in it."""
+"""Sizes as documents write them: ``256M``. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def size_bytes(size: str) -> int:
-    """Bytes of a size such as ``256M``; units are powers of 1024."""
+    """Bytes of a size such as ``256M``, units being powers of 1024. ValueError if it is not one."""
     if re.fullmatch(PATTERN, size) is None:
-        raise ValueError(f"{size!r} is no size such as 256M")
+        raise ValueError(f"{size!r} is not a size such as 256M")
     return int(size[:-1]) * _UNITS[size[-1]]

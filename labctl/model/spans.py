@@ -1,4 +1,4 @@
-"""Lengths of time as documents write them. Pure."""
+"""Durations as documents write them. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SPAN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 """``40ms``, ``20s``, ``5m``, ``1h30m``."""
 
 OFFSET = r"^-?" + SPAN[1:]
-"""A span, or one backward: ``90s``, ``-90s``."""
+"""A span that may be negative: ``90s``, ``-90s``."""
 
 EXAMPLES = "a duration such as 500ms, 20s, 5m or 1h30m"
 
@@ -16,7 +16,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(text: str) -> float:
-    """Seconds of a span. ValueError, one sentence, for anything else."""
+    """Seconds of a span. ValueError with one sentence for anything else."""
     if not isinstance(text, str) or not re.fullmatch(SPAN, text):
         raise ValueError(f"is {text!r}, should be {EXAMPLES}")
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|[smh])", text)
@@ -24,6 +24,6 @@ def seconds(text: str) -> float:
 
 
 def offset(text: str) -> float:
-    """Seconds of a span, negative for one with a ``-`` before it. ValueError else."""
+    """Seconds of a span, negative after a ``-``. ValueError for anything else."""
     length = seconds(text.removeprefix("-"))
     return -length if text.startswith("-") else length

@@ -1,4 +1,4 @@
-"""What a topology document may say: nodes, roles, services and overrides."""
+"""The model of topology documents: nodes, roles, services and overrides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RoleName = Name
 
 
 class NodeDoc(Document):
-    """A failure domain: its roles and, if not chosen by labctl, its address."""
+    """A failure domain: its roles, and its address unless labctl chooses it."""
 
     roles: Annotated[tuple[RoleName, ...], Field(min_length=1)]
     address: IPv4Address | None = None
@@ -26,19 +26,19 @@ HostServices = Literal["blocked", "reachable"]
 
 
 class NetworkDoc(Document):
-    """The lab's network; what is left out labctl chooses from 198.18.0.0/15 (RFC 2544)."""
+    """The lab's network; labctl chooses what is left out, from 198.18.0.0/15 (RFC 2544)."""
 
     subnet: IPv4Network | None = None
     vip: IPv4Address | None = None
     host: IPv4Address | None = None
     """The address of the engine's host in the lab."""
     host_services: HostServices = "blocked"
-    """``blocked``: people reach the lab from the engine's host, and nothing in the lab reaches what
-    that host listens on or the networks behind it. ``reachable``: nothing is filtered there."""
+    """``blocked``: the lab can be reached from the engine's host, but nothing in the lab reaches
+    the host's own services or the networks behind it. ``reachable``: nothing is filtered."""
 
 
 class TopologyDoc(Document):
-    """A lab, as a person writes it."""
+    """A lab as the user describes it."""
 
     name: Name
     description: str
@@ -50,21 +50,21 @@ class TopologyDoc(Document):
     services: Annotated[dict[Name, dict[str, Any]], Field(default_factory=dict)]
     """service → settings that override those of the catalogue."""
     profile: Profile = "full"
-    """How much of it comes up when nothing else is asked for: services of this profile and of
-    those that it holds (support is part of core, core of full)."""
+    """How much of it comes up by default: services of this profile and of those that it contains
+    (support is part of core, core of full)."""
     add: dict[RoleName, tuple[Name, ...]] = Field(default_factory=dict)
-    """role → further services, whatever the profile; what they need comes along."""
+    """role → further services, whatever the profile; what they need is added, too."""
     drop: tuple[Name, ...] = ()
     """Services to leave out, whichever role lists them."""
 
 
 class ExtensionDoc(Document):
-    """A topology that differs from another one in what is said here."""
+    """A topology that extends another one and overrides part of it."""
 
     name: Name
     description: str
     extends: str
-    """A shipped topology, or the path of a file, seen from this one."""
+    """The name of a shipped topology, or the path of a file, relative to this one."""
     network: NetworkDoc | None = None
     nodes: dict[NodeName, NodeDoc] = Field(default_factory=dict)
     """Further nodes, or the other's nodes with other roles."""
@@ -75,22 +75,22 @@ class ExtensionDoc(Document):
     profile: Profile | None = None
     """As in a topology."""
     add: dict[RoleName, tuple[Name, ...]] = Field(default_factory=dict)
-    """role → further services, whatever the profile; what they need comes along."""
+    """role → further services, whatever the profile; what they need is added, too."""
     drop: tuple[Name, ...] = ()
     """Services to leave out, whichever role lists them."""
 
 
 class Choice(Document):
-    """What a person chose of a topology on the command line; kept with the lab."""
+    """What the user chose of a topology on the command line; recorded with the lab."""
 
     profile: Profile | None = None
     """The topology's own when left out."""
     add: dict[str, str | None] = Field(default_factory=dict)
-    """service → the role that gets it; None where it is evident."""
+    """service → the role that gets it; None: it is implied by what the service needs."""
     drop: tuple[str, ...] = ()
 
-    def then(self, later: Choice) -> Choice:
-        """What is chosen when ``later`` changes some of it: what it does not speak of stays."""
+    def updated_by(self, later: Choice) -> Choice:
+        """The choice changed by ``later``; what ``later`` does not mention stays."""
         add = {name: role for name, role in self.add.items() if name not in later.drop}
         drop = tuple(n for n in self.drop if n not in later.add and n not in later.drop)
         return Choice(

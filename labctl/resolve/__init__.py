@@ -1,5 +1,5 @@
-"""A topology, a choice of it and the catalogue come to a :class:`~labctl.model.lab.Lab` here.
+"""Resolves a topology, a choice of it and the catalogue to a :class:`~labctl.model.lab.Lab`.
 
-In: documents and what is recorded of a lab. Out: nodes, addresses, services in order. Pure, but for
-the record; nothing here knows containers.
+In: documents and the record of a lab. Out: nodes, addresses, services in order. Pure, except for
+reading the record; nothing here knows containers.
 """

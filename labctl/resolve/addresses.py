@@ -1,4 +1,4 @@
-"""Choose and check the addresses of a lab: nodes, host and virtual IP. Pure."""
+"""Chooses and checks the addresses of a lab: nodes, host and virtual IP. Pure."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def choose_addresses(
     """The addresses that the topology sets, and labctl's choice of the others.
 
     Host .1, nodes from .11 in the topology's order, client .100, virtual IP .250; ``subnet`` is
-    for a topology that names none. InputError when an address is outside the subnet, one that is
-    nobody's (network, broadcast), the engine's (.1) but for the host, or there twice.
+    used for a topology that names none. InputError when an address is outside the subnet, is the
+    network or broadcast address, is the engine's (.1, except for the host), or is used twice.
     """
     network = topology.network
     chosen = network.subnet or subnet or DEFAULT_SUBNET
     _check_subnet(chosen, source)
     taken = _Taken(chosen, source, by_labctl=network.subnet is None)
-    # What a person wrote comes first: labctl's own choices go round it.
+    # Addresses in the document come first: labctl's own choices avoid them.
     taken.claim(network.host, ("network", "host"))
     taken.claim(network.vip, ("network", "vip"))
     for name, node in topology.nodes.items():
@@ -87,7 +87,7 @@ def _check_subnet(subnet: IPv4Network, source: Source) -> None:
 
 
 class _Taken:
-    """Addresses that are given away, and to whom."""
+    """The addresses in use, and by what."""
 
     def __init__(self, subnet: IPv4Network, source: Source, *, by_labctl: bool) -> None:
         self._subnet = subnet
@@ -95,10 +95,10 @@ class _Taken:
         self._by_labctl = by_labctl
         self._owners: dict[IPv4Address, Place] = {}
         self._left: dict[int, Iterator[IPv4Address]] = {}
-        """First number → the addresses from there that have not been looked at: none gets free."""
+        """Start → candidates from there not yet tried; addresses are never freed again."""
 
     def claim(self, address: IPv4Address | None, place: Place) -> None:
-        """Note an address that a person wrote."""
+        """Reserve an address that the document sets."""
         if address is None:
             return
         if address not in self._subnet:
@@ -117,7 +117,7 @@ class _Taken:
         self._owners[address] = place
 
     def choose(self, number: int, place: Place) -> IPv4Address:
-        """The first free address from ``number`` on, then round from the first node's."""
+        """The first free address from host number ``number`` on, then from the first node's."""
         for address in self._left.setdefault(number, self._candidates(number)):
             if address not in self._owners:
                 self._owners[address] = place

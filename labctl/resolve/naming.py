@@ -1,4 +1,4 @@
-"""Names within a lab: none has two meanings, and no two things get the same one. Pure."""
+"""Checks names within a lab: none has two meanings, and no two things share one. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from labctl.model.lab import Instance, Lab
 from labctl.model.reserved import FILES, RESERVED
 
 _HELPERS = ("look", "position")
-"""Endings of containers in which the volumes of a cluster's stopped member are read."""
+"""Suffixes of the containers that read the volumes of a cluster's stopped member."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A name on the engine: whose it is, in words, and where the document asks for that."""
+    """A name on the engine: what has it, in words, and the place in the document."""
 
     name: str
     what: str
@@ -25,7 +25,7 @@ class Named:
 
 
 def check_nodes(nodes: Collection[str], services: Collection[str], source: Source) -> None:
-    """Raise InputError for a node's name that means something else."""
+    """Raise InputError for a node's name that has another meaning."""
     for node in nodes:
         place = ("nodes", node)
         if node in RESERVED:
@@ -39,8 +39,8 @@ def check_nodes(nodes: Collection[str], services: Collection[str], source: Sourc
 def check_distinct(lab: Lab, source: Source) -> None:
     """Raise InputError when two things of a lab would have the same name on the engine.
 
-    Names are put together with ``-``, which names have in them too: the service ``y`` of node
-    ``x`` would be called as a node ``x-y``.
+    Names are joined with ``-``, which they may contain too: the service ``y`` of node ``x`` would
+    have the same name as a node ``x-y``.
     """
     owners: dict[str, Named] = {}
     for each in named(lab):

@@ -1,4 +1,4 @@
-"""What a person asks for, checked: a topology and a choice of it come to a record and a lab."""
+"""Turns what the user asks for, a topology and a choice of it, into a checked record and a lab."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from labctl.resolve.selection import select
 from labctl.state import store
 
 POOL = IPv4Network("198.18.0.0/15")
-"""RFC 2544: set aside for benchmarks, so on no LAN and no VPN; a /24 for each lab."""
+"""RFC 2544: reserved for benchmarks, so used by no LAN or VPN; a /24 for each lab."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Request:
     name: str | None = None
     subnet: IPv4Network | None = None
     choice: Choice = field(default_factory=Choice)
-    """What of the topology; what it does not say stays as the lab was asked for before."""
+    """Which part of the topology; what it leaves out stays as chosen for the lab before."""
 
 
 def request_record(request: Request, taken: Callable[[], Iterable[str]]) -> store.Record:
-    """The record that a request comes to, the document checked before anybody is asked.
+    """The record for a request, with the document checked before the engine is asked.
 
-    ``taken`` answers with the subnets in use on the engine, and is asked only if one must be
-    chosen. The choice holds when ``up`` has recorded it (:func:`with_subnet`).
+    ``taken`` returns the subnets in use on the engine, and is called only if one must be chosen.
+    That choice is final once ``up`` has recorded it (:func:`with_subnet`).
     """
     topology, source = topologies.load_topology(topologies.find(request.topology))
     name = request.name or topology.name
@@ -56,17 +56,17 @@ def request_record(request: Request, taken: Callable[[], Iterable[str]]) -> stor
         topology=topology,
         source=source,
         placed=there.placed if there else {},
-        choice=(there.choice if there else Choice()).then(request.choice),
+        choice=(there.choice if there else Choice()).updated_by(request.choice),
     )
     _check_all(record)
     return replace(record, subnet=subnet or free_subnet(taken(), name))
 
 
 def with_subnet(record: store.Record, taken: Iterable[str]) -> store.Record:
-    """The record with a subnet that is free; its own, if it is or was asked for.
+    """The record with a free subnet: its own if that is free, else another.
 
-    For a lab that has no network yet, with :func:`labctl.state.store.choosing_subnet` held until
-    it is recorded. SubnetTakenError when the one that was asked for is not free.
+    For a lab that has no network yet; hold :func:`labctl.state.store.choosing_subnet` until it is
+    recorded. SubnetTakenError when the topology or the user set a subnet that is not free.
     """
     used = list(taken)
     if record.topology.network.subnet is None:
@@ -82,7 +82,7 @@ def with_subnet(record: store.Record, taken: Iterable[str]) -> store.Record:
 
 
 def _check_all(record: store.Record) -> None:
-    """Find what is wrong with the document, whatever is chosen of it, and with the choice."""
+    """Raise InputError for a problem in the whole document, chosen or not, or in the choice."""
     whole = replace(record, choice=Choice(profile=PROFILES[-1]))
     resolved(whole)
     if record.choice != whole.choice:
@@ -109,7 +109,7 @@ def _is_free(subnet: IPv4Network, used: Iterable[IPv4Network]) -> bool:
 
 
 def resolved(record: store.Record) -> Lab:
-    """The lab that a record comes to."""
+    """The lab that a record describes."""
     catalog = load_catalog()
     return resolve(
         select(record.topology, catalog, record.choice, record.source),
@@ -122,9 +122,9 @@ def resolved(record: store.Record) -> Lab:
 
 
 def described(which: str | None) -> Lab | None:
-    """A lab by its name, its topology's name or file; without: the one that is there, or None.
+    """A lab by its name, or its topology's name or file; None: the only one there is, or None.
 
-    Nothing is asked of an engine.
+    Does not ask the engine.
     """
     if which is None and not os.environ.get("LABCTL_LAB"):
         known = store.names()
@@ -135,7 +135,7 @@ def described(which: str | None) -> Lab | None:
 
 
 def example(topology: str, profile: Profile | None = None) -> Lab:
-    """The lab that a topology would come to; its addresses, where not set, are examples."""
+    """The lab that a topology describes, with example addresses where it sets none."""
     document, source = topologies.load_topology(topologies.find(topology))
     subnet = document.network.subnet or next(POOL.subnets(new_prefix=24))
     choice = Choice(profile=profile)

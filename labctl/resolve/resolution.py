@@ -1,4 +1,4 @@
-"""Topology and catalogue come to a lab here. Pure: a function of its arguments."""
+"""Resolves a topology and the catalogue to a lab. Pure: a function of its arguments."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def resolve(
     source: Source | str = "topology",
     placed: Mapping[str, str] | None = None,
 ) -> Lab:
-    """The lab that a topology and the catalogue come to.
+    """The lab that a topology describes, with the catalogue's services.
 
-    ``name`` overrides the topology's; ``subnet`` is used when the topology names none;
-    ``source`` (see ``documents.load_with_source``) is what errors name; ``placed`` says on which
-    node a service with one active instance runs, if not on the first that may.
-    Raises InputError, with file, line and place, for the first thing that does not fit.
+    ``name`` overrides the topology's; ``subnet`` is used when the topology sets none; ``source``
+    (see ``documents.reader.load_with_source``) gives the positions for errors; ``placed`` says on
+    which node a service with one active instance runs, if not on the first candidate.
+    Raises InputError, with file, line and place, for the first problem.
     """
     place = source if isinstance(source, Source) else Source(source)
     return _Resolver(topology, catalog, place, placed or {}).lab(name, subnet)
@@ -60,7 +60,7 @@ class _Resolver:
         self.topology, self.catalog, self.source = topology, catalog, source
         self.placed = placed
         self.listed: dict[str, Place] = {}
-        """Services of the lab, and where a role lists them first."""
+        """Services of the lab → the place where a role first lists them."""
 
     def lab(self, name: str | None, subnet: IPv4Network | None) -> Lab:
         self._check_roles()
@@ -187,7 +187,7 @@ class _Resolver:
         return settings
 
     def _check_type(self, place: Place, value: object, default: object) -> None:
-        """A setting is of its default's kind; any whole number will do as a number."""
+        """A setting must have its default's type; a whole number is accepted for any number."""
         kind = type(default)
         if place[-1] == disk.SETTING:
             should = disk.problem(value)
@@ -212,19 +212,19 @@ class _Resolver:
         raise self.source.error(self.listed[service.name], problem)
 
     def _check_beside(self, service: Service, services: Mapping[str, Service]) -> None:
-        """What it cannot do without on its own node may run there."""
+        """Every node that may run the service may run what it needs on the same node."""
         for name in service.doc.beside:
             there = services[name].candidates if name in services else ()
             for node in service.candidates:
                 if node not in there:
                     problem = (
-                        f"{service.name} would run on {node.name} without {name}, and is of no use "
-                        f"there then; list '{name}' in a role of {node.name} too"
+                        f"{service.name} would run on {node.name} without {name}, which it needs "
+                        f"on the same node; list '{name}' in a role of {node.name} too"
                     )
                     raise self.source.error(self._listing(node, service.name), problem)
 
     def _listing(self, node: Node, service: str) -> Place:
-        """Where a role of the node lists a service."""
+        """The place where a role of the node lists a service."""
         for role in node.roles:
             if service in (services := self.topology.roles[role]):
                 return ("roles", role, services.index(service))

@@ -1,7 +1,7 @@
-"""What of a topology a lab gets: a profile, and services added or left out by name. Pure.
+"""Selects the part of a topology that a lab gets: a profile, services added or left out. Pure.
 
-What another service needs comes along; what cannot is named in the error. Roles with nothing left
-to run fall away, and nodes without a role.
+Services that others need are included, or named in the error where they cannot be. Roles with
+nothing left to run are removed, and so are nodes without a role.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from labctl.model.topology import Choice, TopologyDoc
 def select(
     topology: TopologyDoc, catalog: Mapping[str, ServiceDoc], choice: Choice, source: Source
 ) -> TopologyDoc:
-    """The topology with what is chosen of it, and nothing left to choose.
+    """The topology reduced to what is chosen of it, with nothing left to choose.
 
-    ``source`` is what errors of the document name. InputError when something is added that there
-    is not, or left out that another service needs.
+    ``source`` gives the positions for errors. InputError when something is added that does not
+    exist, or left out that another service needs.
     """
     return _Selection(topology, catalog, choice, source).made()
 
@@ -69,7 +69,8 @@ class _Selection:
                 "nodes": nodes,
                 "roles": {role: roles[role] for role in roles if role not in empty},
                 "services": {
-                    # Settings of what no role ever listed are a mistake: left to be found.
+                    # Settings of a service that no role lists are a mistake: keep them, so that
+                    # the check of the whole topology reports them.
                     name: settings
                     for name, settings in self._topology.services.items()
                     if name in kept or name not in listed
@@ -79,7 +80,7 @@ class _Selection:
             }
         )
 
-    # what is asked for by name
+    # services added or left out by name
 
     def _add(self) -> None:
         for role, services in self._topology.add.items():
@@ -100,14 +101,14 @@ class _Selection:
             if wish is not None and wish not in self._roles:
                 advice = suggestion(wish, self._roles)
                 raise InputError(f"--with {service}:{wish}: no role '{wish}'; {advice}")
-            self._enlist(service, wish or self._evident_role(service))
+            self._enlist(service, wish or self._implied_role(service))
 
     def _enlist(self, service: str, role: str) -> None:
         self._added.add(service)
         if service not in self._roles[role]:
             self._roles[role].append(service)
 
-    def _evident_role(self, service: str) -> str:
+    def _implied_role(self, service: str) -> str:
         """The role that lists it, or the only one that lists anything it needs."""
         own = [role for role, services in self._roles.items() if service in services]
         if own:
@@ -118,8 +119,8 @@ class _Selection:
             return found[0]
         roles = ", ".join(self._roles)
         raise InputError(
-            f"--with {service}: which role gets it is not evident; "
-            f"say --with {service}:ROLE (roles: {roles})"
+            f"--with {service}: cannot tell which role should get it; "
+            f"use --with {service}:ROLE (roles: {roles})"
         )
 
     def _drop(self) -> None:
@@ -136,7 +137,7 @@ class _Selection:
                 raise InputError(f"--without {service}: no role lists it; {advice}")
             self._dropped[service] = None
 
-    # what comes along
+    # services that others need
 
     def _kept(self) -> set[str]:
         """The services of the profile and those added, with what they need."""
@@ -153,20 +154,20 @@ class _Selection:
             service = todo.pop()
             for need in needed(self._catalog[service]):
                 if need in self._dropped:
-                    raise self._missed(service, need)
+                    raise self._needed_error(service, need)
                 if need in kept or need not in self._catalog:
                     continue
                 if service in self._added and need not in listed:
-                    self._along(service, need)
+                    self._add_need(service, need)
                     listed.add(need)
                 if need in listed:
                     kept.add(need)
                     todo.append(need)
-        # What no catalogue has is left to be found where all of a topology is checked.
+        # Keep unknown services, so that the check of the whole topology reports them.
         return kept | (listed - set(known) - set(self._added))
 
-    def _missed(self, service: str, need: str) -> InputError:
-        """What to say when something is left out that another service needs."""
+    def _needed_error(self, service: str, need: str) -> InputError:
+        """The error for leaving out something that another service needs."""
         place = self._dropped[need]
         if place is None:
             return InputError(
@@ -175,8 +176,8 @@ class _Selection:
         problem = f"{service} needs {need}; drop {service} too, or keep {need}"
         return self._source.error(place, problem)
 
-    def _along(self, service: str, need: str) -> None:
-        """Have a need that no role lists run where what was added and needs it runs."""
+    def _add_need(self, service: str, need: str) -> None:
+        """Add a need that no role lists to the roles of the added service that needs it."""
         self._added.add(need)
         for services in self._roles.values():
             if service in services:

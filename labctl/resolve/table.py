@@ -1,4 +1,4 @@
-"""The design's table as the catalogue says it: which service stands for which row. Pure."""
+"""The design's table, from the catalogue: which service implements which row. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from labctl.model.lab import Lab
 from labctl.model.service import PROFILES, Profile, ServiceDoc
 
 _NONE = "-"
-"""What stands where the design's table says nothing."""
+"""Shown where the design's table says nothing."""
 
 
 class Row(TypedDict):
-    """A row. ``process`` is the design's name; a retired one's job is done by ``service``.
+    """A row. ``process`` is the design's name; the job of a retired one is done by ``service``.
 
-    ``nodes`` run the service, ``candidates`` may (the same unless only one is active); both are
-    empty without a lab. ``in_design`` is false for what the table does not name.
+    ``nodes`` run the service, ``candidates`` may run it (the same unless only one is active); both
+    are empty without a lab. ``in_design`` is false for what the design's table does not name.
     """
 
     system: str
@@ -44,7 +44,7 @@ def of_catalog(catalog: Mapping[str, ServiceDoc]) -> list[Row]:
 
 
 def of_lab(lab: Lab) -> list[Row]:
-    """The rows that a lab has, with the nodes that stand for them."""
+    """The rows of a lab, with the nodes that run each service."""
     return _sorted(
         row
         for service in lab.services.values()
@@ -58,7 +58,7 @@ def of_lab(lab: Lab) -> list[Row]:
 
 
 def _sorted(rows: Iterator[Row]) -> list[Row]:
-    """The smallest profile first, then by system; what the design does not name comes last."""
+    """Sorted by profile, smallest first, then by system; what the design does not name is last."""
     ranks = {profile: rank for rank, profile in enumerate(PROFILES)}
     return sorted(
         rows, key=lambda row: (not row["in_design"], ranks[row["profile"]], row["system"].lower())

@@ -122,7 +122,7 @@ def test_a_bad_topology_touches_nothing(home: Path, run: Run, command: str, path
         (
             ("render", "single", "--profile", "auto"),
             2,
-            "--profile auto asks a machine, which render does not; name a profile",
+            "--profile auto depends on a machine, render on none; name a profile",
         ),
         (("move", "keystone", "--to", "c1"), 2, NO_LAB),
         (("frobnicate",), 2, "No such command 'frobnicate'. (see 'labctl --help')"),
@@ -139,7 +139,7 @@ def test_a_bad_topology_touches_nothing(home: Path, run: Run, command: str, path
         (
             ("kill", "c1", "--for", "soon"),
             2,
-            "'soon' is no duration: write it as 90s, 5m, 1h or 1h30m",
+            "'soon' is not a duration: write it as 90s, 5m, 1h or 1h30m",
         ),
         (("cut", "c1", "--one-way", "up"), 2, "--one-way is 'up', should be in or out"),
         (
@@ -191,8 +191,8 @@ def test_what_ends_a_command_is_its_exit_code_and_its_advice(
     assert run("up", "single", "--profile", "support") == (
         code,
         "",
-        "labctl: interrupted; the next 'labctl up' finishes what was begun, "
-        "'labctl down' undoes it\n",
+        "labctl: interrupted; the next 'labctl up' finishes what was started, "
+        "'labctl down' removes it\n",
     )
 
 
@@ -208,7 +208,7 @@ def test_the_end_of_following_a_log_is_no_news(
         node=lambda _: "c1", instance=lambda *_: "c1/a", container=lambda _: "demo-c1-a"
     )
     reached = Engine(), SimpleNamespace(lab=lab)
-    monkeypatch.setattr("labctl.cli.inside.reach", lambda *_: reached)
+    monkeypatch.setattr("labctl.cli.inside.attach_and_warn", lambda *_: reached)
     assert run("logs", "c1/a", "-f") == (130, "", "")
 
 
@@ -375,8 +375,8 @@ def test_down_twice_is_no_mistake(home: Path, run: Run, fake: FakeEngine) -> Non
         (("plan", "x" * 300), f"there is no topology '{'x' * 59}…' (shipped: "),
         (("plan", "x" * 300 + ".yml"), f"{'x' * 199}…: cannot be read: File name too long"),
         (("plan", "a\0b"), "there is no topology 'a\\x00b' (shipped: "),
-        (("render", "single", "-o", ""), "--output is no path: name a file or a directory"),
-        (("exec", "-t", "c1", "--", "true"), "--tty gives the command this terminal, and "),
+        (("render", "single", "-o", ""), "--output is not a path: name a file or a directory"),
+        (("exec", "-t", "c1", "--", "true"), "--tty needs a terminal, and "),
     ],
 )
 def test_arguments_that_no_file_system_takes(

@@ -1,7 +1,7 @@
 """Every right that a container has stands in docs/security.md, with its reason.
 
 After a change of the catalogue: ``LABCTL_GOLDEN=write`` and run this again, which writes the first
-table anew; the reasons in the second are for a person to write.
+table again; the reasons in the second are for a person to write.
 """
 
 from __future__ import annotations

@@ -60,8 +60,7 @@ def test_templates_may_be_in_directories_below(compose):
             "memcached",
             "user: lab",
             "user: lab\nneeds: [keystone]",
-            "compose/keystone/service.yml:5: needs: goes in a circle: "
-            "keystone → memcached → keystone",
+            "compose/keystone/service.yml:5: needs: is circular: keystone → memcached → keystone",
         ),
         (
             "keystone",
@@ -81,7 +80,7 @@ def test_templates_may_be_in_directories_below(compose):
             "keystone",
             "image: base",
             "image: base\nsettings: {disk: null}",
-            "compose/keystone/service.yml:3: settings.disk: is the size of volumes, and "
+            "compose/keystone/service.yml:3: settings.disk: is the size of volumes, but "
             "container.volumes has none",
         ),
         (
@@ -148,7 +147,7 @@ def test_templates_may_be_in_directories_below(compose):
             "when: seed",
             "when: started",
             "compose/mariadb/service.yml:15: jobs[0].when: is 'started', when all instances run, "
-            "and they start one after another; say 'seed' or 'ready'",
+            "but they start one after another; use 'seed' or 'ready'",
         ),
     ],
 )
@@ -162,7 +161,7 @@ def test_what_does_not_fit(compose, service, old, new, message):
 
 def test_a_directory_whose_name_is_no_service(compose):
     (compose / "toolbox").rename(compose / "Tool_Box")
-    with pytest.raises(InputError, match="directory's name 'Tool_Box' is no service name"):
+    with pytest.raises(InputError, match="directory's name 'Tool_Box' is not a service name"):
         load_catalog(compose)
 
 

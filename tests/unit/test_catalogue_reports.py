@@ -139,7 +139,7 @@ HEARTBEATS = "heartbeats: {port: 3306, query: SELECT 1, within: '20'}"
         (
             "api",
             HEARTBEATS,
-            "agent/service.yml:8: heartbeats: are read from the service's own database, and it has "
+            "agent/service.yml:8: heartbeats: are read from the service's own database, but it has "
             "none (database:)",
         ),
     ],

@@ -89,7 +89,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
     monkeypatch.setenv("LABCTL_HOME", str(tmp_path))
     monkeypatch.setattr(lifecycle, "current", lambda _: type("P", (), {"lab": SUPPORT}))
     monkeypatch.setattr(chaos, "attach", lambda *_: (None, type("P", (), {"lab": SUPPORT})))
-    monkeypatch.setattr(chaos, "_mend", lambda *_: done.append("mend"))
+    monkeypatch.setattr(chaos, "_repair", lambda *_: done.append("mend"))
 
     def perform(make: Any, *_: Any, **__: Any) -> Path:
         done.append(make(SUPPORT).scenario.name)

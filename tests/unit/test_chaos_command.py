@@ -73,7 +73,7 @@ def test_runs_of_one_lab_and_the_last_of_them(
     assert row["why"] == "cut short"
     assert Path(row["folder"]).is_dir()
     assert labctl(monkeypatch, "runs", "--lab", "/") == 0
-    assert capsys.readouterr().out == "no run yet: `labctl chaos run` makes one\n"
+    assert capsys.readouterr().out == "no runs yet: `labctl chaos run` starts one\n"
 
 
 @pytest.mark.parametrize("name", ["run.json", "timeline.json", "verdict.json"])
@@ -123,7 +123,7 @@ def test_a_terminal_of_a_hundred_columns_is_enough(
     assert labctl(monkeypatch, "runs") == 0
     text = screen.file.getvalue()  # type: ignore[attr-defined]
     assert max(len(line) for line in text.splitlines()) <= 100
-    assert f"{len(library.about('support'))} for the profile support, or a larger one" in text
+    assert f"{len(library.about('support'))} for profile support or larger" in text
     assert "INVALID, as expected" in text
 
 
@@ -146,7 +146,7 @@ def test_an_interrupted_run_says_what_is_still_broken(
     monkeypatch.setattr("labctl.faults.verbs.active", lambda _: broken)
     assert labctl(monkeypatch, "run", "s") == 130
     assert capsys.readouterr().err == (
-        "labctl: interrupted; still broken: kill c1/store: `labctl chaos heal` mends it\n"
+        "labctl: interrupted; still broken: kill c1/store: `labctl chaos heal` undoes it\n"
     )
     broken.clear()
     assert labctl(monkeypatch, "run", "s") == 130

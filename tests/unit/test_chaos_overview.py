@@ -123,6 +123,6 @@ def test_the_command_writes_what_lies_beside_the_runs(
     assert {path.name for path in page.parent.iterdir()} == {"chaos.html", "chaos.xml", "chaos.md"}
     assert labctl(monkeypatch, "overview", "--lab", "none") == 2
     assert capsys.readouterr().err == (
-        "labctl: lab 'none' has no run yet: `labctl chaos run` makes one\n"
+        "labctl: lab 'none' has no runs yet: `labctl chaos run` starts one\n"
     )
     assert not (home / "labs/none").exists()

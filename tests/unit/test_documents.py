@@ -104,7 +104,7 @@ class TestParse:
         (lambda path: path.mkdir(), "x.yml: is a directory, should be a YAML file"),
         (
             lambda path: path.write_bytes(b"# " + b"x" * (1 << 20)),
-            "x.yml: is larger than 1 MiB, which no document of labctl is",
+            "x.yml: is larger than 1 MiB, too large for a document",
         ),
         (
             lambda path: path.symlink_to(path),
@@ -130,7 +130,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(InputError) as caught:
         read_yaml(Path("x.yml"))
-    assert str(caught.value) == "x.yml: may not be read by you; see its permissions (ls -l)"
+    assert str(caught.value) == "x.yml: you have no permission to read it; see `ls -l`"
 
 
 def test_path_with_a_nul_or_a_line_break():

@@ -1,6 +1,6 @@
 """Whatever has become of a lab and its journal of faults, every command works.
 
-The invariant, for any sequence of {a fault is made, the engine is started anew, a node is switched
+The invariant, for any sequence of {a fault is made, the engine is restarted, a node is switched
 off or on by hand, a container is removed by others, a lease ends, a file of the journal is
 damaged}:
 

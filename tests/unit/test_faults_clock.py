@@ -98,7 +98,7 @@ def test_a_clock_that_stays_off_is_found_out(world: World, monkeypatch: pytest.M
         (
             Target("c1", "api"),
             90,
-            "the clock of api cannot be set apart: it can for store",
+            "the clock of api cannot be changed; it can for store",
         ),
         (Target("c1"), 90, "c1 is a node: name instances of it, as NODE/SERVICE"),
     ],

@@ -18,7 +18,7 @@ from tests.unit.faults_world import World
 from tests.unit.labs import desired
 
 REFUSED = (
-    "this kernel has no netem (sch_netem), by which packets are delayed: leave the delay out, or "
+    "this kernel has no netem (sch_netem), which delays packets: leave out the delay, or "
     "use a machine whose kernel has it"
 )
 
@@ -96,7 +96,7 @@ def test_a_delay_that_nobody_can_notice(world: World) -> None:
     faults.inject(world, faults.halt(world, world.lab, "kill", others), guard=lambda *_: None)
     with pytest.raises(LabError) as caught:
         inject(world, "c1")
-    assert str(caught.value) == ("delay c1 (100 ms) had no effect: nobody is there to notice it")
+    assert str(caught.value) == ("delay c1 (100 ms) had no effect: no other node can test it")
 
 
 def test_a_kernel_without_netem_is_asked_before_anything_is_touched(world: World) -> None:
@@ -138,7 +138,7 @@ def test_a_scenarios_words_come_to_it(world: World) -> None:
         (
             0.1,
             0.06,
-            "a jitter is at most half of the delay, else a delay cannot be told from none",
+            "a jitter is at most half of the delay, else the delay could not be detected",
         ),
     ],
 )

@@ -97,7 +97,7 @@ def test_a_service_on_the_machines_disk_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError) as caught:
         faults.filled(world, world.lab, [Target("c1", "api")])
-    assert str(caught.value) == "the disk of api cannot be filled: it can for store"
+    assert str(caught.value) == "the disk of api cannot be filled; it can for store"
 
 
 def test_what_is_not_the_disk_that_is_expected_is_never_filled(tmp_path: Path) -> None:

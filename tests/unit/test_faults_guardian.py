@@ -154,25 +154,25 @@ def test_a_damaged_file_ends_it_not(
     assert damaged.with_name("x.json.damaged").read_text() == content
 
 
-def test_it_is_summoned_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_started_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     spawned: list[Any] = []
 
     def spawn(argv: list[str], log: Path, *, only: dict[str, str]) -> None:
         spawned.append((argv, log))
 
     monkeypatch.setattr(lease, "spawn_detached", spawn)
-    lease.summon("small", "fake://")
+    lease.ensure_guardian("small", "fake://")
     folder = journal.directory("small")
     argv = [sys.executable, "-P", "-m", "labctl.faults.guardian", "small", "fake://"]
     assert spawned == [(argv, folder / "guardian.log")]
     with locks.claim(folder / lease.LOCK, wait=False):
-        lease.summon("small", "fake://")
+        lease.ensure_guardian("small", "fake://")
     assert len(spawned) == 1
 
 
 @pytest.fixture
 def alive(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A real guardian, summoned from a directory with a ``labctl`` of its own in a CI job."""
+    """A real guardian, started from a directory with a ``labctl`` of its own in a CI job."""
     monkeypatch.undo()
     monkeypatch.setenv("LABCTL_HOME", str(tmp_path / "home"))
     for name in ("RUNNER_TRACKING_ID", "BUILD_ID", "JENKINS_NODE_COOKIE", "CI_JOB_TOKEN"):
@@ -186,7 +186,7 @@ def alive(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(
         lease, "spawn_detached", lambda *given, **more: pids.append(real(*given, **more))
     )
-    lease.summon("small", "fake://")
+    lease.ensure_guardian("small", "fake://")
     (pid,) = pids
     yield pid
     with suppress(ProcessLookupError):
@@ -201,7 +201,7 @@ def await_guardian() -> None:
         assert not free
 
 
-def test_it_runs_apart_from_where_it_was_summoned(alive: int, tmp_path: Path) -> None:
+def test_it_runs_apart_from_where_it_was_started(alive: int, tmp_path: Path) -> None:
     await_guardian()
     given = Path(f"/proc/{alive}/environ").read_text().split("\0")
     names = {line.partition("=")[0] for line in given if line}

@@ -82,8 +82,11 @@ def test_a_file_of_the_time_before_versions_is_read() -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda data: data.update(version=2, fault="?"), "is of a newer labctl (version 2)"),
-        (signed(kind="quake"), "is a fault of a kind unknown here (quake)"),
+        (
+            lambda data: data.update(version=2, fault="?"),
+            "was written by a newer labctl (version 2)",
+        ),
+        (signed(kind="quake"), "is a fault of an unknown kind (quake)"),
     ],
 )
 def test_what_another_labctl_wrote_is_left_alone(
@@ -127,9 +130,9 @@ def test_a_damaged_file_is_set_aside_once() -> None:
     path = written(lambda data: data.pop("fault"))
     kept = path.with_name(f"{path.name}.damaged")
     assert journal.set_aside("small") == [
-        f"{path} was damaged and is kept as {kept.name}: nobody knows which fault it was; "
-        "`labctl heal` removes cuts and delays, `labctl up` starts what does not run, and "
-        "`labctl down` removes all"
+        f"{path} was damaged and is kept as {kept.name}: which fault it was is unknown; "
+        "`labctl heal` removes cuts and delays, `labctl up` starts what is not running, and "
+        "`labctl down` removes everything"
     ]
     assert kept.exists()
     assert journal.set_aside("small") == []

@@ -39,15 +39,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 @pytest.mark.parametrize("word", registered())
 def test_a_kind_is_complete(word: str) -> None:
     kind = registered()[word]
-    assert kind.says.endswith(".")
+    assert kind.summary.endswith(".")
     for name in HANDLERS:
         assert len(inspect.signature(getattr(kind, name)).parameters) >= 3, name
     declared = {key.name for key in kind.keys}
-    assert declared <= kind.known, "a key that it does not understand"
-    assert kind.known - WHOM == declared, "a key that nobody declares"
+    assert declared <= kind.known_keys, "a key that it does not understand"
+    assert kind.known_keys - WHOM == declared, "a key that nobody declares"
     assert json.loads(json.dumps(kind.traits)) == kind.traits
     assert kind.halts <= kind.lasts
-    if kind.unfit is not None:
+    if kind.service_problem is not None:
         assert kind.on_instances
 
 
@@ -130,7 +130,7 @@ def _gone(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, obje
 
 NAP = FaultKind(
     word="nap",
-    says="Let instances doze.",
+    summary="Let instances doze.",
     build=_build,
     make=_make,
     undo=_undo,

@@ -154,7 +154,7 @@ def test_both_versions_of_control_groups(said: str, limits: Limits | None) -> No
 @pytest.mark.parametrize(
     ("target", "limits", "message"),
     [
-        (STORE, {}, "a limit is of CPU time, of memory or of both: say which"),
+        (STORE, {}, "a limit is of CPU time, of memory or of both: name at least one"),
         (STORE, {"cpus": 0.001}, "a limit is between 0.01 and 64 CPUs, not 0.001"),
         (STORE, {"memory": 1 * MIB}, "a limit of memory is at least 8M, not 1048576 bytes"),
         (Target("c1"), {"cpus": 1}, "c1 is a node: name instances of it, as NODE/SERVICE"),

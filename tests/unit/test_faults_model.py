@@ -39,7 +39,7 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_duration(text)
-    assert str(caught.value) == f"{text!r} is no duration: write it as 90s, 5m, 1h or 1h30m"
+    assert str(caught.value) == f"{text!r} is not a duration: write it as 90s, 5m, 1h or 1h30m"
 
 
 def test_the_lease_begins_with_the_fault() -> None:

@@ -28,7 +28,7 @@ def halt(kind: str, targets: list[Target] = STORES) -> Build:
     return lambda world: faults.halt(world, world.lab, kind, targets)  # type: ignore[arg-type]
 
 
-def made_anew(name: str) -> Happens:
+def recreated(name: str) -> Happens:
     def happens(world: World) -> None:
         spec = world._boxes[name].spec
         world.remove(name)
@@ -62,15 +62,15 @@ CASES: dict[str, tuple[Build, Happens, dict[str, str]]] = {
         lambda world: world.remove("small-c1-store"),
         {"c1/store": "its container is gone"},
     ),
-    "the container was made anew": (
+    "the container was recreated": (
         halt("stop"),
-        made_anew("small-c1-store"),
-        {"c1/store": "its container was made anew"},
+        recreated("small-c1-store"),
+        {"c1/store": "its container was recreated"},
     ),
-    "the node was made anew": (
+    "the node was recreated": (
         halt("kill", STORES[:1]),
-        made_anew("small-c1"),
-        {"c1/store": "c1 was made anew"},
+        recreated("small-c1"),
+        {"c1/store": "c1 was recreated"},
     ),
     "it was started by hand": (
         halt("term"),
@@ -100,12 +100,12 @@ CASES: dict[str, tuple[Build, Happens, dict[str, str]]] = {
     "a node of a cut was restarted": (
         lambda world: faults.cut(world.lab, [["c1"], ["c2"]]),
         restarted("small-c2"),
-        {"c2": "its network was made anew"},
+        {"c2": "its network namespace was recreated"},
     ),
     "a node that is slow was restarted": (
         lambda world: faults.delayed(world, world.lab, ["c1"], by=0.1, jitter=0.02),
         restarted("small-c1"),
-        {"c1": "its network was made anew"},
+        {"c1": "its network namespace was recreated"},
     ),
     "the node of what is limited is off": (
         lambda world: faults.limited(world, world.lab, STORES, cpus=0.2, memory=None),

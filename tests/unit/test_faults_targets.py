@@ -83,7 +83,7 @@ def test_two_holders_are_no_target(world: World) -> None:
     with pytest.raises(LabError) as caught:
         aim(world, "vip-holder")
     assert str(caught.value) == (
-        f"c1 and c2 hold the virtual IP {world.lab.vip}: name the node that you mean"
+        f"c1 and c2 hold the virtual IP {world.lab.vip}: name a node instead"
     )
 
 
@@ -116,7 +116,7 @@ def test_the_galera_donor(world: World) -> None:
     assert aim(world, "galera-donor", galera={"members": members}) == Target("c3", "store")
     with pytest.raises(LabError) as caught:
         aim(world, "galera-donor", galera={"members": {"c1": "Primary, Synced"}})
-    assert str(caught.value) == "lab 'small' has no galera-donor now: nobody copies its state"
+    assert str(caught.value) == "lab 'small' has no galera-donor now: no state is being copied"
 
 
 @pytest.mark.parametrize(

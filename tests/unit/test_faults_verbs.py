@@ -172,11 +172,11 @@ def test_a_crash_loop_goes_on_until_it_is_healed(world: World, lab: Lab) -> None
     fault = inject(world, KINDS["crash loop"](world))
     seen = []
     for _ in range(4):
-        verbs.go_on(world, lab.name)
+        verbs.next_turns(world, lab.name)
         seen.append(world.status("small-c1-store"))
     assert seen == ["running", "exited", "running", "exited"]
     assert faults.heal(world, fault).seen["kills"] == 4
-    verbs.go_on(world, lab.name)
+    verbs.next_turns(world, lab.name)
     assert world.state() == before
 
 
@@ -272,7 +272,7 @@ def test_what_does_not_run_cannot_be_killed_again(world: World, lab: Lab) -> Non
     inject(world, KINDS["kill instance"](world))
     with pytest.raises(LabError) as caught:
         KINDS["kill instance"](world)
-    assert str(caught.value) == "c1/store does not run, so there is nothing to kill"
+    assert str(caught.value) == "c1/store is not running, so there is nothing to kill"
 
 
 def test_only_what_ran_is_started_again(world: World, lab: Lab) -> None:
@@ -437,11 +437,11 @@ def test_an_action_that_nobody_declares(world: World, lab: Lab) -> None:
     [
         (
             lambda lab: faults.cut(lab, [["c1"]], only=0),
-            "a cut is of everything, of vrrp or of a port, not of '0'",
+            "a cut is of all traffic, of vrrp or of a port, not of '0'",
         ),
         (
             lambda lab: faults.cut(lab, [["c1"]], only=53, lease=0.1),
-            "a cut of less than a second is of everything, not of one port",
+            "a cut of less than a second is of all traffic, not of one port",
         ),
         (
             lambda lab: faults.lossy(lab, [["c1"]], percent=100),
@@ -449,11 +449,11 @@ def test_an_action_that_nobody_declares(world: World, lab: Lab) -> None:
         ),
         (
             lambda lab: faults.throttled(lab, [["c1"]], rate=10),
-            "a bandwidth is between 1000 and 10000000 bytes a second",
+            "a bandwidth is between 1000 and 10000000 bytes per second",
         ),
         (
             lambda lab: faults.shaped(lab, "ring", ["c1", "c2", "c3"], CHANCE),
-            "a ring needs 4 nodes, and these are c1, c2 and c3",
+            "a ring needs 4 nodes, but there are only c1, c2 and c3",
         ),
         (
             lambda lab: faults.shaped(lab, "star", ["c1", "c2"], CHANCE),

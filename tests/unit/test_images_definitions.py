@@ -180,7 +180,7 @@ def test_a_user_of_one_image_is_made_first_and_known_to_all(directory: Path) -> 
     ("user", "said"),
     [
         ("barbican: 908", "users.barbican: the id 908 is taken by lab; see "),
-        ("lab: 950", "users.lab: has another id too; see "),
+        ("lab: 950", "users.lab: has another id elsewhere; see "),
         ("barbican: 1000", "users.barbican: is 1000, should be a whole number, at least 900"),
     ],
 )

@@ -39,7 +39,7 @@ def test_what_is_asked_of_a_registry(text: str, name: str, version: str) -> None
      f"debian@{DIGEST}:12", "debian\n"],
 )  # fmt: skip
 def test_what_is_no_reference(text: str) -> None:
-    with pytest.raises(ValueError, match=r" is no image reference such as debian:bookworm$"):
+    with pytest.raises(ValueError, match=r" is not an image reference such as debian:bookworm$"):
         parse(text)
 
 

@@ -8,7 +8,7 @@ import pytest
 from labctl.documents.catalog import load_catalog
 from labctl.documents.reader import load, parse, validate
 from labctl.errors import InputError
-from labctl.model.order import circle, service_order
+from labctl.model.order import find_cycle, service_order
 from labctl.model.service import ServiceDoc
 from labctl.model.topology import TopologyDoc
 from labctl.resolve.addresses import mac_address
@@ -190,7 +190,7 @@ class TestOrder:
         "needs", [{"a": ["a"]}, {"a": ["b"], "b": ["a"]}, {"a": ["b"], "b": ["c"], "c": ["a"]}]
     )
     def test_a_circle_is_named(self, needs):
-        around = circle({name: service(needs=n) for name, n in needs.items()})
+        around = find_cycle({name: service(needs=n) for name, n in needs.items()})
         assert around[0] == around[-1]
         assert set(around) == set(needs)
 
@@ -198,11 +198,11 @@ class TestOrder:
         job = {"description": "", "command": []}
         after = job | {"name": "after", "when": "ready"}
         before = job | {"name": "before", "when": "before", "needs": ["a/after"]}
-        assert set(circle({"a": service(jobs=[before, after])})) == {"a", "a/before", "a/after"}
+        assert set(find_cycle({"a": service(jobs=[before, after])})) == {"a", "a/before", "a/after"}
 
     def test_a_job_before_its_own_service_is_ready_cannot_need_it(self):
         job = {"name": "j", "description": "", "command": [], "when": "before", "needs": ["a"]}
-        assert set(circle({"a": service(jobs=[job])})) == {"a", "a/j"}
+        assert set(find_cycle({"a": service(jobs=[job])})) == {"a", "a/j"}
 
 
 @pytest.mark.parametrize("name", ["three-controller", "segregated", "single"])

@@ -78,10 +78,10 @@ def test_the_library_of_scenarios():
 def test_fields_are_described():
     schema = json_schema("service")
     assert schema["properties"]["settings"]["description"] == (
-        "What a topology may override under ``services.<name>``, with defaults. ``fake_clock: "
-        "false`` is for a service that is known to run under libfaketime: true puts it there, so "
-        "that its clock can be set apart. ``disk: null`` is for one that is known to run on a disk "
-        "of its own: a size gives it one, in memory, so that it can be full."
+        "What a topology may override under ``services.<name>``, with defaults. A service that is "
+        "known to run under libfaketime declares ``fake_clock: false``: true runs it that way, so "
+        "that its clock can be changed. One that can run on a disk of its own declares ``disk: "
+        "null``: a size gives it one, in memory, so that it can fill up."
     )
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     undescribed = [name for name, part in schema["$defs"].items() if not part.get("description")]

@@ -168,8 +168,8 @@ def test_the_command_line_wins() -> None:
         (
             {},
             {"add": {"island": None}},
-            "--with island: which role gets it is not evident; "
-            "say --with island:ROLE (roles: controller, compute, client)",
+            "--with island: cannot tell which role should get it; "
+            "use --with island:ROLE (roles: controller, compute, client)",
         ),
         (
             {},
@@ -191,7 +191,7 @@ def test_what_does_not_go_together(
 
 def test_a_choice_changes_what_it_speaks_of() -> None:
     first = Choice(profile="core", add={"keys": "controller"}, drop=("meter",))
-    assert first.then(Choice()) == first
-    later = first.then(Choice(add={"meter": None}, drop=("keys",)))
+    assert first.updated_by(Choice()) == first
+    later = first.updated_by(Choice(add={"meter": None}, drop=("keys",)))
     assert later == Choice(profile="core", add={"meter": None}, drop=("keys",))
-    assert first.then(Choice(profile="full")).profile == "full"
+    assert first.updated_by(Choice(profile="full")).profile == "full"

@@ -68,7 +68,7 @@ def test_a_shipped_one_is_named_by_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extends", "said"),
     [
-        ("mine.yml", "mine.yml:3: extends: goes in a circle: mine.yml → mine.yml"),
+        ("mine.yml", "mine.yml:3: extends: is circular: mine.yml → mine.yml"),
         (
             "nothing",
             f"mine.yml:3: extends: no topology 'nothing'; allowed: {', '.join(shipped())}",

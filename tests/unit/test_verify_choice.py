@@ -149,7 +149,7 @@ def test_what_the_program_is_told(compose: Path) -> None:
             "keystone",
             "A token, proves",
             "A token, needs: [server], proves",
-            "goes in a circle: ",
+            "is circular: ",
         ),
     ],
 )

@@ -27,7 +27,7 @@ def _field(keys: list[Key]) -> Any:
     for key in keys:
         if repr(_annotation(key)) != repr(first):
             raise ValueError(f"two kinds of faults take different things by '{key.name}'")
-    said = " ".join(dict.fromkeys(key.says for key in keys))
+    said = " ".join(dict.fromkeys(key.description for key in keys))
     return (first | None, Field(default=None, description=said))
 
 

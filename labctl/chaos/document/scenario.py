@@ -142,7 +142,7 @@ class _Whom(_Aliased):
         if not isinstance(self.fault, str):
             return self
         kind = FAULTS[self.fault]
-        known, given = kind.known, self.terms
+        known, given = kind.known_keys, self.terms
         for key in given:
             if key not in known:
                 raise ValueError(f"{self.fault} takes no '{key}'; {suggestion(key, sorted(known))}")

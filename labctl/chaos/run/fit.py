@@ -119,8 +119,8 @@ def _instances(fault: FaultDoc, lab: Lab, place: Place) -> Problems:
                 (*place, "target"),
                 f"{aim.said} is no instance, which {article} {fault.fault} needs",
             )
-        elif (unfit := FAULTS[fault.fault].unfit) and (
-            problem := unfit(lab, service.name, fault.terms)
+        elif (find_problem := FAULTS[fault.fault].service_problem) and (
+            problem := find_problem(lab, service.name, fault.terms)
         ):
             key, sentence = problem
             yield (*place, key), sentence

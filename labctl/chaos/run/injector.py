@@ -17,8 +17,8 @@ from labctl.model.lab import Lab
 def require(engine: Engine, lab: Lab, words: Collection[str]) -> None:
     """Ask the machine whether it can do what faults need. EngineError when it cannot."""
     for word in sorted(words):
-        if (able := registered()[word].able) is not None:
-            able(engine, lab.name, build.stations_of(lab))
+        if (check := registered()[word].check_machine) is not None:
+            check(engine, lab.name, build.stations_of(lab))
 
 
 class Choice(Protocol):

@@ -1,7 +1,8 @@
-"""The kinds of faults: one module for each, or for some that are nearly the same.
+"""The kinds of faults: one module for each, or for several similar ones.
 
-A module here defines ``KINDS``, a tuple of :class:`~labctl.faults.kind.FaultKind`. That is all it
-takes: the journal, the guardian, scenarios and their JSON Schema, and runs ask this registry.
+A module here defines ``KINDS``, a tuple of :class:`~labctl.faults.kind.FaultKind`, and needs no
+other registration: the journal, the guardian, scenarios, their JSON Schema and runs use this
+registry.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def registered() -> Mapping[str, FaultKind]:
 
 
 def of(fault: Fault) -> FaultKind:
-    """The kind of a fault. LabError when this labctl has none such: another one journalled it."""
+    """The kind of a fault. LabError when it is unknown: another version of labctl journalled it."""
     kind = registered().get(fault.kind)
     if kind is None:
         raise LabError(
@@ -43,13 +44,13 @@ def of(fault: Fault) -> FaultKind:
 
 
 def repeats(fault: Fault) -> bool:
-    """Whether a fault is made again and again, which the guardian does."""
+    """Whether a fault is made again and again, by the guardian."""
     kind = registered().get(fault.kind)
-    return kind is not None and kind.turn is not None
+    return kind is not None and kind.next_turn is not None
 
 
 def lasting(faults: Iterable[Fault]) -> list[Fault]:
-    """The faults that a node must get in a new network namespace, too."""
+    """The faults that must be renewed in a node's new network namespace."""
     return [f for f in faults if (kind := of(f)).renew is not None and not kind.is_over(f)]
 
 

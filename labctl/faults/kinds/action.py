@@ -1,4 +1,4 @@
-"""What a service itself offers to be disturbed with: actions that its catalogue entry declares."""
+"""Actions: faults that a service's catalogue entry declares, by commands of the service's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labctl.model.lab import Lab
 
 _AGAIN = 0.5
-"""Seconds between two looks at what an action has done."""
+"""Seconds between two checks of an action's effect."""
 
 
 def act(
@@ -31,7 +31,7 @@ def act(
     *,
     lease: float = DEFAULT_LEASE,
 ) -> Fault:
-    """A fault that runs an action which the catalogue declares for a service, in its instances.
+    """A fault that runs, in instances of a service, an action that the catalogue declares for it.
 
     InputError when the service has no such action, LabError when an instance does not run.
     """
@@ -56,16 +56,16 @@ def make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, objec
 
 
 def undo(engine: Engine, fault: Fault, _: Sequence[Fault]) -> None:
-    """Run the command that undoes it where the action is still in force."""
+    """Run the undo command where the action is still in force."""
     if not fault.terms["undo"]:
         return
-    # What an action did to a process has ended with it.
+    # The effect of an action ends with the process.
     still = [member for member in present.alive(engine, fault) if _shows(engine, fault, member)]
     together(lambda member: _checked(engine, fault, member, "undo"), still)
 
 
 def had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove it by what the proof command says, waiting for it a little."""
+    """Prove it by the proof command's output, within the action's timeout."""
     limit = time.monotonic() + fault.terms["timeout"]
     seen: dict[str, object] = {}
     for member in fault.members:
@@ -79,7 +79,7 @@ def had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str,
 
 
 def gone(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove that the action is over: at once, where there is nothing that undoes it."""
+    """Prove that the action is over; there is nothing to prove if it has no undo command."""
     if not fault.terms["undo"]:
         return {}
     limit = time.monotonic() + fault.terms["timeout"]
@@ -101,7 +101,7 @@ def _shows(engine: Engine, fault: Fault, member: Member) -> bool:
 def _checked(engine: Engine, fault: Fault, member: Member, which: str) -> None:
     result = _run(engine, fault, member, which)
     if result.code != 0:
-        last = (result.stderr.strip() or result.stdout.strip() or "it said nothing").splitlines()
+        last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()
         raise LabError(f"{fault.title}: the {which} failed in {member.name}: {last[-1][:160]}")
 
 
@@ -117,7 +117,7 @@ def _build(request: Request) -> Fault:
     return act(request.engine, request.lab, name, request.targets, lease=request.lease)
 
 
-def _unfit(lab: Lab, service: str, terms: Mapping[str, Any]) -> tuple[str, str] | None:
+def _service_problem(lab: Lab, service: str, terms: Mapping[str, Any]) -> tuple[str, str] | None:
     declared = [action.name for action in lab.services[service].doc.actions]
     name = str(terms["action"])
     if name in declared:
@@ -128,14 +128,14 @@ def _unfit(lab: Lab, service: str, terms: Mapping[str, Any]) -> tuple[str, str] 
     return "action", f"{service} has no action '{name}'; {suggestion(name, declared)}"
 
 
-def _over(fault: Fault) -> bool:
+def _ends_itself(fault: Fault) -> bool:
     return not fault.terms["undo"]
 
 
 KINDS = (
     FaultKind(
         word="action",
-        says="Run what the catalogue declares for a service, in its instances.",
+        summary="Run an action that the catalogue declares for a service, in its instances.",
         build=_build,
         make=make,
         undo=undo,
@@ -145,12 +145,12 @@ KINDS = (
         keys=(
             Key(
                 "action",
-                "One that the catalogue declares for the service.",
+                "An action that the catalogue declares for the service.",
                 pattern=r"^[a-z][a-z0-9-]{0,30}$",
             ),
         ),
         on_instances=True,
-        over=_over,
-        unfit=_unfit,
+        ends_itself=_ends_itself,
+        service_problem=_service_problem,
     ),
 )

@@ -1,6 +1,6 @@
-"""Clocks set apart from the machine's: the file that libfaketime reads in each instance.
+"""Wrong clocks: sets the offset file that libfaketime reads in each instance.
 
-Of the faults in force on an instance the newest counts.
+If several faults are in force on an instance, the newest counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labctl.faults.model import DEFAULT_LEASE, Fault, Member
 from labctl.faults.targets import Target
 from labctl.host.parallel import together
 from labctl.model.clock import CACHED, FILE, SETTING, content, faked
-from labctl.model.extents import clock_problem
+from labctl.model.ranges import clock_problem
 from labctl.model.spans import OFFSET, offset
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _TOLERANCE = 2.0
 """Seconds: less than half of the smallest offset, and long enough to start ``date``."""
 
-# What the main process runs under; the right time, the instance's, and the right time again.
+# Whether the main process has libfaketime; the true time, the instance's, and the true time again.
 _ASK = """
 grep -c libfaketime /proc/1/maps
 env -u LD_PRELOAD date +%s.%N
@@ -43,13 +43,13 @@ def clocked(
     by: float,
     lease: float = DEFAULT_LEASE,
 ) -> Fault:
-    """Instances' clocks are ahead by so many seconds, or behind where it is negative.
+    """A fault that sets instances' clocks ahead by so many seconds, or behind if negative.
 
-    InputError when it makes no sense, or for a service that does not run under libfaketime.
+    InputError when that is out of range, or for a service that does not run under libfaketime.
     """
     problem = clock_problem(by)
     for target in targets:
-        problem = problem or (target.service and unmovable(lab, target.service)) or None
+        problem = problem or (target.service and fixed_clock_problem(lab, target.service)) or None
     if problem:
         raise InputError(problem)
     terms = {"said": f"{by:+g} s", "by": by}
@@ -57,26 +57,26 @@ def clocked(
 
 
 def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
-    """Set its members' clocks, all at once; they follow within a second."""
+    """Set its members' clocks, all at once; it takes effect within a second."""
     _set(engine, fault, [*others, fault])
     return {}
 
 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
-    """Set what the other faults in force leave: the right time, if there are none."""
+    """Set the offset that the other faults in force require; none: the true time."""
     _set(engine, fault, others)
 
 
 def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove it by asking for the time in each member that runs, as its process gets it."""
+    """Prove it by reading the time in each running member, as its process sees it."""
     seen = _proved(engine, fault, [*others, fault], f"{fault.title} had no effect")
     if not seen:
-        raise LabError(f"{fault.title} had no effect: none of its instances runs")
+        raise LabError(f"{fault.title} had no effect: none of its instances is running")
     return seen
 
 
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove that its members have the right time again, and will have it when they start."""
+    """Prove that its members have the true time again, and will have it when they start."""
     return _proved(engine, fault, others, f"{fault.title} is healed")
 
 
@@ -92,7 +92,7 @@ def _set(engine: Engine, fault: Fault, in_effect: Sequence[Fault]) -> None:
 def _proved(
     engine: Engine, fault: Fault, in_effect: Sequence[Fault], claim: str
 ) -> dict[str, object]:
-    """How far each running member's clock is off; LabError when that is not as it should be."""
+    """Each running member's clock offset; LabError when it is not as it should be."""
     seen: dict[str, object] = {}
     for member, state in present.states(engine, fault).items():
         wanted = _wanted(member, in_effect)
@@ -107,13 +107,13 @@ def _proved(
 
 
 def _off(engine: Engine, fault: Fault, member: Member) -> float:
-    """Seconds that a running member's clock is ahead of the right time."""
+    """Seconds that a running member's clock is ahead of the true time."""
     result = engine.exec(member.container, ["sh", "-c", _ASK], timeout=30)
     try:
         maps, before, own, after = map(float, result.stdout.split())
     except ValueError:
         said = (result.stderr or result.stdout).strip()
-        raise LabError(f"{fault.title}: {member.name} does not say its time: {said}") from None
+        raise LabError(f"{fault.title}: {member.name} does not print its time: {said}") from None
     if not maps:
         raise LabError(f"{fault.title}: {member.name} does not run under libfaketime")
     return own - (before + after) / 2
@@ -125,15 +125,15 @@ def _wanted(member: Member, in_effect: Sequence[Fault]) -> float:
     return offsets[-1] if offsets else 0.0
 
 
-def unmovable(lab: Lab, service: str) -> str | None:
-    """Why the clock of a service of the lab cannot be set apart; None when it can."""
+def fixed_clock_problem(lab: Lab, service: str) -> str | None:
+    """Why the clock of a service of the lab cannot be changed; None when it can."""
     if faked(lab.services[service].settings):
         return None
-    return build.lacking(lab, service, SETTING, what="clock", done="set apart", value="true")
+    return build.unsupported(lab, service, SETTING, what="clock", done="changed", value="true")
 
 
-def _unfit(lab: Lab, service: str, _: Mapping[str, Any]) -> tuple[str, str] | None:
-    problem = unmovable(lab, service)
+def _service_problem(lab: Lab, service: str, _: Mapping[str, Any]) -> tuple[str, str] | None:
+    problem = fixed_clock_problem(lab, service)
     return ("target", problem) if problem else None
 
 
@@ -154,7 +154,7 @@ def _problem(terms: Mapping[str, Any]) -> str | None:
 KINDS = (
     FaultKind(
         word="clock",
-        says="Set instances' clocks ahead or behind.",
+        summary="Set instances' clocks ahead or behind.",
         build=_build,
         make=make,
         undo=undo,
@@ -164,13 +164,13 @@ KINDS = (
         keys=(
             Key(
                 "by",
-                "Of a clock: how far it is ahead, or behind with a ``-`` before it.",
+                "Of a clock: how far it is ahead, or behind if negative.",
                 pattern=OFFSET,
                 read=offset,
             ),
         ),
         problem=_problem,
         on_instances=True,
-        unfit=_unfit,
+        service_problem=_service_problem,
     ),
 )

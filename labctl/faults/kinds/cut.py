@@ -1,7 +1,7 @@
-"""Partitions: nodes cut off from each other at layer 2, wholly, for one protocol or for a moment.
+"""Partitions: nodes cut off from each other at layer 2, completely or for one protocol.
 
-A cut of less than a second (a blink) is over before anybody could be asked about it: the kernel
-ends it by itself while it is made.
+A cut of less than a second (a blink) is over before it can be tested: the kernel ends it while it
+is being made.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from labctl.model.lab import Lab
 
 BLINK = 1.0
-"""Seconds: a cut that is shorter undoes itself."""
+"""Seconds: a shorter cut undoes itself."""
 SHORTEST = 0.001
 VRRP = "vrrp"
-"""The protocol's name, where a cut is of nothing else."""
+"""The value of ``only`` for a cut of VRRP alone."""
 _PORT = "port "
 
 DIRECTION = Key(
     "direction",
-    "``in``: the first group does not hear the others but is heard; ``out``: the other way.",
+    "``in``: the first group does not hear the others but is heard; ``out``: the reverse.",
     Direction,
 )
 
@@ -45,20 +45,20 @@ def cut(
     only: str | int | None = None,
     lease: float = DEFAULT_LEASE,
 ) -> Fault:
-    """A partition. One group is cut from all the other nodes; several are cut from each other.
+    """A partition. One group is cut off from all other nodes; several are cut off from each other.
 
-    ``direction`` as in :class:`~labctl.faults.model.Fault`; ``only`` is ``vrrp`` or a port of TCP
-    and UDP: all else passes. A lease of less than a second makes a cut that ends by itself.
-    InputError when it makes no sense.
+    ``direction`` is as in :class:`~labctl.faults.model.Fault`; ``only`` is ``vrrp`` or a TCP and
+    UDP port: everything else passes. A cut with a lease of less than a second ends by itself.
+    InputError when the arguments are invalid.
     """
     terms: dict[str, Any] = {}
     if only is not None:
         if only != VRRP and not (isinstance(only, int) and 1 <= only <= 65535):
-            raise InputError(f"a cut is of everything, of vrrp or of a port, not of '{only}'")
+            raise InputError(f"a cut is of all traffic, of vrrp or of a port, not of '{only}'")
         terms = {"only": only, "said": "only VRRP" if only == VRRP else f"only port {only}"}
     if lease < BLINK:
         if only is not None:
-            raise InputError("a cut of less than a second is of everything, not of one port")
+            raise InputError("a cut of less than a second is of all traffic, not of one port")
         terms = {"said": f"for {lease * 1000:g} ms"}
     return build.on_the_wire(
         lab, "cut", groups, direction=direction, lease=lease, terms=terms, shortest=SHORTEST
@@ -74,10 +74,11 @@ def shaped(
     only: str | int | None = None,
     lease: float = DEFAULT_LEASE,
 ) -> Fault:
-    """A cut of some nodes from each other by chance; the others hear, and are heard by, all.
+    """A cut of nodes from each other, assigned at random; other nodes hear, and are heard by, all.
 
-    ``majority`` and ``minority``: two halves, the second (first) the larger. ``bridge``: two halves
-    and a node that hears both. ``ring``: each node hears its two neighbours only.
+    ``majority`` and ``minority``: two halves, the first of them the larger or the smaller one.
+    ``bridge``: two halves and a node that hears both. ``ring``: each node hears only its two
+    neighbours. InputError for an unknown shape or too few nodes.
     """
     order = list(nodes)
     random.shuffle(order)
@@ -85,7 +86,7 @@ def shaped(
     if least is None:
         raise InputError(f"there is no shape '{shape}' of a cut: majority, minority, bridge, ring")
     if len(order) < least:
-        raise InputError(f"a {shape} needs {least} nodes, and these are {names(list(nodes))}")
+        raise InputError(f"a {shape} needs {least} nodes, but there are only {names(list(nodes))}")
     if shape == "ring":
         size = len(order)
         apart = tuple(
@@ -105,7 +106,7 @@ def shaped(
 
 
 def rules(fault: Fault) -> tuple[str, ...]:
-    """What is done to frames of those that a node does not hear."""
+    """The nftables rules for frames from the nodes that should not be heard."""
     only = fault.terms.get("only")
     if only == VRRP:
         return (f"ip protocol 112 {AIMED} {COUNTED}",)
@@ -116,7 +117,7 @@ def rules(fault: Fault) -> tuple[str, ...]:
 
 
 def blinks(fault: Fault) -> bool:
-    """Whether it is so short that it undoes itself while it is made."""
+    """Whether it is so short that it undoes itself while it is being made."""
     return fault.lease < BLINK
 
 
@@ -124,7 +125,7 @@ def _build(request: Request) -> Fault:
     only: str | int | None = request.terms.get("only")
     if isinstance(only, str) and only.startswith(_PORT):
         only = int(only.removeprefix(_PORT))
-    # A very short cut ends by itself: there its lease is the thing.
+    # The lease of a very short cut is its duration: it ends by itself.
     short = request.lasts < BLINK and only is None
     lease = request.lasts if short else request.lease
     if request.pairs:
@@ -149,7 +150,7 @@ def _had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Seen:
     if blinks(fault):
         seen = degrade.blinked(engine, fault)
     else:
-        # VRRP's own frames are waited for.
+        # Wait for VRRP's own frames.
         send = None if only == VRRP else partial(degrade.knock, engine, fault, fault.terms["only"])
         seen = degrade.had_effect(engine, fault, send, everywhere=False)
     degrade.passes(engine, fault, lasting)
@@ -167,7 +168,7 @@ def _problem(terms: Mapping[str, Any]) -> str | None:
         said = "and ".join(f"'{key}' " for key in how) or "none "
         return f"a cut has one of 'groups', 'isolate' and 'shape', here is {said[:-1]}"
     if "of" in terms and "shape" not in terms:
-        return "'of' says whose nodes a shape parts; there is no 'shape'"
+        return "'of' says whose nodes a 'shape' separates, but there is no 'shape'"
     one_way = terms.get("direction") in ("in", "out")
     if one_way and (terms.get("shape") in ("bridge", "ring") or len(terms.get("groups", ())) > 2):
         return "a one-way cut is between two groups"
@@ -177,7 +178,7 @@ def _problem(terms: Mapping[str, Any]) -> str | None:
 KINDS = (
     FaultKind(
         word="cut",
-        says="Cut nodes off from each other at layer 2: nothing passes, ARP and VRRP included.",
+        summary="Cut nodes off from each other at layer 2: nothing passes, ARP and VRRP included.",
         build=_build,
         had_effect=_had_effect,
         needs=(),
@@ -186,7 +187,7 @@ KINDS = (
             DIRECTION,
             Key(
                 "only",
-                "Of a cut: nothing but VRRP, or but one TCP port (``port 4567``).",
+                "Of a cut: only VRRP is cut, or only one TCP and UDP port (``port 4567``).",
                 pattern=r"^(vrrp|port [1-9][0-9]{0,4})$",
             ),
         ),
@@ -194,7 +195,7 @@ KINDS = (
         on_nodes=True,
         felt="silent",
         family="network",
-        over=blinks,
+        ends_itself=blinks,
         severs=_severs,
         **{**partition.handlers(rules), "make": _make},
     ),

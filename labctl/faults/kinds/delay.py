@@ -1,7 +1,7 @@
-"""Frames that leave a node late: netem at the root of its interface, where the kernel has it.
+"""Delays: frames leave a node late, by netem as its interface's root qdisc, if the kernel has it.
 
-An interface has one root: of the delays in force on a node the longest counts. So delays overlap,
-and each is healed by itself.
+An interface has one root qdisc: of the delays in force on a node, the longest counts. So delays can
+overlap and be healed separately.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from labctl.faults import build, kinds, present, reach
 from labctl.faults.kind import FaultKind, Key, Request
 from labctl.faults.model import DEFAULT_LEASE, Fault, Station
 from labctl.host.parallel import together
-from labctl.model.extents import delay_problem
+from labctl.model.ranges import delay_problem
 from labctl.model.spans import OFFSET, SPAN, offset, seconds
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 NETEM = "netem"
 _UNKNOWN = "qdisc kind is unknown"
 _QUEUE = "100000"
-"""Frames that may be on their way at once: more than a lab sends in the longest delay."""
+"""Frames that netem may hold: more than a lab sends during the longest delay."""
 
-# On a pair of its own, so that nothing of the lab's is touched.
+# Tries netem on a separate veth pair, so that nothing in the lab is touched.
 _TRY = """
 ip link add "lc$$" type veth peer name "ld$$" || exit
 tc qdisc add dev "lc$$" root netem delay 1ms; code=$?
@@ -45,14 +45,14 @@ def delayed(
     jitter: float = 0.0,
     lease: float = DEFAULT_LEASE,
 ) -> Fault:
-    """What nodes send is late by so many seconds, more or less by up to ``jitter`` by chance.
+    """A fault that delays what nodes send, by ``by`` seconds ± up to ``jitter`` at random.
 
-    InputError when it makes no sense, EngineError when the kernel cannot do it.
+    InputError when a value is out of range, EngineError when the kernel does not support it.
     """
     problem = delay_problem(by, jitter)
     if problem:
         raise InputError(problem)
-    ask_kernel(engine, lab.name, build.stations_of(lab))
+    check_kernel(engine, lab.name, build.stations_of(lab))
     more = f" ± {jitter * 1000:g} ms" if jitter else ""
     return build.fresh(
         lab,
@@ -64,20 +64,20 @@ def delayed(
     )
 
 
-def ask_kernel(engine: Engine, lab: str, stations: Sequence[Station]) -> None:
-    """Ask the kernel that the nodes run on for netem. EngineError when it has none."""
+def check_kernel(engine: Engine, lab: str, stations: Sequence[Station]) -> None:
+    """Check that the kernel that the nodes run on has netem. EngineError when it has not."""
     up = present.up(engine, lab)
     holder = next((station.holder for station in stations if station.holder in up), None)
     if holder is None:
-        raise LabError(f"no node of lab '{lab}' runs; bring it up with `labctl up`")
+        raise LabError(f"no node of lab '{lab}' is running; bring it up with `labctl up`")
     result = engine.exec(holder, ["sh", "-c", _TRY, "try"], timeout=15)
     if _UNKNOWN in result.stderr:
         raise EngineError(
-            "this kernel has no netem (sch_netem), by which packets are delayed: leave the delay "
-            "out, or use a machine whose kernel has it"
+            "this kernel has no netem (sch_netem), which delays packets: leave out the delay, or "
+            "use a machine whose kernel has it"
         )
     if result.code != 0:
-        raise LabError(f"{holder} cannot be asked for netem: {result.stderr.strip()}")
+        raise LabError(f"cannot check for netem in {holder}: {result.stderr.strip()}")
 
 
 def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
@@ -87,12 +87,12 @@ def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, 
 
 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
-    """Leave its nodes the delays that are others'; no-op if that is done."""
+    """Leave only the other faults' delays on its nodes; no-op if that is so."""
     together(lambda s: settle(engine, s, others), _concerned(engine, fault))
 
 
 def settle(engine: Engine, station: Station, faults: Sequence[Fault]) -> None:
-    """Delay what a node sends as these faults say, or no more."""
+    """Set a node's delay to what these faults require, or remove it."""
     found = [f for f in faults if f.kind == "delay" and station.node in f.targets]
     if found:
         longest = max(found, key=least)
@@ -109,10 +109,10 @@ def is_there(engine: Engine, station: Station, _: Fault) -> bool:
 
 
 def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove it by pings: the quickest answer of each node is as late as the delay makes it."""
+    """Prove it by pings: even the fastest answer of each node is as late as the delay."""
     seen = _round_trips(engine, fault, others)
     if not seen:
-        raise LabError(f"{fault.title} had no effect: nobody is there to notice it")
+        raise LabError(f"{fault.title} had no effect: no other node can test it")
     for node, took in seen.items():
         if took < least(fault):
             raise LabError(f"{fault.title} had no effect: {node} answers after {_said(took)}")
@@ -120,7 +120,7 @@ def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping
 
 
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove that nothing of it is left: no netem, and answers that are quicker again."""
+    """Prove that nothing is left of it: no netem, and faster answers."""
     still = {node for other in others if other.kind == "delay" for node in other.targets}
     free = [station for station in _concerned(engine, fault) if station.node not in still]
     for station, delayed in zip(free, together(lambda s: _delayed(engine, s), free), strict=True):
@@ -134,7 +134,7 @@ def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, 
 
 
 def least(fault: Fault) -> float:
-    """Seconds that a frame is late at least."""
+    """The minimum delay of a frame, in seconds."""
     return float(fault.terms["by"] - fault.terms["jitter"])
 
 
@@ -143,11 +143,11 @@ def _concerned(engine: Engine, fault: Fault) -> list[Station]:
 
 
 def _round_trips(engine: Engine, fault: Fault, others: Sequence[Fault]) -> dict[str, float]:
-    """Node → seconds of the quickest answer, for those that somebody can ask."""
+    """Node → seconds of the fastest answer, for those that another node can ping."""
     up, parted = reach.running(engine, fault), kinds.severed(others)
     pairs = []
     for station in _concerned(engine, fault):
-        # Rather one that is not delayed itself: then it is this node's delay that is seen.
+        # Prefer an asker without a delay of its own, so that only this node's delay is measured.
         askers = sorted((s for s in up if s != station), key=lambda s: s.node in fault.targets)
         near = (s for s in askers if frozenset((s.node, station.node)) not in parted)
         asker = next(near, None)
@@ -195,7 +195,7 @@ def _renew(engine: Engine, fault: Fault, others: Sequence[Fault], station: Stati
 
 
 def sweep(engine: Engine, stations: Sequence[Station], faults: Sequence[Fault]) -> None:
-    """Leave running nodes the delays that these faults say, and no others."""
+    """Set the delays of running nodes to what these faults require."""
     together(lambda station: settle(engine, station, faults), stations)
 
 
@@ -206,7 +206,7 @@ def _problem(terms: Mapping[str, Any]) -> str | None:
 KINDS = (
     FaultKind(
         word="delay",
-        says="Send what nodes say late.",
+        summary="Delay what nodes send.",
         build=_build,
         make=make,
         undo=undo,
@@ -215,10 +215,10 @@ KINDS = (
         needs=("target", "by"),
         takes=("jitter",),
         keys=(
-            Key("by", "Of a delay: how late what a node sends is.", pattern=OFFSET, read=offset),
+            Key("by", "Of a delay: by how much frames are late.", pattern=OFFSET, read=offset),
             Key(
                 "jitter",
-                "Of a delay: it is more or less by up to this, by chance.",
+                "Of a delay: it varies at random by up to this.",
                 pattern=SPAN,
                 read=seconds,
             ),
@@ -226,8 +226,8 @@ KINDS = (
         problem=_problem,
         family="network",
         renew=_renew,
-        still=is_there,
+        is_present=is_there,
         sweep=sweep,
-        able=ask_kernel,
+        check_machine=check_kernel,
     ),
 )

@@ -1,8 +1,8 @@
-"""Disks that are full: a file without a name takes all that is free in them, and what is freed.
+"""Full disks: an unlinked file takes all free space, and whatever is freed later.
 
-The container that keeps an instance's volumes in memory writes it, and its end gives all back:
-nothing is left to be removed, whoever died meanwhile. A volume on the machine's own disk is never
-filled: what is no file system in memory of the size that is expected is refused.
+It is written by the container that keeps an instance's volumes in memory, and all space is free
+again when the writer ends: nothing has to be removed, whatever dies meanwhile. A volume on the
+machine's own disk is never filled: only file systems in memory of the expected size are.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from labctl.model.lab import Lab
 
 _FULL = 10.0
-"""Seconds in which a small disk is full, though its service frees something meanwhile."""
+"""Seconds in which a small disk fills up, even if its service frees something meanwhile."""
 _PACE = 100 << 20
-"""Bytes that are written in a second, at the least."""
+"""Bytes per second that are written at least."""
 _LOOK = 0.2
 _MOST_FREE = 64 << 10
-"""Bytes that a full disk may have free: what was freed since the filler last looked."""
+"""Bytes that may be free on a full disk: freed since the filler last wrote."""
 
 # $1: bytes of each file system, the rest: where they are mounted. One filler for all of them.
 _FILL = """
@@ -52,7 +52,7 @@ setsid sh -c '
     wait
 ' full "$@" </dev/null >/dev/null 2>&1 &
 """
-# setsid made the filler the leader of a group, which ends as a whole.
+# setsid made the filler a group leader: kill the whole group.
 _FREE = """
 kill -9 -"$(cat /run/full 2>/dev/null)" 2>/dev/null
 rm -f /run/full
@@ -66,7 +66,7 @@ for path; do echo $(($(stat -f -c '%a * %S' "$path"))); done
 
 @dataclass(frozen=True)
 class _State:
-    """How a disk is: whether something fills it, and the bytes that are free where most are."""
+    """A disk's state: whether something fills it, and the free bytes of its emptiest volume."""
 
     filled: bool
     free: int
@@ -75,12 +75,12 @@ class _State:
 def filled(
     engine: Engine, lab: Lab, targets: Sequence[Target], *, lease: float = DEFAULT_LEASE
 ) -> Fault:
-    """Nothing is free on the disks of instances, and nothing becomes free.
+    """A fault that fills the disks of instances and keeps them full.
 
     InputError for a service that is on the machine's own disk.
     """
     for target in targets:
-        if target.service and (problem := unfillable(lab, target.service)):
+        if target.service and (problem := unfillable_problem(lab, target.service)):
             raise InputError(problem)
     disks = {}
     for target in targets:
@@ -101,13 +101,13 @@ def make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, objec
         size, paths = _disk(fault, member)
         result = engine.exec(_keeper(fault, member), ["sh", "-c", _FILL, "fill", str(size), *paths])
         if result.code != 0:
-            raise LabError(f"{fault.title}: {result.stderr.strip() or 'the filler does not start'}")
+            raise LabError(f"{fault.title}: {result.stderr.strip() or 'the filler did not start'}")
 
     return {"moments": timed_together(fill, fault.members, lambda member: member.name)}
 
 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
-    """Give back what no other fault takes, and start what has ended for want of it."""
+    """Free the disks that no other fault fills, and start members that ended for lack of space."""
     running = present.up(engine, fault.lab)
     ours = [m for m in _free_again(fault, others) if _keeper(fault, m) in running]
     together(lambda m: engine.exec(_keeper(fault, m), ["sh", "-c", _FREE, "free"]), ours)
@@ -115,7 +115,7 @@ def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
 
 
 def had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove that nothing is free on any of the disks. What ended for want of it counts, too."""
+    """Prove that nothing is free on any of the disks, also of members that have ended."""
     largest = max(_disk(fault, member)[0] for member in fault.members)
     limit = time.monotonic() + _FULL + largest / _PACE
     seen: dict[str, object] = {}
@@ -131,12 +131,12 @@ def had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Mapping[str,
 
 
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove that nobody fills the disks any more, and that its members run."""
+    """Prove that nothing fills the disks any more, and that its members run."""
     seen = dict(outage.gone(engine, fault, others))
     running = present.up(engine, fault.lab)
     for member in _free_again(fault, others):
         if _keeper(fault, member) not in running:
-            continue  # nothing is on a disk that nobody keeps
+            continue  # without its keeper the disk is gone
         state = _look(engine, fault, member)
         if state.filled:
             raise LabError(f"{fault.title} is healed, but something still fills {member.name}")
@@ -157,7 +157,7 @@ def _look(engine: Engine, fault: Fault, member: Member) -> _State:
         return _State(bool(filled), max(free))
     except ValueError:
         said = (result.stderr or result.stdout).strip()
-        raise LabError(f"{fault.title}: the disk of {member.name} says {said!r}") from None
+        raise LabError(f"{fault.title}: cannot read the disk of {member.name}: {said!r}") from None
 
 
 def _keeper(fault: Fault, member: Member) -> str:
@@ -175,15 +175,15 @@ def _said(fault: Fault, member: Member, state: _State) -> str:
     return f"{state.free >> 20} of {_disk(fault, member)[0] >> 20} MiB free"
 
 
-def unfillable(lab: Lab, service: str) -> str | None:
+def unfillable_problem(lab: Lab, service: str) -> str | None:
     """Why the disks of a service of the lab cannot be filled; None when they can."""
     if disk.size(lab.services[service].settings):
         return None
-    return build.lacking(lab, service, disk.SETTING, what="disk", done="filled", value="256M")
+    return build.unsupported(lab, service, disk.SETTING, what="disk", done="filled", value="256M")
 
 
-def _unfit(lab: Lab, service: str, _: Mapping[str, Any]) -> tuple[str, str] | None:
-    problem = unfillable(lab, service)
+def _service_problem(lab: Lab, service: str, _: Mapping[str, Any]) -> tuple[str, str] | None:
+    problem = unfillable_problem(lab, service)
     return ("target", problem) if problem else None
 
 
@@ -194,13 +194,13 @@ def _build(request: Request) -> Fault:
 KINDS = (
     FaultKind(
         word="fill",
-        says="Leave nothing free on instances' disks.",
+        summary="Fill instances' disks.",
         build=_build,
         make=make,
         undo=undo,
         had_effect=had_effect,
         gone=gone,
         on_instances=True,
-        unfit=_unfit,
+        service_problem=_service_problem,
     ),
 )

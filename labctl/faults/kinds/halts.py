@@ -1,4 +1,4 @@
-"""What ends, freezes or restarts processes, of instances or of whole nodes."""
+"""Faults that end, freeze or restart processes, of instances or of whole nodes."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def _pause(engine: Engine, member: Member) -> None:
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How processes are halted, and whether there is somebody to do it to."""
+class _Method:
+    """How processes are halted, and which containers it applies to."""
 
     halt: outage.Halt
     powerless: bool = False
     """Whether a node falls silent first."""
     alive: tuple[str, ...] = ("running",)
-    """The states in which a container can be halted so."""
+    """The states in which a container can be halted this way."""
     holders: bool = True
-    """Whether a node's holder is halted, too."""
+    """Whether a node's holder is halted as well."""
 
 
-_WAYS: Mapping[str, _Way] = {
-    "kill": _Way(_kill, powerless=True, alive=("running", "paused")),
-    "term": _Way(_term, holders=False),
-    "stop": _Way(_stop),
-    "pause": _Way(_pause, holders=False),
-    "restart": _Way(_stop),
-    "reboot": _Way(_kill, powerless=True, alive=("running", "paused")),
-    "crash-loop": _Way(_kill, powerless=True, holders=False),
+_METHODS: Mapping[str, _Method] = {
+    "kill": _Method(_kill, powerless=True, alive=("running", "paused")),
+    "term": _Method(_term, holders=False),
+    "stop": _Method(_stop),
+    "pause": _Method(_pause, holders=False),
+    "restart": _Method(_stop),
+    "reboot": _Method(_kill, powerless=True, alive=("running", "paused")),
+    "crash-loop": _Method(_kill, powerless=True, holders=False),
 }
 
 
@@ -68,19 +68,19 @@ def halt(
 ) -> Fault:
     """A fault that ends, freezes or restarts instances, or whole nodes; not both at once.
 
-    LabError when a target does not run, for then the fault would do nothing.
+    LabError when a target does not run, because the fault would do nothing.
     """
     if kind == "reboot" and not all(target.service is None for target in targets):
         build.scope_of(kind, targets)
         raise InputError("only a whole node can be rebooted: name a node, or restart the instance")
-    way = _WAYS[kind]
-    return build.halt(engine, lab, kind, targets, lease=lease, alive=way.alive, holders=way.holders)
+    how = _METHODS[kind]
+    return build.halt(engine, lab, kind, targets, lease=lease, alive=how.alive, holders=how.holders)
 
 
-def turn(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Fault:
-    """The next turn of a crash loop: what runs is killed, what does not is started.
+def next_turn(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Fault:
+    """The next turn of a crash loop: kill what runs; if nothing does, start everything.
 
-    Kills are counted.
+    Returns the fault with the number of kills updated.
     """
     alive = tuple(present.alive(engine, fault))
     if not alive:
@@ -90,18 +90,18 @@ def turn(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Fault:
     return replace(fault, terms={**fault.terms, "kills": fault.terms.get("kills", 2) + len(alive)})
 
 
-def _asked(word: str, request: Request) -> Fault:
+def _ask(word: str, request: Request) -> Fault:
     return halt(request.engine, request.lab, word, request.targets, lease=request.lease)
 
 
-def _asked_of_nodes(word: str, request: Request) -> Fault:
+def _ask_nodes(word: str, request: Request) -> Fault:
     nodes = [Target(node) for node in request.nodes]
     return halt(request.engine, request.lab, word, nodes, lease=request.lease)
 
 
 def _halt(engine: Engine, fault: Fault) -> dict[str, float]:
-    way = _WAYS[fault.kind]
-    return outage.make(engine, fault, way.halt, powerless=way.powerless)
+    how = _METHODS[fault.kind]
+    return outage.make(engine, fault, how.halt, powerless=how.powerless)
 
 
 def _make(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
@@ -125,7 +125,7 @@ def _frozen(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Seen:
 
 
 def _restart(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Seen:
-    """End the members, see that they have ended, and start them; what was seen meanwhile.
+    """End the members, prove that they have ended, and start them; returns what was measured.
 
     LabError when they did not end: then nothing was restarted.
     """
@@ -138,7 +138,7 @@ def _restart(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Seen:
 def _crash(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Seen:
     """Kill the members, start them once, and kill them again: the first turn of the loop.
 
-    The guardian goes on with it, for it outlives labctl.
+    The guardian continues it, because it outlives labctl.
     """
     cuts = kinds.lasting(others)
     _halt(engine, fault)
@@ -154,12 +154,12 @@ def _crashed(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Seen:
 
 
 def _ends(
-    word: str, says: str, felt: Felt, asked: Callable[[str, Request], Fault] = _asked, **more: Any
+    word: str, summary: str, felt: Felt, ask: Callable[[str, Request], Fault] = _ask, **more: Any
 ) -> FaultKind:
     usual = FaultKind(
         word=word,
-        says=says,
-        build=partial(asked, word),
+        summary=summary,
+        build=partial(ask, word),
         make=_make,
         undo=_start,
         had_effect=outage.had_effect,
@@ -171,7 +171,7 @@ def _ends(
     return replace(usual, **more)
 
 
-_AGAIN: Mapping[str, Any] = {
+_RESTARTS: Mapping[str, Any] = {
     "make": _restart,
     "had_effect": outage.gone,
     "lasts": False,
@@ -179,43 +179,43 @@ _AGAIN: Mapping[str, Any] = {
 }
 
 KINDS = (
-    _ends("kill", "Kill instances with SIGKILL, or take the power from whole nodes.", "killed"),
+    _ends("kill", "Kill instances with SIGKILL, or cut the power of whole nodes.", "killed"),
     _ends(
         "power-off",
-        "Take the power from whole nodes.",
+        "Cut the power of whole nodes.",
         "silent",
         on_nodes=True,
         family="node",
-        # In the journal and in titles it is what it does: the nodes are killed.
-        build=partial(_asked_of_nodes, "kill"),
+        # The journal and titles show what it does: the nodes are killed.
+        build=partial(_ask_nodes, "kill"),
     ),
     _ends("term", "Ask processes to end, with SIGTERM.", "left", had_effect=_terminated),
-    _ends("stop", "Stop instances or whole nodes in good order.", "left"),
+    _ends("stop", "Stop instances or whole nodes gracefully.", "left"),
     _ends(
         "pause",
-        "Freeze instances or whole nodes: alive for the kernel, dead for everybody else.",
+        "Freeze instances or whole nodes: the kernel still accepts connections, nothing answers.",
         "silent",
         undo=_thaw,
         had_effect=_frozen,
         ends=False,
     ),
-    _ends("restart", "Stop instances or whole nodes and start them again.", "left", **_AGAIN),
+    _ends("restart", "Stop instances or whole nodes and start them again.", "left", **_RESTARTS),
     _ends(
         "reboot",
-        "Take the power from whole nodes and start them again.",
+        "Cut the power of whole nodes and start them again.",
         "silent",
-        asked=_asked_of_nodes,
-        **_AGAIN,
+        ask=_ask_nodes,
+        **_RESTARTS,
         on_nodes=True,
         family="node",
     ),
     _ends(
         "crash-loop",
-        "Kill instances again whenever they have been started.",
+        "Kill instances again whenever they have started.",
         "killed",
         make=_crash,
         gone=_crashed,
         needs=("target", "for"),
-        turn=turn,
+        next_turn=next_turn,
     ),
 )

@@ -1,7 +1,7 @@
-"""CPU time and memory taken from instances: hard limits of their containers, and their end.
+"""Lack of CPU time and memory: hard limits on instances' containers.
 
-What a container should have at a moment follows from the catalogue and from the limits in force:
-the lowest counts. So limits overlap, and each is healed by itself.
+A container's limits follow from the catalogue and from all limits in force: the lowest counts. So
+limits can overlap and be healed separately.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from labctl.faults.kind import FaultKind, Key, Request
 from labctl.faults.model import DEFAULT_LEASE, Fault, Member
 from labctl.faults.targets import Target
 from labctl.host.parallel import together
-from labctl.model.extents import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS
+from labctl.model.ranges import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS
 from labctl.model.sizes import PATTERN, size_bytes
 
 if TYPE_CHECKING:
     from labctl.model.lab import Lab
 
 _PATIENCE = 60.0
-"""Seconds for the asking: it shares the CPU time that was left to the member."""
+"""Seconds for reading the limits: the command shares the CPU time that was left to the member."""
 
-# What a container sees of its own control group: version 2, else version 1.
+# The limits of a container's own control group, as it sees them: version 2, else version 1.
 _OWN_GROUP = """
 cd /sys/fs/cgroup
 cat cpu.max memory.max 2>/dev/null ||
@@ -44,8 +44,8 @@ def limited(
 ) -> Fault:
     """A hard limit of CPU time (in CPUs), of memory (in bytes), or of both, for each instance.
 
-    What is above the limit of memory at once is refused by the engine or killed by the kernel;
-    what comes to it later is killed. InputError when it makes no sense.
+    A memory limit below what is in use is refused by the engine, or the kernel kills the process; a
+    process that reaches the limit later is killed. InputError when a limit is out of range.
     """
     said = []
     if cpus is not None:
@@ -57,7 +57,7 @@ def limited(
             raise InputError(f"a limit of memory is at least 8M, not {memory} bytes")
         said.append(f"{memory >> 20} MiB")
     if not said:
-        raise InputError("a limit is of CPU time, of memory or of both: say which")
+        raise InputError("a limit is of CPU time, of memory or of both: name at least one")
     terms: dict[str, Any] = {"said": ", ".join(said), "cpus": cpus, "memory": memory}
     terms["own"] = {
         member.container: size_bytes(size)
@@ -75,27 +75,27 @@ def make(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, 
 
 
 def undo(engine: Engine, fault: Fault, others: Sequence[Fault]) -> None:
-    """Set what the other limits in force leave, and start what the kernel has ended meanwhile."""
+    """Set what the other limits in force require, and start what the kernel has killed."""
     _set(engine, fault, others)
     outage.undo(engine, outage.own(fault, others), kinds.lasting(others))
 
 
 def had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove it by what the engine says, and the kernel where the member still runs.
+    """Prove it by the limits that the engine reports and, while a member runs, the kernel.
 
-    Which it is for a member, too, that the kernel has ended because it used more than it may.
+    A member that the kernel killed for using too much is proof as well.
     """
     return _proved(engine, fault, [*others, fault], f"{fault.title} had no effect")
 
 
 def gone(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Mapping[str, object]:
-    """Prove that the limits are as without it, and that its members run."""
+    """Prove that the limits are as they would be without it, and that its members run."""
     seen = _proved(engine, fault, others, f"{fault.title} is healed")
     return {**outage.gone(engine, fault, others), **seen}
 
 
 def in_force(engine: Engine, container: str) -> Limits | None:
-    """The limits of a running container as its kernel has them; None where it does not say."""
+    """The limits of a running container from the kernel; None where they cannot be read."""
     result = engine.exec(container, ["sh", "-c", _OWN_GROUP], timeout=_PATIENCE)
     words = result.stdout.split()
     if result.code != 0 or len(words) != 3:
@@ -115,12 +115,12 @@ def _set(engine: Engine, fault: Fault, in_effect: Sequence[Fault]) -> None:
 def _proved(
     engine: Engine, fault: Fault, in_effect: Sequence[Fault], claim: str
 ) -> dict[str, object]:
-    """What each member's limits are, by engine and kernel; LabError when they are others."""
+    """Each member's limits; LabError when those of engine or kernel are not as they should be."""
     seen: dict[str, object] = {}
     for member, state in present.states(engine, fault).items():
         wanted = _wanted(fault, member, in_effect)
         running = state == "running"
-        kernel = _as_the_kernel_has_it(engine, fault, member) if running else None
+        kernel = _kernel_limits(engine, fault, member) if running else None
         for limits in (engine.limits(member.container), kernel):
             if limits is not None and limits != wanted:
                 raise LabError(
@@ -130,8 +130,8 @@ def _proved(
     return seen
 
 
-def _as_the_kernel_has_it(engine: Engine, fault: Fault, member: Member) -> Limits | None:
-    """None, too, when the member was ended while it was asked: too little memory does that."""
+def _kernel_limits(engine: Engine, fault: Fault, member: Member) -> Limits | None:
+    """As :func:`in_force`; also None when the member ended meanwhile, for lack of memory."""
     try:
         return in_force(engine, member.container)
     except EngineError:
@@ -141,7 +141,7 @@ def _as_the_kernel_has_it(engine: Engine, fault: Fault, member: Member) -> Limit
 
 
 def _wanted(fault: Fault, member: Member, in_effect: Iterable[Fault]) -> Limits:
-    """What a member should have: its own limits, and those in effect; the lowest counts."""
+    """The limits that a member should have: the lowest of its own and those in effect."""
     memory, cpus = [int(fault.terms["own"].get(member.container, 0))], [0.0]
     for other in present.on(member, "limit", in_effect):
         memory.append(int(other.terms.get("memory") or 0))
@@ -179,7 +179,7 @@ def _enough(size: str) -> str:
 KINDS = (
     FaultKind(
         word="limit",
-        says="Leave instances little CPU time or memory.",
+        summary="Limit instances' CPU time or memory.",
         build=_build,
         make=make,
         undo=undo,
@@ -196,8 +196,8 @@ KINDS = (
             ),
             Key(
                 "memory",
-                "Of a limit: memory that is left (``200M``). What is above it already is refused "
-                "by the engine or killed by the kernel, what comes to it later is killed.",
+                "Of a limit: memory that is left (``200M``). Less than is in use is refused by the "
+                "engine, or the kernel kills the process; what needs more later is killed, too.",
                 pattern=PATTERN,
                 check=_enough,
                 read=size_bytes,

@@ -1,4 +1,4 @@
-"""Frames that get lost on their way to nodes: a share of them, by chance."""
+"""Packet loss: a percentage of the frames to nodes is dropped at random."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def lossy(
     direction: Direction = "both",
     lease: float = DEFAULT_LEASE,
 ) -> Fault:
-    """A share of the frames between groups (as for a cut) gets lost.
+    """A fault that drops a percentage of the frames between groups (as for a cut).
 
-    InputError when it makes no sense.
+    InputError when the percentage is out of range.
     """
     if not 1 <= percent < 100:
         raise InputError(f"a loss is between 1 and 99 percent of the frames, not {percent:g}")
@@ -37,7 +37,7 @@ def lossy(
 
 
 def rules(fault: Fault) -> tuple[str, ...]:
-    """What is done to frames of those that a node hears badly."""
+    """The nftables rules for frames from the other side."""
     share = round(fault.terms["percent"] * 10)
     return (f"{AIMED} numgen random mod 1000 < {share} {COUNTED}",)
 
@@ -51,7 +51,7 @@ def _build(request: Request) -> Fault:
 
 
 def _had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
-    # So many that some of them are surely dropped.
+    # Enough that some of them are practically certain to be dropped.
     pings = math.ceil(600 / fault.terms["percent"])
     return degrade.loses_pings(engine, fault, pings, 56)
 
@@ -59,13 +59,19 @@ def _had_effect(engine: Engine, fault: Fault, _: Sequence[Fault]) -> Seen:
 KINDS = (
     FaultKind(
         word="loss",
-        says="Lose a share of the frames between nodes and all others.",
+        summary="Drop a percentage of the frames between nodes and all others.",
         build=_build,
         had_effect=_had_effect,
         needs=("target", "percent"),
         takes=("direction",),
         keys=(
-            Key("percent", "Of a loss: packets that get lost.", float, above=0, most=100),
+            Key(
+                "percent",
+                "Of a loss: percentage of packets that are lost.",
+                float,
+                above=0,
+                most=100,
+            ),
             DIRECTION,
         ),
         family="network",

@@ -1,7 +1,7 @@
-"""A port that refuses: nodes answer with a reset, as if nothing listened, to all other nodes.
+"""A port that refuses connections: nodes answer all other nodes with a reset.
 
-Unlike behind a cut, nobody waits for a time-out; unlike after a kill, what serves there runs on,
-and is reached on its own node.
+Unlike with a cut, clients do not wait for a timeout; unlike with a kill, the service keeps running
+and can be reached on its own node.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labctl.faults.wire import AIMED, DROPPED
 
 
 def rules(fault: Fault) -> tuple[str, ...]:
-    """What is done to frames of the other nodes."""
+    """The nftables rules for frames from other nodes."""
     port = fault.terms["port"]
     return (f"tcp dport {port} {AIMED} counter name {DROPPED} reject with tcp reset",)
 
@@ -44,7 +44,7 @@ def _had_effect(engine: Engine, fault: Fault, others: Sequence[Fault]) -> Seen:
 KINDS = (
     FaultKind(
         word="reject",
-        says="Refuse connections to a port of nodes, with a reset, though something listens.",
+        summary="Refuse connections to a port of nodes, with a reset, although something listens.",
         build=_build,
         had_effect=_had_effect,
         needs=("target", "port"),
