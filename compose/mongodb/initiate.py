@@ -104,6 +104,33 @@ def make_user(client: pymongo.MongoClient, user: dict[str, Any]) -> None:
         client.admin.command("updateUser", user["user"], **rights)
 
 
+def agree_on_members(client: pymongo.MongoClient, addresses: list[str]) -> None:
+    """Add who is not in the set yet, and remove who is not to be: one in each configuration.
+
+    A configuration that changes more than one vote is refused, and so is one before a majority
+    has the last.
+    """
+    wanted = [f"{address}:27017" for address in addresses]
+    while True:
+        config = client.admin.command("replSetGetConfig", commitmentStatus=True)
+        members = config["config"]["members"]
+        hosts = [member["host"] for member in members]
+        new = [host for host in wanted if host not in hosts]
+        gone = [host for host in hosts if host not in wanted]
+        if not new and not gone:
+            return
+        if not config["commitmentStatus"]:
+            threading.Event().wait(0.2)
+            continue
+        if new:
+            number = max(member["_id"] for member in members) + 1
+            members.append({"_id": number, "host": new[0], "priority": 1})
+        else:
+            members.remove(next(each for each in members if each["host"] == gone[0]))
+        config["config"]["version"] += 1
+        client.admin.command("replSetReconfig", config["config"])
+
+
 def settle(document: dict[str, Any]) -> None:
     """Make the services' users, then give the set the elections that it keeps.
 
@@ -118,6 +145,7 @@ def settle(document: dict[str, Any]) -> None:
     ) as client:
         for user in document["users"]:
             make_user(client, user)
+        agree_on_members(client, document["members"])
         config = client.admin.command("replSetGetConfig")["config"]
         settled = copy.deepcopy(config)
         settled["settings"]["electionTimeoutMillis"] = document["election_timeout_ms"]

@@ -192,10 +192,19 @@ def move(
     out().print(f"{service} now runs on {to}" if moved else f"{service} already runs on {to}")
 
 
-def plan(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None) -> None:
+def plan(
+    wanted: Wanted,
+    diff: Annotated[
+        bool,
+        typer.Option("--diff", help="Show why each container is replaced: image, files, settings."),
+    ] = False,
+    as_json: JsonOption = False,
+    engine: EngineOption = None,
+) -> None:
     """Show what 'up' would do now, without changing anything."""
     from labctl.cli import show
     from labctl.running import lifecycle
+    from labctl.running.differences import differences
 
     driver = cache(lambda: connect(engine))
     record = _record(wanted, lambda: driver().subnets())
@@ -203,11 +212,13 @@ def plan(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = Non
         record = lifecycle.fitting(driver(), record)
     prepared = lifecycle.prepare(record)
     made = lifecycle.plan(driver(), prepared)
+    secrets = prepared.secrets.values()
+    found = differences(driver(), prepared.desired, made, secrets) if diff else []
     warn_overdue(prepared)
     if as_json:
-        show.as_json(show.plan_document(made))
+        show.as_json(show.plan_document(made, found if diff else None))
     elif made.steps:
-        show.plan(made)
+        show.differences(found) if diff else show.plan(made)
     else:
         show.out().print(f"lab {prepared.lab.name} is as it should be; nothing to do")
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from labctl.planning.steps import Plan
+    from labctl.running.differences import Difference
     from labctl.running.status import InstanceStatus, Status
 
 COLOURS = {"healthy": "green", "degraded": "yellow", "down": "red"}
@@ -129,9 +132,22 @@ def plan(made: Plan) -> None:
     )
 
 
-def plan_document(made: Plan) -> dict[str, Any]:
+def differences(found: Sequence[Difference]) -> None:
+    """Print why each container is replaced."""
+    if not found:
+        out().print("nothing is replaced")
+    for each in found:
+        out().print(f"[bold]{escape(each.container)}[/]: {escape('; '.join(each.reasons))}")
+        for line in each.diff:
+            style = {"+": "green", "-": "red"}.get(line[:1], "dim")
+            out().print(f"  {line}", style=style, markup=False, soft_wrap=True, highlight=False)
+
+
+def plan_document(made: Plan, found: Sequence[Difference] | None = None) -> dict[str, Any]:
     """The plan as data for JSON; costs are in CPU-seconds."""
+    replaced = {} if found is None else {"replaced": [asdict(each) for each in found]}
     return {
+        **replaced,
         "longest_chain": round(made.longest_chain, 2),
         "steps": [
             {

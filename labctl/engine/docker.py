@@ -52,7 +52,7 @@ class DockerEngine:
         self.url = url
         self._tunnel = Tunnel(url) if url.startswith("ssh:") else None
         local = self._tunnel.url if self._tunnel else url
-        with self._translated("cannot connect"):
+        with self._translated("cannot connect"), _url_checked(url):
             # Any: the published stubs cover only part of the low-level client.
             where = kwargs_from_env({**os.environ, "DOCKER_HOST": local})
             self._api: Any = docker.APIClient(**where, version="auto", max_pool_size=_CONNECTIONS)
@@ -392,3 +392,16 @@ class DockerEngine:
 
 def _timed_out(error: BaseException) -> bool:
     return any("Read timed out" in str(part) for part in (error, *error.args))
+
+
+@contextmanager
+def _url_checked(url: str) -> Iterator[None]:
+    """EngineError for a URL that the SDK, and what it is made of, cannot take apart."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if isinstance(error, requests.RequestException):
+            raise
+        raise EngineError(
+            f"there is no engine at {url}: that is no URL such as unix:///var/run/docker.sock"
+        ) from error

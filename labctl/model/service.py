@@ -134,7 +134,7 @@ class ChangeDoc(Document):
     the draining, not the change: the instance is then stopped as it is."""
     forget: tuple[str, ...] = ()
     """Command run in a remaining instance when another has left for good; ``{node}`` in it is the
-    name of the node that left, ``{address}`` its address."""
+    name of the node that left."""
     together: tuple[str, ...] = ()
     """Settings on which all instances must agree: when one changes, all are replaced at once. So
     they are when the virtual IP or one of the service's secrets changes."""

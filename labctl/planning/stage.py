@@ -8,7 +8,7 @@ from dataclasses import replace
 from labctl.model.lab import Instance, Node, Service
 from labctl.model.service import JobDoc
 from labctl.planning.condition import Condition
-from labctl.planning.desired import KIND, NODE, Unit
+from labctl.planning.desired import KIND, NODE, SERVICE, Unit
 from labctl.planning.results import finished, lost
 from labctl.planning.steps import (
     CONTAINER_COST,
@@ -33,7 +33,7 @@ from labctl.planning.steps import (
 from labctl.planning.turns import Turn
 
 LEAVING_SECONDS = 10
-"""How long an instance that is no part of the lab any more may take to end by itself."""
+"""How long what is left of a service that the lab has no more may take to end by itself."""
 
 
 def stage_steps(condition: Condition, turn: Turn) -> dict[str, Step]:
@@ -168,9 +168,11 @@ class _Stage:
                 continue
             leaver = leavers.get(name)
             drain = leaver.service.doc.change.drain if leaver and not self.turn.at_once else ()
-            self._remove(name, LEAVING_SECONDS, drain)
-            if leaver is not None:
-                self._forget(leaver.service, leaver.node, name)
+            service = self.lab.services.get(there.labels.get(SERVICE, ""))
+            grace = service.doc.container.stop_grace_period if service else LEAVING_SECONDS
+            self._remove(name, int(grace), drain)
+            if service is not None and there.labels.get(KIND) == "instance":
+                self._forget(service, there.labels[NODE], name)
             if there.labels.get(KIND) == "holder":
                 node = there.labels.get(NODE)
                 tenants = {
@@ -185,8 +187,7 @@ class _Stage:
         by = next((i for i in self.lab.of_service(service) if self._stays(i)), None)
         if not command or by is None:
             return
-        address = self.condition.addresses.get(self.condition.leaving_nodes.get(node, ""), "")
-        told = tuple(word.format(node=node, address=address) for word in command)
+        told = tuple(word.format(node=node) for word in command)
         needs = frozenset({f"remove:{container}"})
         name = f"forget:{node}/{service.name}"
         self._add(Forget(name, needs, leaving=node, by=by.name, command=told))

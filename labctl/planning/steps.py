@@ -180,8 +180,8 @@ class Forget(Step):
 
     @property
     def title(self) -> str:
-        """Have SERVICE forget NODE."""
-        return f"have {self.by.partition('/')[2]} forget {self.leaving}"
+        """Have INSTANCE forget NODE."""
+        return f"have {self.by} forget {self.leaving}"
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,11 @@ class Actions:
         name = self._desired.instances[step.by].spec.name
         result = self._engine.exec(name, step.command, timeout=COMMAND_SECONDS)
         if result.code != 0:
-            said = (result.stderr or result.stdout).strip().splitlines()[-1:]
-            raise LabError(f"{step.title}: {' '.join(said) or f'exit code {result.code}'}")
+            said = (result.stderr or result.stdout).strip().splitlines()[-LOG_LINES:]
+            raise LabError(
+                f"{step.by} could not forget {step.leaving} (exit code {result.code}):\n"
+                + "\n".join(f"  {line}" for line in said)
+            )
 
     @do.register
     def _(self, step: AwaitCounted) -> None:

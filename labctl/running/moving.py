@@ -7,7 +7,7 @@ from dataclasses import replace
 from labctl.documents.source import suggestion
 from labctl.engine.port import Engine
 from labctl.errors import InputError, LabError
-from labctl.model.lab import Instance, Lab, Service
+from labctl.model.lab import Instance, Lab
 from labctl.planning.plan import make_plan
 from labctl.planning.steps import Plan, Step
 from labctl.running.execute import Executor, Report
@@ -23,7 +23,7 @@ def move(engine: Engine, prepared: Prepared, service: str, node: str, report: Re
     recorded first, so if this is interrupted, the next ``up`` completes it. InputError when the
     service cannot be moved there, LabError when the node is off or the service does not start.
     """
-    chosen = _movable(prepared.lab, service, node)
+    _check_movable(prepared.lab, service, node)
     record = prepared.record
     record = replace(record, placed={**record.placed, service: node})
     wanted = prepare(record)
@@ -36,17 +36,13 @@ def move(engine: Engine, prepared: Prepared, service: str, node: str, report: Re
     store.save(record)
     if not plan.steps:
         return False
-    for container in wanted.lab.elsewhere(instance):
-        if states.get(container) == "running":
-            # Stop it gracefully if possible; the plan then removes it.
-            engine.stop(container, int(chosen.doc.container.stop_grace_period))
     ready, mine = observed.ready, {instance.name}
     Executor(engine, wanted.desired, plan, ready, report, only=mine).run()
     return True
 
 
-def _movable(lab: Lab, name: str, node: str) -> Service:
-    """The service of that name; InputError when it cannot be moved to the node."""
+def _check_movable(lab: Lab, name: str, node: str) -> None:
+    """InputError when there is no such service, or it cannot be moved to the node."""
     if name not in lab.services:
         raise InputError(
             f"there is no service '{name}' in lab '{lab.name}'; {suggestion(name, lab.services)}"
@@ -61,7 +57,6 @@ def _movable(lab: Lab, name: str, node: str) -> Service:
     candidates = [each.name for each in service.candidates]
     if node not in candidates:
         raise InputError(f"{name} may not run on '{node}'; choose from {', '.join(candidates)}")
-    return service
 
 
 def _of_service(plan: Plan, lab: Lab, instance: Instance) -> Plan:

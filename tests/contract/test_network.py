@@ -6,12 +6,15 @@ import socket
 import subprocess
 
 import pytest
+import tenacity
 
 from labctl.engine import link
 from labctl.engine.filter import table_name
 from labctl.engine.helper import run_helper
+from labctl.engine.port import FileEntry
 from labctl.errors import EngineError
 from labctl.model.topology import HostServices
+from labctl.planning.desired import NAMES
 from tests.contract.world import World
 
 
@@ -53,12 +56,28 @@ def test_an_address_is_free_again_when_its_holder_is_gone(world: World) -> None:
 
 
 def test_a_tenant_has_its_holders_names(world: World) -> None:
+    """Also those that the holder learns of while both are running, and when it starts anew."""
     holder = world.node("n1", 11)
     tenant = world.run("n1-a", join=holder)
     assert world.engine.exec(tenant, ("hostname",)).stdout == "n1\n"
-    hosts = world.engine.exec(tenant, ("cat", "/etc/hosts")).stdout
-    names = {tuple(line.split()[:2]) for line in hosts.splitlines()}
-    assert names >= {(world.address(11), "n1"), (world.address(12), "n2")}
+    world.engine.put_files(holder, [FileEntry(NAMES, b"198.18.0.12\tn2\n")])
+    world.engine.kill(holder, "SIGHUP")
+    assert _names(world, tenant, "n2") == "198.18.0.12\tn2\n"
+    world.engine.put_files(holder, [FileEntry(NAMES, b"198.18.0.13\tn3\n")])
+    world.engine.stop(tenant, 0)
+    world.engine.stop(holder, 5)
+    world.engine.start(holder)
+    world.engine.start(tenant)
+    assert _names(world, tenant, "n3") == "198.18.0.13\tn3\n"
+
+
+def _names(world: World, tenant: str, awaited: str) -> str:
+    """A tenant's /etc/hosts, when a name is in it."""
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_delay(10),
+        wait=tenacity.wait_fixed(0.05),
+        retry=tenacity.retry_if_result(lambda hosts: awaited not in hosts),
+    )(lambda: world.engine.exec(tenant, ("cat", "/etc/hosts")).stdout)
 
 
 def test_a_holder_takes_its_tenants_along_when_it_is_removed(world: World) -> None:

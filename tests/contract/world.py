@@ -66,11 +66,8 @@ class World:
 
     def node(self, short: str, number: int, **settings: Any) -> str:
         """A running holder on the network."""
-        hosts = {"n1": self.address(11), "n2": self.address(12)}
         attachment = self.attachment(number)
-        return self.run(
-            short, hostname=short, attachment=attachment, **{"hosts": hosts, **settings}
-        )
+        return self.run(short, hostname=short, attachment=attachment, **settings)
 
     def container(self, short: str) -> Container:
         return next(c for c in self.engine.containers(self.lab) if c.name == self.name(short))

@@ -277,7 +277,7 @@ class FakeEngine:
 
     def _take_names(self, box: _Box) -> None:
         """What a holder does when it starts, and at SIGHUP."""
-        if box.spec.labels.get("labctl.kind") == "holder":
+        if box.spec.attachment is not None:
             names = self._place(box.spec.name, "/var/lib/labctl/hosts").get("/var/lib/labctl/hosts")
             if names is not None:
                 box.files["/etc/hosts"] = FileEntry("/etc/hosts", names.data)

@@ -173,7 +173,7 @@ def said(
         mock.patch.dict(os.environ, {"HOME": folder, "PATH": "/nonexistent"}, clear=True),
         mock.patch("labctl.host.process.spawn_detached", lambda *_: 1),
         mock.patch("labctl.benchmark.planner.measure", refuse),
-        mock.patch("labctl.cli.chaos._mend", refuse),
+        mock.patch("labctl.cli.chaos._repair", refuse),
         mock.patch("time.sleep", lambda _: None),
         mock.patch("sys.argv", ["labctl", *argv]),
         mock.patch("sys.stdin", stream(stdin)),

@@ -121,3 +121,10 @@ def test_which_engine_may_be_installed_here(
 ) -> None:
     filled = {name: value.format(sockets) for name, value in environment.items()}
     assert choose.local_kind(choice, filled) == expected
+
+
+@pytest.mark.parametrize("url", ["tcp://[::1", "http://h:port", "\udcf4\x10] "])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        choose.connect(url if "://" in url else f"tcp://{url}")
+    assert str(caught.value).endswith("that is no URL such as unix:///var/run/docker.sock")

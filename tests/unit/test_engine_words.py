@@ -15,7 +15,6 @@ NODE = ContainerSpec(
     {"labctl.lab": "lab"},
     hostname="c1",
     attachment=Attachment("lab", "198.18.0.11", "02:42:c6:12:00:0b"),
-    hosts={"c1": "198.18.0.11"},
     cap_add=("NET_ADMIN",),
 )
 TENANT = ContainerSpec("lab-c1-a", "a:1", {}, ("run",), hostname="c1", join="lab-c1")

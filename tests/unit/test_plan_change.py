@@ -355,7 +355,7 @@ def shipped_ones(draw: st.DrawFn) -> tuple[TopologyDoc, Choice]:
     return topology.model_copy(update=here), Choice(profile=profile)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(requests(), shipped_ones()), st.data())
 def test_any_lab_becomes_any_other(
     request: tuple[TopologyDoc, Choice], data: st.DataObject
