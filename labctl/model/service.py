@@ -133,8 +133,8 @@ class ChangeDoc(Document):
     """Commands run in an instance before it is stopped, while others go on. One that fails ends
     the draining, not the change: the instance is then stopped as it is."""
     forget: tuple[str, ...] = ()
-    """Command run in a remaining instance when another has left for good; ``{node}`` in it is the
-    name of the node that left."""
+    """Command run in a remaining instance when another has ended for good; ``{node}`` in it is the
+    name of the node that has left. It must do no harm when it is run again."""
     together: tuple[str, ...] = ()
     """Settings on which all instances must agree: when one changes, all are replaced at once. So
     they are when the virtual IP or one of the service's secrets changes."""

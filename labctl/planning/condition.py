@@ -79,6 +79,11 @@ class Condition:
         unit = self.desired.holders[node.name]
         return self.runs(unit.spec.name) and (self.rewired or not self.as_it_should_be(unit))
 
+    def moves(self, node: Node) -> bool:
+        """Whether a node that runs is to have another address."""
+        address = self.addresses.get(self.lab.holder(node), node.address)
+        return address != node.address
+
     @cached_property
     def addresses(self) -> dict[str, str]:
         """Holder → address that it has now, of those that run."""

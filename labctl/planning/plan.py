@@ -37,20 +37,24 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
 
 def _stages(desired: Desired, observed: Observed) -> Iterator[Mapping[str, Step]]:
     """The steps of each stage, whose ids no other stage has."""
-    number = 0
+    number, fruitless = 0, frozenset[str]()
     condition = Condition(desired, observed)
     turn = next_turn(condition) if condition.rewired else NOTHING
     while True:
         steps = _numbered(_known_needs(stage_steps(condition, turn)), number)
-        if not steps and turn.containers:
-            raise RuntimeError(f"a turn changes nothing: {', '.join(sorted(turn.containers))}")
         if steps:
             yield steps
             observed = after(desired, observed, in_order(steps.values()).values())
             condition = Condition(desired, observed)
-            number += 1
-        turn = next_turn(condition)
-        if not turn.containers and (not steps or not stage_steps(condition, NOTHING)):
+            number, fruitless = number + 1, frozenset()
+        else:
+            # What it would replace needs something that only another turn makes room for.
+            fruitless |= turn.containers
+        turn = next_turn(condition, but=fruitless)
+        done = not turn.containers and (not steps or not stage_steps(condition, NOTHING))
+        if fruitless and (done or turn.containers <= fruitless):
+            raise RuntimeError(f"turns change nothing: {', '.join(sorted(fruitless))}")
+        if done:
             return
 
 

@@ -79,6 +79,18 @@ class _Stage:
             return not self._blocked(node)
         return not self.condition.node_due(node)
 
+    def _open_for(self, instance: Instance) -> bool:
+        """Whether an instance is started on a node whose own turn comes later.
+
+        A member that is down is, so that its cluster can do without another meanwhile; and what is
+        replaced everywhere at once.
+        """
+        name, holder = self.lab.container(instance), self.lab.holder(instance.node)
+        member = instance.service.doc.cluster is not None
+        stays = self.condition.runs(holder) and not self._goes(holder)
+        moves = self.condition.moves(instance.node)
+        return stays and not moves and (member or name in self.turn.containers)
+
     def _blocked(self, node: Node) -> bool:
         """Whether another node has this one's address, and keeps it in this stage."""
         holder = self._in_the_way(node)
@@ -111,7 +123,9 @@ class _Stage:
     def _may_begin(self, instance: Instance) -> bool:
         name = self.lab.container(instance)
         serves = self.condition.serves(instance) and name not in self.turn.containers
-        if serves or not self._open(instance.node) or not self._can_ask(instance):
+        if serves or not self._can_ask(instance):
+            return False
+        if not self._open(instance.node) and not self._open_for(instance):
             return False
         before = [f"{instance.service.name}/{j.name}" for j in _jobs(instance.service, "before")]
         return all(map(self._relied_on, (*instance.service.doc.needs, *before)))
@@ -172,7 +186,7 @@ class _Stage:
             grace = service.doc.container.stop_grace_period if service else LEAVING_SECONDS
             self._remove(name, int(grace), drain)
             if service is not None and there.labels.get(KIND) == "instance":
-                self._forget(service, there.labels[NODE], name)
+                self._forget(service, self.steps[f"remove:{name}"], there.labels[NODE])
             if there.labels.get(KIND) == "holder":
                 node = there.labels.get(NODE)
                 tenants = {
@@ -182,15 +196,25 @@ class _Stage:
                 }
                 self._add(replace(self.steps[f"remove:{name}"], needs=frozenset(tenants)))
 
-    def _forget(self, service: Service, node: str, container: str) -> None:
+    def _forget(self, service: Service, removal: Step, node: str) -> None:
+        """Have its cluster forget a member before the container goes that says it was one."""
+        assert isinstance(removal, Remove)  # noqa: S101 - it was made as one
         command = service.doc.change.forget
         by = next((i for i in self.lab.of_service(service) if self._stays(i)), None)
         if not command or by is None:
             return
         told = tuple(word.format(node=node) for word in command)
-        needs = frozenset({f"remove:{container}"})
-        name = f"forget:{node}/{service.name}"
-        self._add(Forget(name, needs, leaving=node, by=by.name, command=told))
+        step = Forget(
+            f"forget:{node}/{service.name}",
+            leaving=node,
+            container=removal.container,
+            grace=removal.grace,
+            drain=removal.drain,
+            by=by.name,
+            command=told,
+        )
+        self._add(step)
+        self._add(replace(removal, needs=frozenset({step.id}), grace=0, drain=()))
 
     def _remove(self, name: str, grace: int = 0, drain: tuple[tuple[str, ...], ...] = ()) -> str:
         running = self.condition.runs(name)
@@ -285,16 +309,24 @@ class _Stage:
         """Who is who, for nodes that stay as well."""
         if self.observed.names == self.desired.names:
             return
-        holders = tuple(
-            unit.spec.name
+        # Who starts in this stage reads them by itself; who was frozen goes on with the old ones.
+        frozen = {
+            unit.spec.name: f"holder:{node}"
             for node, unit in self.desired.holders.items()
-            if self.condition.runs(unit.spec.name) and f"holder:{node}" not in self.steps
+            if isinstance(step := self.steps.get(f"holder:{node}"), StartHolder)
+            and step.action == "unpause"
+        }
+        holders = tuple(
+            name
+            for name in self.holders
+            if name in frozen or (self.condition.runs(name) and not self._goes(name))
         )
         client = f"holder:{self.lab.client.name}"
         # A node that is new to others must be known to them before it joins their clusters.
         self.introduced = "names" if holders else ""
         if client in self.steps or self.lab.holder(self.lab.client) in holders:
-            self._add(WriteNames("names", frozenset({client}), cost=0.1, holders=holders))
+            needs = frozenset({client, *frozen.values()})
+            self._add(WriteNames("names", needs, cost=0.1, holders=holders))
 
     # services
 

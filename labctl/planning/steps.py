@@ -172,9 +172,12 @@ class AwaitCounted(Step):
 
 @dataclass(frozen=True)
 class Forget(Step):
-    """Have a cluster forget a member that has left, with a command in one that stays."""
+    """End a member that leaves its cluster, and have one that stays forget it, by ``command``."""
 
     leaving: str = ""
+    container: str = ""
+    grace: int = 0
+    drain: tuple[tuple[str, ...], ...] = ()
     by: str = ""
     command: tuple[str, ...] = ()
 

@@ -30,14 +30,17 @@ class Turn:
 NOTHING = Turn()
 
 
-def next_turn(condition: Condition) -> Turn:
-    """What is taken down next; nothing when all that serves may stay."""
+def next_turn(condition: Condition, but: frozenset[str] = frozenset()) -> Turn:
+    """What is taken down next; nothing when all that serves may stay.
+
+    ``but`` are containers of turns that came to nothing: others are tried first.
+    """
     if condition.rewired:
         return everything(condition)
     for turn in (_room_for_client(condition), _agreeing(condition)):
-        if turn.containers:
+        if turn.containers - but:
             return turn
-    turns = list(candidates(condition))
+    turns = [turn for turn in candidates(condition) if turn.containers - but]
     chosen = NOTHING
     for turn in turns:
         names = chosen.containers | turn.containers
@@ -60,7 +63,8 @@ def everything(condition: Condition) -> Turn:
 def _agreeing(condition: Condition) -> Turn:
     """Everything that serves and cannot work with what will be: a secret, the virtual IP.
 
-    On a node that has to be made anew they come back with all that is on it.
+    They come back on the nodes as these are, whose turns come later; only one whose address
+    changes is made anew at once, with all that is on it.
     """
     lab = condition.lab
     due = [instance for instance in lab.instances if condition.due(instance)]
@@ -68,7 +72,7 @@ def _agreeing(condition: Condition) -> Turn:
     own = [instance for instance in due if instance.service.name in apart]
     names = frozenset(lab.container(instance) for instance in own)
     for node in {i.node.name: i.node for i in own}.values():
-        if condition.node_due(node):
+        if condition.moves(node):
             names |= _due_on(condition, node.name)
     return Turn(names, _lost_of(condition, names), at_once=bool(names))
 

@@ -79,9 +79,7 @@ class Actions:
 
     @do.register
     def _(self, step: Remove) -> None:
-        if step.grace:
-            self._drain(step)
-            self._engine.stop(step.container, step.grace)
+        self._end(step)
         self._engine.remove(step.container)
 
     @do.register
@@ -90,6 +88,7 @@ class Actions:
 
     @do.register
     def _(self, step: Forget) -> None:
+        self._end(step)
         name = self._desired.instances[step.by].spec.name
         result = self._engine.exec(name, step.command, timeout=COMMAND_SECONDS)
         if result.code != 0:
@@ -157,7 +156,13 @@ class Actions:
         lines = self._engine.logs(container, LOG_LINES).rstrip().splitlines()
         return "\n".join(f"  {line}" for line in lines[-LOG_LINES:]) or "  (nothing)"
 
-    def _drain(self, step: Remove) -> None:
+    def _end(self, step: Remove | Forget) -> None:
+        """Let an instance that runs end in good order."""
+        if step.grace:
+            self._drain(step)
+            self._engine.stop(step.container, step.grace)
+
+    def _drain(self, step: Remove | Forget) -> None:
         """Have an instance hand its work over; one that cannot is stopped as it is, and said."""
         for command in step.drain:
             try:

@@ -67,8 +67,13 @@ def accessing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else path
-        raise EngineError(
-            f"{where}: {error.strerror or error}; labctl keeps its state there: "
-            "set LABCTL_HOME to a directory of your own"
-        ) from None
+        raise inaccessible(path, error) from None
+
+
+def inaccessible(path: Path, error: OSError) -> EngineError:
+    """The error for a file or directory of the state that cannot be accessed."""
+    where = error.filename if isinstance(error.filename, str) else path
+    return EngineError(
+        f"{where}: {error.strerror or error}; labctl keeps its state there: "
+        "set LABCTL_HOME to a directory of your own"
+    )

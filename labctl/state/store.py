@@ -84,8 +84,13 @@ def load(name: str) -> Record:
     path = _path(name)
     if not _exists(path):
         raise no_such_lab(name)
-    with paths.accessing(path), path.open("rb"):
-        pass  # a lack of permission is not an error in the document
+    try:
+        with path.open("rb"):
+            pass  # a lack of permission is not an error in the document
+    except FileNotFoundError:
+        raise no_such_lab(name) from None  # another labctl has just removed it
+    except OSError as error:
+        raise paths.inaccessible(path, error) from None
     data = read_yaml(path)
     try:
         return Record(

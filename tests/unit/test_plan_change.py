@@ -302,6 +302,8 @@ def exempt(condition: Condition) -> frozenset[str]:
         if (ahead := in_the_way(condition, node.name))
         and (node.name in ahead or not condition.runs(lab.holder(node)))
     ]
+    # So do those that are to move, where what must agree is on them.
+    waiting += [node.name for node in lab.nodes if disagree and condition.moves(node)]
     there = {i.service.name for node in waiting for i in lab.on_node(node)}
     return frozenset(few | disagree | there)
 
