@@ -57,7 +57,7 @@ def test_an_address_is_free_again_when_its_holder_is_gone(world: World) -> None:
 
 def test_a_tenant_has_its_holders_names(world: World) -> None:
     """Also those that the holder learns of while both are running, and when it starts anew."""
-    holder = world.node("n1", 11)
+    holder = world.node("n1", 11, command=())
     tenant = world.run("n1-a", join=holder)
     assert world.engine.exec(tenant, ("hostname",)).stdout == "n1\n"
     world.engine.put_files(holder, [FileEntry(NAMES, b"198.18.0.12\tn2\n")])
