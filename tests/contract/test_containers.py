@@ -225,8 +225,8 @@ def test_a_limit_of_memory_below_what_is_used(world: World) -> None:
         world.engine.limit(name, Limits(memory=16 << 20))
     except EngineError as refused:
         assert re.fullmatch(
-            f"cannot limit container {name}: its processes use [0-9]+ bytes of memory and give none"
-            " of it back; give it more",
+            f"cannot limit container {name}: its processes use [0-9]+ bytes of memory, which"
+            " cannot be reclaimed; set a higher limit",
             str(refused),
         )
         assert world.engine.limits(name) == Limits()
