@@ -34,6 +34,7 @@ class Condition:
         self.desired, self.observed, self.lab = desired, observed, desired.lab
         self._asked = self.runs(self.lab.container(self.lab.toolbox))
         """Whether anybody could be asked for readiness."""
+        self._serves: dict[str, bool] = {}
 
     # containers
 
@@ -102,6 +103,11 @@ class Condition:
 
     def serves(self, instance: Instance) -> bool:
         """Whether others can rely on an instance now."""
+        if instance.name not in self._serves:
+            self._serves[instance.name] = self._look_whether_serves(instance)
+        return self._serves[instance.name]
+
+    def _look_whether_serves(self, instance: Instance) -> bool:
         name = self.lab.container(instance)
         if not self.runs(name) or not self.runs(self.lab.holder(instance.node)):
             return False

@@ -103,6 +103,7 @@ def build_desired(
         for role in (service.doc.image, service.image, *(job.image for job in service.doc.jobs))
         if role
     }
+    agreed = {s.name: _agreed(lab, s, renderer) for s in lab.services.values()}
     return Desired(
         lab=lab,
         images={role: images[role] for role in sorted(roles)},
@@ -113,7 +114,10 @@ def build_desired(
         disks={
             i.name: _disk(lab, i, images) for i in lab.instances if disk.size(i.service.settings)
         },
-        instances={i.name: _instance(lab, i, renderer, images) for i in lab.instances},
+        instances={
+            i.name: _instance(lab, i, renderer, images, agreed[i.service.name])
+            for i in lab.instances
+        },
         jobs={
             f"{service.name}/{job.name}": _job(lab, service, job, renderer, images)
             for service in lab.services.values()
@@ -161,7 +165,13 @@ def _disk(lab: Lab, instance: Instance, images: Mapping[str, str]) -> Unit:
     return _hashed(spec)
 
 
-def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[str, str]) -> Unit:
+def _instance(
+    lab: Lab,
+    instance: Instance,
+    renderer: Renderer,
+    images: Mapping[str, str],
+    agreed: Mapping[str, str],
+) -> Unit:
     service, doc = instance.service, instance.service.doc
     container = doc.container
     owner = renderer.uid(doc.user)
@@ -172,8 +182,7 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
         labels={
             **_labels(lab, f"{instance.node.name}-{service.name}", "instance", instance.node),
             SERVICE: service.name,
-            TOGETHER: _agreed(lab, service, renderer),
-            **_fixed(service),
+            **agreed,
         },
         command=renderer.command(doc.command, instance.node, service),
         user=f"{owner}:{owner}",
@@ -198,16 +207,13 @@ def _instance(lab: Lab, instance: Instance, renderer: Renderer, images: Mapping[
     return _hashed(spec, files, bootstrap)
 
 
-def _agreed(lab: Lab, service: Service, renderer: Renderer) -> str:
-    """Digest of what all instances of a service must agree on, whatever else changes."""
+def _agreed(lab: Lab, service: Service, renderer: Renderer) -> dict[str, str]:
+    """Labels that say what all instances of a service must agree on, and keep for good."""
     settings = {name: service.settings[name] for name in service.doc.change.together}
     agreed = [lab.vip, settings, renderer.secrets_of(service)]
-    return hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _fixed(service: Service) -> dict[str, str]:
-    settings = {name: service.settings[name] for name in service.doc.change.fixed}
-    return {FIXED: json.dumps(settings, sort_keys=True)} if settings else {}
+    digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()[:16]
+    fixed = {name: service.settings[name] for name in service.doc.change.fixed}
+    return {TOGETHER: digest, **({FIXED: json.dumps(fixed, sort_keys=True)} if fixed else {})}
 
 
 def _capabilities(container: ContainerDoc) -> tuple[str, ...]:

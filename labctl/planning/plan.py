@@ -8,7 +8,7 @@ how the lab came to be as it is, and every change, of any lab in any state, is p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -28,30 +28,32 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
     """
     fixed.check(desired, observed)
     steps: dict[str, Step] = {}
-    for number, stage in enumerate(_stages(desired, observed)):
+    for stage in _stages(desired, observed):
         last = _ends(steps)
-        for step in in_order(stage.values()).values():
-            steps[step.id] = step if not number else replace(step, needs=step.needs or last)
-    return Plan(in_order(steps.values()))
+        steps |= {s.id: s if s.needs or not last else replace(s, needs=last) for s in stage}
+    return Plan(steps)
 
 
-def _stages(desired: Desired, observed: Observed) -> Iterator[Mapping[str, Step]]:
-    """The steps of each stage, whose ids no other stage has."""
+def _stages(desired: Desired, observed: Observed) -> Iterator[Collection[Step]]:
+    """The steps of each stage in order; their ids no other stage has."""
     number, fruitless = 0, frozenset[str]()
     condition = Condition(desired, observed)
     turn = next_turn(condition) if condition.rewired else NOTHING
     while True:
-        steps = _numbered(_known_needs(stage_steps(condition, turn)), number)
-        if steps:
+        made = stage_steps(condition, turn)
+        if made.steps:
+            steps = in_order(_numbered(_known_needs(made.steps), number).values()).values()
             yield steps
-            observed = after(desired, observed, in_order(steps.values()).values())
+            if made.complete and not (turn.containers or next_turn(condition).containers):
+                return  # as for a lab from nothing, of which nobody has to look ahead
+            observed = after(desired, observed, steps)
             condition = Condition(desired, observed)
             number, fruitless = number + 1, frozenset()
         else:
             # What it would replace needs something that only another turn makes room for.
             fruitless |= turn.containers
         turn = next_turn(condition, but=fruitless)
-        done = not turn.containers and (not steps or not stage_steps(condition, NOTHING))
+        done = not turn.containers and (made.complete or not made.steps)
         if fruitless and (done or turn.containers <= fruitless):
             raise RuntimeError(f"turns change nothing: {', '.join(sorted(fruitless))}")
         if done:
@@ -60,8 +62,9 @@ def _stages(desired: Desired, observed: Observed) -> Iterator[Mapping[str, Step]
 
 def _known_needs(steps: Mapping[str, Step]) -> dict[str, Step]:
     """Without needs that are satisfied already: those for which there is no step."""
+    known = {name: step.needs & steps.keys() for name, step in steps.items()}
     return {
-        name: replace(step, needs=frozenset(need for need in step.needs if need in steps))
+        name: step if len(known[name]) == len(step.needs) else replace(step, needs=known[name])
         for name, step in steps.items()
     }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from labctl.model.lab import Instance, Node, Service
 from labctl.model.service import JobDoc
@@ -36,12 +36,23 @@ LEAVING_SECONDS = 10
 """How long what is left of a service that the lab has no more may take to end by itself."""
 
 
-def stage_steps(condition: Condition, turn: Turn) -> dict[str, Step]:
+@dataclass(frozen=True)
+class Stage:
     """The steps of one stage by id; they may name needs that are not among them."""
-    return _Stage(condition, turn).made()
+
+    steps: Mapping[str, Step]
+    complete: bool
+    """Nothing that does not serve is left for a later stage."""
 
 
-class _Stage:
+def stage_steps(condition: Condition, turn: Turn) -> Stage:
+    """What is done in one stage: a turn is taken down and comes back, all else is put right."""
+    planner = _Planner(condition, turn)
+    steps = planner.made()
+    return Stage(steps, not planner.postponed)
+
+
+class _Planner:
     def __init__(self, condition: Condition, turn: Turn) -> None:
         self.condition, self.turn = condition, turn
         self.desired, self.observed, self.lab = condition.desired, condition.observed, condition.lab
@@ -53,6 +64,8 @@ class _Stage:
         self.holders = {unit.spec.name: unit for unit in self.desired.holders.values()}
         self.needs: dict[str, frozenset[str]] = {}
         """Service → what each of its instances comes after."""
+        self.postponed = False
+        """Whether something has to wait for a later stage."""
         self.introduced = ""
         """The step after which every node knows the others' names, where one runs already."""
         self.begun: dict[str, bool] = {}
@@ -117,13 +130,12 @@ class _Stage:
         """Whether an instance is started in this stage."""
         if instance.name not in self.begun:
             # Services need each other in no circle; what is asked for meanwhile is another.
-            self.begun[instance.name] = self._may_begin(instance)
+            self.begun[instance.name] = not self._stays(instance) and self._may_begin(instance)
+            self.postponed |= not (self.begun[instance.name] or self._stays(instance))
         return self.begun[instance.name]
 
     def _may_begin(self, instance: Instance) -> bool:
-        name = self.lab.container(instance)
-        serves = self.condition.serves(instance) and name not in self.turn.containers
-        if serves or not self._can_ask(instance):
+        if not self._can_ask(instance):
             return False
         if not self._open(instance.node) and not self._open_for(instance):
             return False
@@ -550,7 +562,10 @@ class _Stage:
     def _job(self, service: Service, job: JobDoc) -> None:
         name = f"{service.name}/{job.name}"
         unit = self.desired.jobs[name]
-        if name in self.finished or not self._runs_now(service, job):
+        if name in self.finished:
+            return
+        if not self._runs_now(service, job):
+            self.postponed = True
             return
         there = self.condition.there(unit.spec.name)
         seed, where = service.nodes[0].name, service.job_node.name

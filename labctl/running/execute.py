@@ -230,6 +230,10 @@ class Executor:
             self._report.started(step)
             if isinstance(step, Remove | Stop):
                 self._take_down(step.container)
+            if isinstance(step, StartInstance):
+                # Earlier answers are out of date. Not when it has started: the prober may have
+                # met it by then, and says only what changes.
+                state.ready.discard(step.instance)
             future = pool.submit(self._actions.do, step)
             future.add_done_callback(partial(self._ended, step))
 
@@ -303,9 +307,7 @@ class Executor:
         self._state.done.add(step.id)
         self._order.done(step.id)
         if isinstance(step, StartInstance):
-            # It runs anew: what was known of it is not true any more.
             self._live.add(step.instance)
-            self._state.ready.discard(step.instance)
             self._changed.update(self._awaiting[step.instance])
         self._report.done(step, time.monotonic() - since)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -21,6 +21,7 @@ from labctl.model.topology import Choice, NetworkDoc, TopologyDoc
 from labctl.planning.condition import Condition
 from labctl.planning.desired import Desired, Unit
 from labctl.planning.plan import make_plan
+from labctl.planning.steps import AwaitReady, Plan
 from labctl.planning.turns import in_the_way
 from labctl.running import execute
 from labctl.running.observe import observe
@@ -235,8 +236,18 @@ CHANGES: dict[str, Any] = {
 
 
 def bring_up(engine: ReadyEngine, desired: Desired) -> None:
-    plan = make_plan(desired, observe(engine, desired))
+    plan = impatient(make_plan(desired, observe(engine, desired)))
     execute.Executor(engine, desired, plan, (), Silent()).run()
+
+
+def impatient(plan: Plan) -> Plan:
+    """The same, in which nobody waits for minutes: here everything answers at once, or never."""
+    return Plan(
+        {
+            name: replace(step, timeout=10.0) if isinstance(step, AwaitReady) else step
+            for name, step in plan.steps.items()
+        }
+    )
 
 
 def damage(draw: st.DrawFn, engine: ReadyEngine, desired: Desired) -> None:
@@ -336,7 +347,7 @@ def check_change(before: Desired, after: Desired, draw: st.DrawFn | None) -> Non
     engine.aim(after)
     observed = observe(engine, after, ask_host=True)
     condition = Condition(after, observed)
-    plan = make_plan(after, observed)
+    plan = impatient(make_plan(after, observed))
     watch = Watch(engine, after, exempt(condition))
     watch.look("before")
     engine.watch = watch
