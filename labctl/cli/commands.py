@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from labctl import __version__
-from labctl.cli import chaos, faults, info, inside, lifecycle, machine, measure, verify
+from labctl.cli import chaos, faults, info, inside, lifecycle, machine, measure, nodes, verify
 from labctl.errors import InputError
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -49,6 +49,7 @@ _app = typer.Typer(
     "proves nothing; 130 ^C, 143 SIGTERM, 129 the terminal hung up, 141 the output has no reader.",
 )
 lifecycle.register(_app)
+nodes.register(_app)
 inside.register(_app)
 faults.register(_app)
 machine.register(_app)

@@ -135,6 +135,9 @@ class ChangeDoc(Document):
     forget: tuple[str, ...] = ()
     """Command run in a remaining instance when another has ended for good; ``{node}`` in it is the
     name of the node that has left. It must do no harm when it is run again."""
+    join: tuple[str, ...] = ()
+    """Command run in an instance that is ready, and new in a cluster that was there before it;
+    ``{node}`` in it is the name of its node."""
     together: tuple[str, ...] = ()
     """Settings on which all instances must agree: when one changes, all are replaced at once. So
     they are when the virtual IP or one of the service's secrets changes."""

@@ -50,7 +50,13 @@ class Condition:
     def as_it_should_be(self, unit: Unit) -> bool:
         """Whether a container was made as it would be made now."""
         there = self.there(unit.spec.name)
-        return there is not None and there.labels.get(HASH) == unit.hash
+        if there is None or there.labels.get(HASH) != unit.hash:
+            return False
+        return there.labels.get(KIND) == "job" or there.labels.get(NODE) not in self.observed.renew
+
+    def emptied(self, node: str) -> bool:
+        """Whether a node is to begin anew without data."""
+        return self.observed.renew.get(node, False)
 
     @cached_property
     def wanted(self) -> frozenset[str]:

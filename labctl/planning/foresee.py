@@ -15,6 +15,7 @@ from labctl.planning.steps import (
     ForgetJobs,
     Observed,
     Remove,
+    RemoveVolumes,
     RunJob,
     StartDisk,
     StartHolder,
@@ -89,12 +90,19 @@ class _Lab:
         self._containers.pop(step.container, None)
 
     @do.register
+    def _(self, step: RemoveVolumes) -> None:
+        self._volumes.difference_update(step.volumes)
+        self._members.difference_update(step.members)
+
+    @do.register
     def _(self, step: Stop) -> None:
         there = self._containers[step.container]
         self._containers[step.container] = replace(there, status="exited", exit_code=0)
 
     @do.register
     def _(self, step: StartHolder) -> None:
+        renew = {node: empty for node, empty in self._rest.renew.items() if node != step.node}
+        self._rest = replace(self._rest, renew=renew)
         self._make(self._desired.holders[step.node], "running")
 
     @do.register

@@ -21,7 +21,9 @@ from labctl.planning.steps import (
     CreateNetwork,
     Forget,
     ForgetJobs,
+    Join,
     Remove,
+    RemoveVolumes,
     RunJob,
     StartDisk,
     StartHolder,
@@ -78,6 +80,7 @@ class _Planner:
         self._foundation()
         self._names()
         self._forget_jobs()
+        self._empty_nodes()
         for service in self.lab.services.values():
             self._service(service)
         self._around()
@@ -212,7 +215,8 @@ class _Planner:
         """Have its cluster forget a member before the container goes that says it was one."""
         assert isinstance(removal, Remove)  # noqa: S101 - it was made as one
         command = service.doc.change.forget
-        by = next((i for i in self.lab.of_service(service) if self._stays(i)), None)
+        others = (i for i in self.lab.of_service(service) if i.node.name != node)
+        by = next((i for i in others if self._stays(i)), None)
         if not command or by is None:
             return
         told = tuple(word.format(node=node) for word in command)
@@ -298,7 +302,10 @@ class _Planner:
         doc = instance.service.doc
         drain = () if self.turn.at_once or not self._has_others(instance) else doc.change.drain
         unit = self.desired.instances[instance.name]
-        return self._remove(unit.spec.name, unit.spec.stop_seconds, drain)
+        removal = self._remove(unit.spec.name, unit.spec.stop_seconds, drain)
+        if self.condition.emptied(instance.node.name):
+            self._forget(instance.service, self.steps[removal], instance.node.name)
+        return removal
 
     def _has_others(self, instance: Instance) -> bool:
         return self.condition.strength[instance.service.name] > 1
@@ -340,6 +347,33 @@ class _Planner:
             needs = frozenset({client, *frozen.values()})
             self._add(WriteNames("names", needs, cost=0.1, holders=holders))
 
+    def _empty_nodes(self) -> None:
+        """Remove the volumes of nodes that begin anew without data, when nobody mounts them."""
+        for node in self.lab.nodes:
+            holder = self.steps.get(f"holder:{node.name}")
+            if not self.condition.emptied(node.name) or holder is None:
+                continue
+            instances = self.lab.on_node(node.name)
+            for instance in instances:
+                disk = self.desired.disks.get(instance.name)
+                if disk is not None and self.condition.there(disk.spec.name):
+                    self._remove(disk.spec.name)
+            prefix = f"{self.lab.holder(node)}-"
+            mounts = {
+                mount.volume
+                for instance in instances
+                for mount in self.desired.instances[instance.name].spec.volumes
+            }
+            volumes = tuple(
+                sorted(v for v in mounts & self.observed.volumes if v.startswith(prefix))
+            )
+            removals = {name for name in self.steps if name.startswith(f"remove:{prefix}")}
+            if volumes:
+                name = f"empty:{node.name}"
+                members = tuple(instance.name for instance in instances)
+                needs = frozenset(removals)
+                self._add(RemoveVolumes(name, needs, volumes=volumes, members=members))
+
     # services
 
     def _service(self, service: Service) -> None:
@@ -354,7 +388,7 @@ class _Planner:
             if not self._begins(instance):
                 continue
             joins = leader not in (None, instance) and (
-                founds or instance.name not in self.observed.members
+                founds or instance.name not in self._members()
             )
             after = previous | ({f"ready:{leader.name}"} if leader and joins else set())
             if not self._instance(instance, bootstrap=founds and instance == leader, after=after):
@@ -377,7 +411,7 @@ class _Planner:
         founder = self.observed.bootstrap_instances.get(service.name)
         if founder is not None:
             return next(i for i in instances if i.name == founder), True
-        members = [i for i in instances if i.name in self.observed.members]
+        members = [i for i in instances if i.name in self._members()]
         staying = [i for i in members if self._stays(i)]
         if staying:
             return staying[0], False
@@ -392,14 +426,26 @@ class _Planner:
         starting = [i for i in (members or instances) if self._begins(i)]
         return (starting[0] if starting else None), not members
 
+    def _members(self) -> frozenset[str]:
+        """Instances that have been in a cluster, and keep their data in this stage."""
+        return frozenset(
+            name
+            for name in self.observed.members
+            if f"empty:{name.partition('/')[0]}" not in self.steps
+        )
+
     def _disk(self, instance: Instance) -> None:
         """The disk of an instance that has one. One that runs stays as it is: it holds data."""
         unit = self.desired.disks.get(instance.name)
-        if unit is None or self.condition.runs(unit.spec.name):
+        if unit is None:
+            return
+        if self.condition.runs(unit.spec.name) and not self._goes(unit.spec.name):
             return
         action, removal = self._action(unit, due=False)
         if action is not None:
-            needs = frozenset({"image:node", "forget", removal or ""})
+            needs = frozenset(
+                {"image:node", "forget", f"empty:{instance.node.name}", removal or ""}
+            )
             name = f"disk:{instance.name}"
             self._add(StartDisk(name, needs, instance=instance.name, action=action))
 
@@ -416,6 +462,7 @@ class _Planner:
         needs = {
             f"holder:{instance.node.name}",
             f"disk:{instance.name}",
+            f"empty:{instance.node.name}",
             self.introduced,
             "forget" if unit.spec.volumes else "",
             f"image:{instance.service.image}",
@@ -435,7 +482,19 @@ class _Planner:
         )
         self._add(step)
         self._await_one(instance)
+        self._join(instance)
         return True
+
+    def _join(self, instance: Instance) -> None:
+        """Have one that is new in its cluster take its part."""
+        new = self.condition.there(self.lab.container(instance)) is None
+        command = instance.service.doc.change.join
+        others = any(map(self._stays, self.lab.of_service(instance.service)))
+        if command and others and (new or self.condition.emptied(instance.node.name)):
+            told = tuple(word.format(node=instance.node.name) for word in command)
+            needs = frozenset({f"ready:{instance.name}"})
+            step = Join(f"join:{instance.name}", needs, instance=instance.name, command=told)
+            self._add(step)
 
     def _around(self) -> None:
         """Those without whom an instance is of no use stop before it, and start after it.

@@ -188,6 +188,33 @@ class Forget(Step):
 
 
 @dataclass(frozen=True)
+class Join(Step):
+    """Have an instance take its part of a cluster that was there before it, by ``command``."""
+
+    instance: str = ""
+    command: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Have INSTANCE take its part."""
+        return f"have {self.instance} take its part"
+
+
+@dataclass(frozen=True)
+class RemoveVolumes(Step):
+    """Remove the volumes of an instance, or of a node, that is to begin anew without data."""
+
+    volumes: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    """Instances whose data they are."""
+
+    @property
+    def title(self) -> str:
+        """Remove volume VOLUME and others."""
+        return f"remove volume{'s' if len(self.volumes) > 1 else ''} {', '.join(self.volumes)}"
+
+
+@dataclass(frozen=True)
 class ForgetJobs(Step):
     """Remove jobs from the record, because their results are lost, before empty stores start.
 
@@ -241,6 +268,8 @@ class Observed:
     """Ids of the probes that answered."""
     stranded: frozenset[str] = frozenset()
     """Running instances that the rest of their cluster has not counted for a while."""
+    renew: Mapping[str, bool] = field(default_factory=dict)
+    """Nodes to be made anew though nothing about them has changed → whether their data go, too."""
     bootstrap_instances: Mapping[str, str] = field(default_factory=dict)
     """Service → instance that bootstraps its cluster again, when no member is left (recover)."""
 

@@ -19,7 +19,9 @@ from labctl.planning.steps import (
     CreateNetwork,
     Forget,
     ForgetJobs,
+    Join,
     Remove,
+    RemoveVolumes,
     RunJob,
     StartDisk,
     StartHolder,
@@ -97,6 +99,19 @@ class Actions:
                 f"{step.by} could not forget {step.leaving} (exit code {result.code}):\n"
                 + "\n".join(f"  {line}" for line in said)
             )
+
+    @do.register
+    def _(self, step: Join) -> None:
+        name = self._desired.instances[step.instance].spec.name
+        result = self._engine.exec(name, step.command, timeout=COMMAND_SECONDS)
+        if result.code != 0:
+            said = " ".join((result.stderr or result.stdout).strip().splitlines()[-1:])
+            self._note(f"{step.instance} has not taken its part of its cluster: {said}")
+
+    @do.register
+    def _(self, step: RemoveVolumes) -> None:
+        for volume in step.volumes:
+            self._engine.remove_volume(volume)
 
     @do.register
     def _(self, step: AwaitCounted) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import tenacity
 
@@ -79,12 +80,20 @@ def plan(engine: Engine, prepared: Prepared) -> Plan:
     return make_plan(prepared.desired, observe(engine, prepared.desired, ask_host=True))
 
 
-def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Plan]:
+def up(
+    engine: Engine,
+    prepared: Prepared,
+    report: Report,
+    renew: Mapping[str, bool] = MappingProxyType({}),
+) -> tuple[Prepared, Plan]:
     """Bring the lab into its desired state.
 
     Returns the lab as it was brought up, and the plan that was run, which is empty when there was
     nothing to do. The lab's subnet may have changed: if the topology sets none and somebody else
     took the chosen one first, another is chosen.
+
+    ``renew`` are nodes to be recreated although nothing about them has changed, and whether their
+    data are to go.
 
     Faults are healed first. One that cannot be healed is reported, and tried again at the end.
     EngineError when the engine or its machine cannot run the lab, LabError when a step fails.
@@ -98,7 +107,7 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Pl
         retry=tenacity.retry_if_exception_type(SubnetTakenError),
         reraise=True,
     )
-    prepared, made = attempts(_up, engine, prepared, report)
+    prepared, made = attempts(_up, engine, prepared, report, renew)
     if unhealed:
         _heal(engine, prepared.lab, report)
     store.write_user_files(prepared.record, prepared.user_files)
@@ -106,7 +115,9 @@ def up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Pl
     return prepared, made
 
 
-def _up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, Plan]:
+def _up(
+    engine: Engine, prepared: Prepared, report: Report, renew: Mapping[str, bool]
+) -> tuple[Prepared, Plan]:
     """Choose the subnet, plan and run; the choice is undone if its network is refused."""
     name, before = prepared.lab.name, store.find(prepared.lab.name)
     if not engine.networks(name):
@@ -114,7 +125,7 @@ def _up(engine: Engine, prepared: Prepared, report: Report) -> tuple[Prepared, P
     desired = prepared.desired
     try:
         observed = recover(engine, desired, observe(engine, desired, ask_host=True), report.note)
-        made = make_plan(desired, observed)
+        made = make_plan(desired, replace(observed, renew=renew))
         if made.steps:
             store.save(prepared.record)
             secrets.save(prepared.record.directory, prepared.secrets)

@@ -338,14 +338,16 @@ def check_result(engine: ReadyEngine, desired: Desired) -> None:
     assert not again.steps, list(again.steps)
 
 
-def check_change(before: Desired, after: Desired, draw: st.DrawFn | None) -> None:
+def check_change(
+    before: Desired, after: Desired, draw: st.DrawFn | None, renew: Mapping[str, bool]
+) -> None:
     engine = Watched(before)
     bring_up(engine, before)
     if draw is not None:
         damage(draw, engine, before)
     volumes = set(engine.volumes("random"))
     engine.aim(after)
-    observed = observe(engine, after, ask_host=True)
+    observed = replace(observe(engine, after, ask_host=True), renew=renew)
     condition = Condition(after, observed)
     plan = impatient(make_plan(after, observed))
     watch = Watch(engine, after, exempt(condition))
@@ -354,7 +356,17 @@ def check_change(before: Desired, after: Desired, draw: st.DrawFn | None) -> Non
     execute.Executor(engine, after, plan, observed.ready, Silent()).run()
     engine.watch = None
     check_result(engine, after)
-    assert volumes <= set(engine.volumes("random")), volumes - set(engine.volumes("random"))
+    lost = volumes - set(engine.volumes("random"))
+    emptied = tuple(f"random-{node}-" for node, empty in renew.items() if empty)
+    assert all(volume.startswith(emptied) for volume in lost), lost
+    begun_anew = {
+        mount.volume
+        for instance in after.lab.instances
+        for mount in after.instances[instance.name].spec.volumes
+        if renew.get(instance.node.name) and mount.volume.startswith(emptied)
+    }
+    removed = {name for method, name in engine.calls if method == "remove_volume"}
+    assert begun_anew & volumes <= removed, begun_anew & volumes - removed
     assert not watch.broken, watch.broken
     event(f"{len(plan.steps) and max(int(s.partition('#')[2] or 0) for s in plan.steps)} stages")
 
@@ -379,4 +391,6 @@ def test_any_lab_becomes_any_other(
         after = data.draw(changes(asked)).desired()
     except (InputError, ValueError):
         return
-    check_change(before, after, data.draw if data.draw(st.booleans()) else None)
+    nodes = st.sampled_from(sorted(after.holders))
+    renew = data.draw(st.dictionaries(nodes, st.booleans(), max_size=data.draw(st.integers(0, 2))))
+    check_change(before, after, data.draw if data.draw(st.booleans()) else None, renew)

@@ -1,0 +1,47 @@
+"""The nodes of a lab that is up: which may come, go or begin anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from labctl.documents.reader import validate
+from labctl.documents.source import suggestion
+from labctl.errors import InputError
+from labctl.model.topology import NodeDoc, TopologyDoc
+from labctl.state.store import Record
+
+
+def known(record: Record, names: Sequence[str]) -> None:
+    """InputError for a node that the lab does not have."""
+    nodes = record.topology.nodes
+    for name in names:
+        if name not in nodes:
+            raise InputError(f"lab '{record.name}' has no node '{name}'; {suggestion(name, nodes)}")
+
+
+def added(record: Record, names: Sequence[str], like: str) -> Record:
+    """The lab with further nodes that have the roles of another; nothing is made yet."""
+    known(record, [like])
+    nodes = dict(record.topology.nodes)
+    for name in names:
+        if name in nodes:
+            raise InputError(f"lab '{record.name}' has a node '{name}' already")
+        nodes[name] = NodeDoc(roles=nodes[like].roles)
+    return _with_nodes(record, nodes)
+
+
+def removed(record: Record, names: Sequence[str]) -> Record:
+    """The lab without some of its nodes; nothing is removed yet."""
+    known(record, names)
+    return _with_nodes(
+        record, {name: doc for name, doc in record.topology.nodes.items() if name not in names}
+    )
+
+
+def _with_nodes(record: Record, nodes: dict[str, NodeDoc]) -> Record:
+    # Read anew, because a model that is copied is not checked.
+    document = record.topology.model_dump(mode="json", exclude_unset=True)
+    plain = {name: doc.model_dump(mode="json", exclude_unset=True) for name, doc in nodes.items()}
+    topology = validate({**document, "nodes": plain}, TopologyDoc, record.source)
+    return replace(record, topology=topology)
