@@ -248,7 +248,8 @@ class Executor:
             self._asked.clear()
 
     def _ended(self, step: Step, future: Future[None]) -> None:
-        self._events.put(_StepEnded(step, future.exception()))
+        if not future.cancelled():  # as those are that had not begun at an interrupt
+            self._events.put(_StepEnded(step, future.exception()))
 
     def _slot(self, step: Step) -> _Slot:
         """The kind of slot that a step needs."""

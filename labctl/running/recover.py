@@ -10,18 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import tenacity
+
 from labctl.engine.port import Engine
 from labctl.errors import LabError
 from labctl.host.parallel import together
 from labctl.model.lab import Instance, Service
 from labctl.planning.desired import KIND, Desired
 from labctl.planning.steps import Observed
+from labctl.running.probe import inspect
 
 TIMEOUT = 120.0
 """Seconds that reading a position may take: a storage engine may have to recover from a crash."""
 
 STOP_SECONDS = 10
 """Seconds until a member that does not stop is killed: short, as it is serving nobody."""
+
+PATIENCE = 40.0
+"""Seconds in which members that run may find each other again: Galera takes evs.inactive_timeout
+(15 s) to part with those that are gone, and then restores its primary component by itself."""
+
+PAUSE = 1.0
+"""Seconds between two looks at them."""
+
+QUESTION = "/run/labctl/recover.json"
 
 _ALIVE = ("running", "paused")
 
@@ -37,6 +49,12 @@ def recover(
     chosen: dict[str, str] = {}
     for service in desired.lab.services.values():
         lost = _lost(desired, observed, service)
+        alive = [i for i in lost if _status(desired, observed, i) == "running"]
+        if alive:
+            note(f"{service.name}: no member serves; those that run may find each other again")
+            back = _back(engine, desired, alive)
+            observed = replace(observed, ready=observed.ready | back)
+            lost = lost if not back else []
         if lost:
             note(f"{service.name}: no member is left; reading the position of each one's data")
             chosen[service.name] = _choose(engine, desired, observed, service, lost)
@@ -60,6 +78,23 @@ def _lost(desired: Desired, observed: Observed, service: Service) -> list[Instan
     asked = bool(observed.ready)
     # A running member that could not be asked may be serving: then leave the cluster alone.
     return [] if alive and not asked else members
+
+
+def _back(engine: Engine, desired: Desired, members: list[Instance]) -> frozenset[str]:
+    """Members that run and serve again within the cluster's own timers; one look proves nothing."""
+    names = [member.name for member in members]
+
+    def ready() -> frozenset[str]:
+        answers = inspect(engine, desired, probes=names, path=QUESTION).probes
+        return frozenset(name for name, answer in answers.items() if answer.ready)
+
+    attempts = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(PATIENCE),
+        wait=tenacity.wait_fixed(PAUSE),
+        retry=tenacity.retry_if_result(lambda found: not found),
+        retry_error_callback=lambda _: frozenset[str](),
+    )
+    return attempts(ready)
 
 
 def _status(desired: Desired, observed: Observed, instance: Instance) -> str | None:
@@ -120,10 +155,11 @@ def _position(engine: Engine, desired: Desired, instance: Instance) -> tuple[str
         engine.put_files(name, unit.files)
         engine.start(name)
         code = engine.wait(name, TIMEOUT)
-        output = engine.logs(name).strip()
+        # What else it says, on its way, is not the answer.
+        last = "".join(engine.logs(name).strip().splitlines()[-1:])
     finally:
         engine.remove(name)
     if code != 0:
-        raise LabError(f"{instance.name}: its position cannot be read: {output.splitlines()[-1:]}")
-    identity, _, number = output.rpartition(":")
+        raise LabError(f"{instance.name}: its position cannot be read: {last}")
+    identity, _, number = last.rpartition(":")
     return (identity, int(number)) if identity else None

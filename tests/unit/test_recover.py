@@ -14,6 +14,8 @@ from labctl.errors import LabError
 from labctl.planning.desired import Desired
 from labctl.planning.plan import make_plan
 from labctl.planning.steps import Observed, StartInstance
+from labctl.running import recover as recovery
+from labctl.running.probe import Answer, Inspection
 from labctl.running.recover import most_advanced, recover
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
@@ -97,6 +99,38 @@ def test_a_cluster_with_a_member_that_serves_is_left_alone(
     observed = outage(wanted)
     serving = replace(observed, ready=observed.ready | {"c2/store"})
     assert recover(fake, wanted, serving, lambda _: None) is serving
+
+
+@pytest.mark.parametrize(("looks", "back"), [(3, True), (1000, False)])
+def test_members_that_run_have_time_to_find_each_other(
+    wanted: Desired, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, looks: int, back: bool
+) -> None:
+    """Those that never do are stopped, and the most advanced bootstraps."""
+    left = iter(range(looks, 0, -1))
+
+    def look(*_: object, probes: list[str], **__: object) -> Inspection:
+        return Inspection(dict.fromkeys(probes, Answer(next(left) == 1, "")))
+
+    monkeypatch.setattr(recovery, "inspect", look)
+    monkeypatch.setattr(recovery, "PAUSE", 0.0)
+    monkeypatch.setattr(recovery, "PATIENCE", 30.0 if back else 0.05)
+    for unit in wanted.holders.values():
+        fake.create(unit.spec)
+        fake.start(unit.spec.name)
+    for node in ("c1", "c2", "c3"):
+        fake.create(wanted.instances[f"{node}/store"].spec)
+        fake.start(f"small-{node}-store")
+    partless = running(wanted)
+    partless = replace(partless, ready=frozenset(p for p in partless.ready if "store" not in p))
+    observed = recover(fake, wanted, partless, lambda _: None)
+    stopped = {name for method, name in fake.calls if method == "stop"}
+    if back:
+        assert observed.ready >= {"c1/store", "c2/store", "c3/store"}
+        assert not observed.bootstrap_instances
+        assert not stopped
+    else:
+        assert observed.bootstrap_instances == {"store": "c3/store"}
+        assert stopped == {"small-c1-store", "small-c2-store", "small-c3-store"}
 
 
 def test_nothing_is_decided_over_a_running_member_that_cannot_be_asked(
