@@ -1,8 +1,8 @@
-"""How a lab that is there compares with what it should be, container by container. Pure.
+"""Compares an existing lab with the desired one, container by container. Pure.
 
-An instance *serves* while its container and its node's holder are running and nothing says that
-it is not ready. One that serves and is not as it should be is *due*: it is replaced when its turn
-has come. One that does not serve can be put right at any time.
+An instance *serves* if its container and its node's holder are running and it has not been found
+unready. One that serves but is not as it should be is *due*: it is replaced in its turn. One that
+does not serve can be repaired at any time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from labctl.planning.steps import Observed
 
 @dataclass(frozen=True)
 class Leaver:
-    """An instance that serves, and is no part of the lab any more; its service still is."""
+    """An instance that serves but is not part of the lab any more, though its service is."""
 
     container: str
     node: str
@@ -28,12 +28,12 @@ class Leaver:
 
 
 class Condition:
-    """A lab as it is observed, seen from what is desired."""
+    """An observed lab, compared with the desired one."""
 
     def __init__(self, desired: Desired, observed: Observed) -> None:
         self.desired, self.observed, self.lab = desired, observed, desired.lab
         self._asked = self.runs(self.lab.container(self.lab.toolbox))
-        """Whether anybody could be asked for readiness."""
+        """Whether readiness could be probed."""
         self._serves: dict[str, bool] = {}
 
     # containers
@@ -48,14 +48,14 @@ class Condition:
         return there is not None and there.status == "running"
 
     def as_it_should_be(self, unit: Unit) -> bool:
-        """Whether a container was made as it would be made now."""
+        """Whether a container exists and would be created the same way now."""
         there = self.there(unit.spec.name)
         if there is None or there.labels.get(HASH) != unit.hash:
             return False
         return there.labels.get(KIND) == "job" or there.labels.get(NODE) not in self.observed.renew
 
     def emptied(self, node: str) -> bool:
-        """Whether a node is to begin anew without data."""
+        """Whether a node is to be replaced by one without data."""
         return self.observed.renew.get(node, False)
 
     @cached_property
@@ -73,7 +73,7 @@ class Condition:
 
     @cached_property
     def rewired(self) -> bool:
-        """Whether the network has to be made, or made anew, which takes every node with it."""
+        """Whether the network has to be created or recreated, which affects every node."""
         there, wanted = self.observed.network, self.desired.network
         if there is None or not self.observed.link:
             return True
@@ -82,18 +82,18 @@ class Condition:
     # nodes
 
     def node_due(self, node: Node) -> bool:
-        """Whether a node that runs has to be made anew, and everything on it."""
+        """Whether a running node has to be recreated, and everything on it."""
         unit = self.desired.holders[node.name]
         return self.runs(unit.spec.name) and (self.rewired or not self.as_it_should_be(unit))
 
     def moves(self, node: Node) -> bool:
-        """Whether a node that runs is to have another address."""
+        """Whether the address of a running node changes."""
         address = self.addresses.get(self.lab.holder(node), node.address)
         return address != node.address
 
     @cached_property
     def addresses(self) -> dict[str, str]:
-        """Holder → address that it has now, of those that run."""
+        """Running holder → its current address."""
         return {
             name: there.labels[ADDRESS]
             for name, there in self.observed.containers.items()
@@ -102,7 +102,7 @@ class Condition:
 
     @cached_property
     def owners(self) -> dict[str, str]:
-        """Address → the holder that has it now."""
+        """Address → the running holder that uses it."""
         return {address: holder for holder, address in self.addresses.items()}
 
     # instances
@@ -129,7 +129,7 @@ class Condition:
         return self.node_due(instance.node) or not self.as_it_should_be(unit)
 
     def disagrees(self, instance: Instance) -> bool:
-        """Whether an instance that is due cannot work together with one that is as it should be."""
+        """Whether an instance cannot work together with one that is as it should be."""
         there = self.there(self.lab.container(instance))
         unit = self.desired.instances[instance.name]
         return (
@@ -140,7 +140,7 @@ class Condition:
 
     @cached_property
     def serving(self) -> dict[str, str]:
-        """Container → service, of all instances that serve, and of those that are to leave."""
+        """Container → service, of all instances that serve, leaving ones included."""
         own = {
             self.lab.container(instance): instance.service.name
             for instance in self.lab.instances
@@ -154,14 +154,14 @@ class Condition:
         return Counter(self.serving.values())
 
     def members(self, service: Service) -> int:
-        """How many belong to a cluster: who was never started is nobody's majority."""
+        """How many members a cluster has; instances that were never started do not count."""
         found = (self.there(self.lab.container(i)) for i in self.lab.of_service(service))
         leaving = sum(leaver.service.name == service.name for leaver in self.leavers)
         return leaving + sum(there is not None and there.status != "created" for there in found)
 
     @cached_property
     def leavers(self) -> tuple[Leaver, ...]:
-        """Instances that go when others have taken over; all else that is left over goes at once.
+        """Instances that are removed once others have taken over; other leftovers go at once.
 
         One of a service of which only one may run goes first: two would spoil what they share.
         """
@@ -183,6 +183,6 @@ class Condition:
 
     @cached_property
     def leaving_nodes(self) -> dict[str, str]:
-        """Node → its holder, of nodes that are no part of the lab and have a leaver."""
+        """Node → its holder, of nodes that are not part of the lab and have a leaver."""
         nodes = (leaver.node for leaver in self.leavers)
         return {node: self._holder(node) for node in nodes if self._holder(node) not in self.wanted}

@@ -1,4 +1,4 @@
-"""What cannot be changed in a lab that is there, because its data were made with it. Pure."""
+"""Settings that cannot be changed in an existing lab, because its data depend on them. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What will be observed when steps have been done: how stages are planned ahead. Pure."""
+"""Predicts what will be observed after given steps, so that stages can be planned ahead. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from labctl.planning.steps import (
 
 
 def after(desired: Desired, observed: Observed, steps: Iterable[Step]) -> Observed:
-    """The lab when every step has been done, in an order in which each comes after its needs."""
+    """The lab after all steps, which are given in an order that respects their needs."""
     lab = _Lab(desired, observed)
     for step in steps:
         lab.do(step)
@@ -35,7 +35,7 @@ def after(desired: Desired, observed: Observed, steps: Iterable[Step]) -> Observ
 
 
 class _Lab:
-    """A lab while it is changed: a thousand steps must not copy a thousand containers each."""
+    """A mutable copy: a thousand steps must not copy a thousand containers each."""
 
     def __init__(self, desired: Desired, observed: Observed) -> None:
         self._desired, self._rest = desired, observed
@@ -45,7 +45,7 @@ class _Lab:
         self._members = set(observed.members)
 
     def observed(self) -> Observed:
-        """Whatever runs answers by now: it was waited for."""
+        """The lab now. Whatever is running is ready: the steps waited for that."""
         instances, there = self._desired.instances, self._containers
         answering = {
             name
@@ -66,7 +66,7 @@ class _Lab:
 
     @singledispatchmethod
     def do(self, _step: Step) -> None:
-        """A step that only waits, or tells somebody something, changes nothing that is observed."""
+        """Steps that only wait or run a command change nothing that is observed."""
 
     @do.register
     def _(self, step: BuildImage) -> None:
@@ -128,7 +128,7 @@ class _Lab:
         self._done[name] = self._desired.jobs[name].hash
 
     def _make(self, unit: Unit, status: ContainerStatus, code: int | None = None) -> None:
-        """A container was made, or started as it was."""
+        """A container was created, or an existing one was started."""
         spec = unit.spec
         there = self._containers.get(spec.name)
         labels = there.labels if there is not None else spec.labels

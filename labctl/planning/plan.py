@@ -1,9 +1,9 @@
 """What ``up`` will do: a graph of steps from what should be and what is. Pure.
 
-A plan is made of stages. The first puts right what does not serve and adds what is new; each of
-the others takes down a turn (see turns) and brings it back as it should be. A stage is planned
-on what will be observed when the one before it has ended, and begins then. So no stage knows
-how the lab came to be as it is, and every change, of any lab in any state, is planned alike.
+A plan consists of stages. The first repairs what does not serve and adds what is new; each later
+one replaces a turn (see ``turns``). A stage is planned on the predicted result of the one before it,
+and starts when that has ended. So a stage does not depend on how the lab got into its state, and
+any change to any lab in any state is planned the same way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
 
 
 def _stages(desired: Desired, observed: Observed) -> Iterator[Collection[Step]]:
-    """The steps of each stage in order; their ids no other stage has."""
+    """The steps of each stage, in order; ids are unique among all stages."""
     number, fruitless = 0, frozenset[str]()
     condition = Condition(desired, observed)
     turn = next_turn(condition) if condition.rewired else NOTHING
@@ -45,12 +45,12 @@ def _stages(desired: Desired, observed: Observed) -> Iterator[Collection[Step]]:
             steps = in_order(_numbered(_known_needs(made.steps), number).values()).values()
             yield steps
             if made.complete and not (turn.containers or next_turn(condition).containers):
-                return  # as for a lab from nothing, of which nobody has to look ahead
+                return  # the usual case, a new lab: nothing to look ahead for
             observed = after(desired, observed, steps)
             condition = Condition(desired, observed)
             number, fruitless = number + 1, frozenset()
         else:
-            # What it would replace needs something that only another turn makes room for.
+            # It needs something that is possible only after another turn.
             fruitless |= turn.containers
         turn = next_turn(condition, but=fruitless)
         done = not turn.containers and (made.complete or not made.steps)
@@ -70,7 +70,7 @@ def _known_needs(steps: Mapping[str, Step]) -> dict[str, Step]:
 
 
 def _numbered(steps: Mapping[str, Step], number: int) -> dict[str, Step]:
-    """With ids that say which stage they are of: the first's are as they are."""
+    """With ids that name the stage; those of the first stage are unchanged."""
     if not number:
         return dict(steps)
     mark = f"#{number}"

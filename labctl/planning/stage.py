@@ -1,4 +1,4 @@
-"""One stage of a plan: what a turn takes down, and all that can be put right beside it. Pure."""
+"""One stage of a plan: a turn is replaced, and whatever does not serve is repaired. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from labctl.planning.steps import (
 from labctl.planning.turns import Turn
 
 LEAVING_SECONDS = 10
-"""How long what is left of a service that the lab has no more may take to end by itself."""
+"""Grace period of an instance whose service is not part of the lab any more."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Stage:
 
     steps: Mapping[str, Step]
     complete: bool
-    """Nothing that does not serve is left for a later stage."""
+    """Whether nothing had to be postponed to a later stage."""
 
 
 def stage_steps(condition: Condition, turn: Turn) -> Stage:
-    """What is done in one stage: a turn is taken down and comes back, all else is put right."""
+    """Plan one stage: replace the turn, and repair everything that does not serve."""
     planner = _Planner(condition, turn)
     steps = planner.made()
     return Stage(steps, not planner.postponed)
@@ -62,18 +62,18 @@ class _Planner:
         self.finished = finished(self.desired, self.observed)
         self.lost = lost(self.desired, self.observed)
         self.prober = f"start:{self.lab.toolbox.name}"
-        """The step before readiness can be asked."""
+        """The step that must be done before readiness can be probed."""
         self.holders = {unit.spec.name: unit for unit in self.desired.holders.values()}
         self.needs: dict[str, frozenset[str]] = {}
-        """Service → what each of its instances comes after."""
+        """Service → the steps that each of its instances waits for."""
         self.postponed = False
         """Whether something has to wait for a later stage."""
         self.introduced = ""
-        """The step after which every node knows the others' names, where one runs already."""
+        """The step after which running nodes know the names of new ones; empty if not needed."""
         self.begun: dict[str, bool] = {}
         """Instance → whether it is started in this stage."""
         self.reliable: dict[str, bool] = {}
-        """Service or service/job → whether it can be relied on by the end of this stage."""
+        """``service`` or ``service/job`` → whether it is ready, or done, when this stage ends."""
 
     def made(self) -> dict[str, Step]:
         self._leftovers()
@@ -86,7 +86,7 @@ class _Planner:
         self._around()
         return self.steps
 
-    # what can be done now, and what has to wait for a later stage
+    # what can be done in this stage, and what must wait
 
     def _open(self, node: Node) -> bool:
         """Whether instances can be started on a node in this stage."""
@@ -96,10 +96,10 @@ class _Planner:
         return not self.condition.node_due(node)
 
     def _open_for(self, instance: Instance) -> bool:
-        """Whether an instance is started on a node whose own turn comes later.
+        """Whether an instance may be started on a node that is due, before the node's own turn.
 
-        A member that is down is, so that its cluster can do without another meanwhile; and what is
-        replaced everywhere at once.
+        Members of clusters may, because the cluster needs them while others are replaced; so may
+        instances that are replaced on all nodes at once.
         """
         name, holder = self.lab.container(instance), self.lab.holder(instance.node)
         member = instance.service.doc.cluster is not None
@@ -108,12 +108,12 @@ class _Planner:
         return stays and not moves and (member or name in self.turn.containers)
 
     def _blocked(self, node: Node) -> bool:
-        """Whether another node has this one's address, and keeps it in this stage."""
+        """Whether the address is in use by another node that keeps it in this stage."""
         holder = self._in_the_way(node)
         return holder is not None and not self._vacates(holder)
 
     def _vacates(self, holder: str) -> bool:
-        """Whether a holder leaves its address in this stage: one that does not serve can."""
+        """Whether a holder gives up its address in this stage."""
         unit = self.holders.get(holder)
         stands = unit is not None and (
             self.condition.runs(holder) or self.condition.as_it_should_be(unit)
@@ -121,7 +121,7 @@ class _Planner:
         return self._goes(holder) or (unit is not None and not stands)
 
     def _in_the_way(self, node: Node) -> str | None:
-        """The holder of another node that has this one's address."""
+        """The holder of another node that is using this node's address."""
         holder = self.condition.owners.get(node.address)
         return holder if holder != self.lab.holder(node) else None
 
@@ -132,7 +132,7 @@ class _Planner:
     def _begins(self, instance: Instance) -> bool:
         """Whether an instance is started in this stage."""
         if instance.name not in self.begun:
-            # Services need each other in no circle; what is asked for meanwhile is another.
+            # The recursion ends: needs are not circular.
             self.begun[instance.name] = not self._stays(instance) and self._may_begin(instance)
             self.postponed |= not (self.begun[instance.name] or self._stays(instance))
         return self.begun[instance.name]
@@ -146,12 +146,12 @@ class _Planner:
         return all(map(self._relied_on, (*instance.service.doc.needs, *before)))
 
     def _can_ask(self, instance: Instance | None = None) -> bool:
-        """Whether readiness can be asked, and jobs recorded: nothing begins without the client."""
+        """Whether readiness can be probed and jobs recorded: both need the client node."""
         toolbox = self.lab.toolbox
         return toolbox == instance or self._stays(toolbox) or self._begins(toolbox)
 
     def _relied_on(self, wanted: str) -> bool:
-        """Whether a service serves, or a job is done, when this stage has ended."""
+        """Whether a service serves, or a job is done, at the end of this stage."""
         if wanted not in self.reliable:
             service, _, job = wanted.partition("/")
             known = self.lab.services.get(service)
@@ -173,7 +173,7 @@ class _Planner:
         )
 
     def _runs_now(self, service: Service, job: JobDoc) -> bool:
-        """Whether a job that is to be done can be done in this stage."""
+        """Whether a job that is not done yet can run in this stage."""
         node = service.job_node
         holder = self.lab.holder(node)
         stays = self.condition.runs(holder) and not self._goes(holder)
@@ -187,7 +187,7 @@ class _Planner:
         names = {self.lab.container(instance), self.lab.holder(instance.node)}
         return self.condition.serves(instance) and names.isdisjoint(self.turn.containers)
 
-    # what is no part of the lab
+    # what is not part of the lab any more
 
     def _leftovers(self) -> None:
         leavers = {leaver.container: leaver for leaver in self.condition.leavers}
@@ -212,7 +212,7 @@ class _Planner:
                 self._add(replace(self.steps[f"remove:{name}"], needs=frozenset(tenants)))
 
     def _forget(self, service: Service, removal: Step, node: str) -> None:
-        """Have its cluster forget a member before the container goes that says it was one."""
+        """Have a cluster forget a member before its container, the only trace of it, is removed."""
         assert isinstance(removal, Remove)  # noqa: S101 - it was made as one
         command = service.doc.change.forget
         others = (i for i in self.lab.of_service(service) if i.node.name != node)
@@ -267,7 +267,7 @@ class _Planner:
                 self._add(StartHolder(f"holder:{node}", needs, node=node, action=action))
 
     def _holder_action(self, node: Node | None, unit: Unit) -> tuple[Action | None, set[str]]:
-        """What a holder needs, and the removals before it: a new namespace strands its tenants."""
+        """A holder's action, and the removals before it: instances are lost with its namespace."""
         assert node is not None  # noqa: S101 - the holders are the lab's nodes'
         name = unit.spec.name
         there = self.condition.there(name)
@@ -275,7 +275,7 @@ class _Planner:
         blocked = self._blocked(node)
         if blocked or (due and name not in self.turn.containers):
             if blocked and there is not None and self._vacates(name):
-                # It goes now, and comes back when its address is free.
+                # Remove it now; it is created again when its address is free.
                 tenants = self._evict(node, all_of_them=True)
                 self._add(replace(self.steps[self._remove(name)], needs=frozenset(tenants)))
             return None, set()
@@ -289,7 +289,7 @@ class _Planner:
         return action, removals | ({removal} if removal else set())
 
     def _evict(self, node: Node, *, all_of_them: bool) -> set[str]:
-        """Remove the instances of a node: all, or those that run in a namespace that is gone."""
+        """Remove a node's instances: all, or only those that run in a namespace that is gone."""
         removals = set()
         for instance in self.lab.on_node(node.name):
             there = self.condition.there(self.lab.container(instance))
@@ -298,7 +298,7 @@ class _Planner:
         return removals
 
     def _take_down(self, instance: Instance) -> str:
-        """Remove an instance; orderly where it serves."""
+        """Remove an instance, gracefully if it serves."""
         doc = instance.service.doc
         drain = () if self.turn.at_once or not self._has_others(instance) else doc.change.drain
         unit = self.desired.instances[instance.name]
@@ -311,24 +311,24 @@ class _Planner:
         return self.condition.strength[instance.service.name] > 1
 
     def _action(self, unit: Unit, *, due: bool) -> tuple[Action | None, str | None]:
-        """What a container needs: nothing, or an action and the removal that precedes it."""
+        """The action that a container needs, if any, and the removal that must come first."""
         there = self.condition.there(unit.spec.name)
         if there is None:
             return "create", None
         if f"remove:{there.name}" in self.steps:
             return "create", f"remove:{there.name}"
         if there.status == "created" or due or not self.condition.as_it_should_be(unit):
-            # Created and never started is half-made: its files may not be in it yet.
+            # Created but never started: its files may be missing.
             return "create", self._remove(there.name, unit.spec.stop_seconds)
         if there.status == "running":
             return None, None
         return ("unpause", None) if there.status == "paused" else ("start", None)
 
     def _names(self) -> None:
-        """Who is who, for nodes that stay as well."""
+        """Publish the names of the nodes to those that are running."""
         if self.observed.names == self.desired.names:
             return
-        # Who starts in this stage reads them by itself; who was frozen goes on with the old ones.
+        # A node that starts in this stage reads them by itself; one that was paused does not.
         frozen = {
             unit.spec.name: f"holder:{node}"
             for node, unit in self.desired.holders.items()
@@ -341,14 +341,14 @@ class _Planner:
             if name in frozen or (self.condition.runs(name) and not self._goes(name))
         )
         client = f"holder:{self.lab.client.name}"
-        # A node that is new to others must be known to them before it joins their clusters.
+        # Members must be able to resolve a new node before it joins their cluster.
         self.introduced = "names" if holders else ""
         if client in self.steps or self.lab.holder(self.lab.client) in holders:
             needs = frozenset({client, *frozen.values()})
             self._add(WriteNames("names", needs, cost=0.1, holders=holders))
 
     def _empty_nodes(self) -> None:
-        """Remove the volumes of nodes that begin anew without data, when nobody mounts them."""
+        """Remove the volumes of nodes that are replaced, once nothing has them mounted."""
         for node in self.lab.nodes:
             holder = self.steps.get(f"holder:{node.name}")
             if not self.condition.emptied(node.name) or holder is None:
@@ -401,7 +401,7 @@ class _Planner:
     def _leader(
         self, service: Service, instances: Sequence[Instance]
     ) -> tuple[Instance | None, bool]:
-        """Who has to be ready before others join a cluster, and whether it founds the cluster.
+        """The member that must be ready before others join, and whether it bootstraps the cluster.
 
         That is the seed, or whoever is a member already. A cluster that is taken down as a whole
         is founded again by the member that went last.
@@ -427,7 +427,7 @@ class _Planner:
         return (starting[0] if starting else None), not members
 
     def _members(self) -> frozenset[str]:
-        """Instances that have been in a cluster, and keep their data in this stage."""
+        """Instances that have been members of a cluster and keep their data in this stage."""
         return frozenset(
             name
             for name in self.observed.members
@@ -435,7 +435,7 @@ class _Planner:
         )
 
     def _disk(self, instance: Instance) -> None:
-        """The disk of an instance that has one. One that runs stays as it is: it holds data."""
+        """Start the disk of an instance, if it has one. A running disk is kept: it holds data."""
         unit = self.desired.disks.get(instance.name)
         if unit is None:
             return
@@ -469,7 +469,7 @@ class _Planner:
             removal or "",
             *self._service_needs(instance.service),
             *after,
-            # Two that hold themselves for the only one would spoil what they share.
+            # Two active instances would corrupt what they share.
             *(f"remove:{container}" for container in self.lab.elsewhere(instance)),
         }
         step = StartInstance(
@@ -486,7 +486,7 @@ class _Planner:
         return True
 
     def _join(self, instance: Instance) -> None:
-        """Have one that is new in its cluster take its part."""
+        """Have an instance that is new in its cluster take its share."""
         new = self.condition.there(self.lab.container(instance)) is None
         command = instance.service.doc.change.join
         others = any(map(self._stays, self.lab.of_service(instance.service)))
@@ -497,7 +497,7 @@ class _Planner:
             self._add(step)
 
     def _around(self) -> None:
-        """Those without whom an instance is of no use stop before it, and start after it.
+        """Restart instances around one that they run beside: stop before it, start after it.
 
         So the virtual IP moves on before the proxy behind it is taken down.
         """
@@ -521,7 +521,7 @@ class _Planner:
                 self._add(replace(step, needs=step.needs | {own}))
 
     def _restart(self, instance: Instance) -> str:
-        """Stop an instance now, and start it when those beside it are there again."""
+        """Stop an instance now, and start it when those beside it are ready again."""
         unit = self.desired.instances[instance.name]
         stop = Stop(
             f"stop:{unit.spec.name}", container=unit.spec.name, grace=unit.spec.stop_seconds
@@ -545,7 +545,7 @@ class _Planner:
         return stop.id
 
     def _service_needs(self, service: Service) -> frozenset[str]:
-        """What every instance of a service comes after."""
+        """The steps that every instance of a service waits for."""
         if service.name not in self.needs:
             jobs = {f"job:{service.name}/{job.name}" for job in _jobs(service, "before")}
             needs = {need for wanted in service.doc.needs for need in self._done(wanted)}
@@ -571,7 +571,7 @@ class _Planner:
         )
 
     def _await(self, service: Service, instances: Sequence[Instance]) -> None:
-        """The whole service's readiness, when something of it is started or does not answer."""
+        """Await a whole service, if any of it is started or does not answer."""
         here = [i for i in instances if self._stays(i) or self._begins(i)]
         started = {f"start:{i.name}" for i in here} & self.steps.keys()
         own = {f"ready:{i.name}" for i in here} & self.steps.keys()

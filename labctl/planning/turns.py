@@ -1,9 +1,9 @@
-"""Which of the containers that serve may be taken down together, so that the rest goes on. Pure.
+"""Which serving containers may be replaced together without an outage. Pure.
 
-A turn is a node, or what leaves one: what it has to replace is replaced together. Several nodes
-share a turn while every service keeps most of its instances; of a cluster one member goes at a
-time, and only if a majority remains. What cannot be shared out like that is one turn of its own:
-everything where the network changes, all instances of a service that have to agree.
+A turn is everything on one node that has to be replaced or removed. Several nodes share a turn as
+long as every service keeps most of its instances; a cluster loses one member at a time, and only if
+a majority remains. Some changes cannot be made node by node and are one turn: everything when the
+network changes, and all instances of a service that must agree on what changes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from labctl.planning.condition import Condition
 
 @dataclass(frozen=True)
 class Turn:
-    """Containers that are taken down although they serve, and what of each service that costs."""
+    """Containers that are replaced together although they serve."""
 
     containers: frozenset[str] = frozenset()
     lost: Mapping[str, int] = field(default_factory=dict)
-    """Service → how many of its instances."""
+    """Service → how many of its serving instances are among them."""
     at_once: bool = False
-    """They are not expected to leave others that go on."""
+    """Whether an outage is inevitable, so that draining makes no sense."""
 
 
 NOTHING = Turn()
 
 
 def next_turn(condition: Condition, but: frozenset[str] = frozenset()) -> Turn:
-    """What is taken down next; nothing when all that serves may stay.
+    """The next turn; empty when everything that serves is as it should be.
 
-    ``but`` are containers of turns that came to nothing: others are tried first.
+    ``but``: containers of turns that could not be replaced yet; other turns are tried first.
     """
     if condition.rewired:
         return everything(condition)
@@ -49,22 +49,21 @@ def next_turn(condition: Condition, but: frozenset[str] = frozenset()) -> Turn:
             chosen = together
     if chosen.containers or not turns:
         return chosen
-    # Nobody can go without a service's failing: who makes room for others, or costs least, then.
+    # An outage is inevitable: choose a turn that unblocks others, or the smallest.
     awaited = _awaited(condition)
     return min(turns, key=lambda t: (awaited.isdisjoint(t.containers), sum(t.lost.values())))
 
 
 def everything(condition: Condition) -> Turn:
-    """All that serves, because the network that it hangs on goes."""
+    """Everything, because the network is recreated."""
     names = condition.observed.containers.keys()
     return Turn(frozenset(names), _lost_of(condition, frozenset(names)), at_once=True)
 
 
 def _agreeing(condition: Condition) -> Turn:
-    """Everything that serves and cannot work with what will be: a secret, the virtual IP.
+    """Instances of services that must agree on something that changes, such as a secret.
 
-    They come back on the nodes as these are, whose turns come later; only one whose address
-    changes is made anew at once, with all that is on it.
+    Their nodes stay until their own turns, except for nodes whose address changes.
     """
     lab = condition.lab
     due = [instance for instance in lab.instances if condition.due(instance)]
@@ -78,7 +77,7 @@ def _agreeing(condition: Condition) -> Turn:
 
 
 def candidates(condition: Condition) -> Iterator[Turn]:
-    """What each node has to replace, the client's first; then what leaves.
+    """One turn for each node that has something to replace, the client node first.
 
     A node that is to have the address of another waits until that has made room. Nodes that wait
     for each other go together.
@@ -93,7 +92,7 @@ def candidates(condition: Condition) -> Iterator[Turn]:
 
 
 def _room_for_client(condition: Condition) -> Turn:
-    """What has the address of the client: nothing begins before that is there."""
+    """The nodes that use the client node's address: nothing can start before it is there."""
     client = condition.lab.client
     if condition.runs(condition.lab.holder(client)):
         return NOTHING
@@ -101,7 +100,7 @@ def _room_for_client(condition: Condition) -> Turn:
 
 
 def _awaited(condition: Condition) -> frozenset[str]:
-    """Holders that have the address of a node that is off."""
+    """Holders that use the address of a node that is not running."""
     off = (n for n in condition.lab.nodes if not condition.runs(condition.lab.holder(n)))
     owners = (condition.owners.get(node.address) for node in off)
     return frozenset(holder for holder in owners if holder is not None)
@@ -119,7 +118,7 @@ def _nodes(condition: Condition) -> list[str]:
 
 
 def _due_on(condition: Condition, node: str) -> frozenset[str]:
-    """The containers on a node that have to be replaced, or to go."""
+    """The containers on a node that have to be replaced or removed."""
     lab = condition.lab
     known = lab.node(node)
     names = {leaver.container for leaver in condition.leavers if leaver.node == node}
@@ -133,7 +132,7 @@ def _due_on(condition: Condition, node: str) -> frozenset[str]:
 
 
 def in_the_way(condition: Condition, node: str) -> list[str]:
-    """Who has the address that a node is to have, and who has theirs, and so on.
+    """The node that uses the address that a node is to have, the node that uses that one's, etc.
 
     The node itself is among them when they are to exchange addresses.
     """
@@ -156,7 +155,7 @@ def _lost_of(condition: Condition, names: frozenset[str]) -> Mapping[str, int]:
 
 
 def _bearable(condition: Condition, turn: Turn) -> bool:
-    """Whether every service can go on without what a turn takes from it."""
+    """Whether every service keeps serving without a turn's instances."""
     services = condition.lab.services
     return all(_can_spare(condition, services[name], lost) for name, lost in turn.lost.items())
 

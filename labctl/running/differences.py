@@ -1,4 +1,4 @@
-"""Why a container is replaced: what it was made of, beside what it would be made of now."""
+"""Why a container is replaced: what it was created with, compared with what is desired."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MASK = "********"
 _CONTEXT = 1
 """Lines that are shown around one that differs."""
 _LIKE_A_SECRET = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
-"""What an earlier secret looks like, which nobody knows any more. Paths look like it, too."""
+"""What a secret looks like. Earlier secrets are not known any more, but must not be shown."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _diff(path: str, before: bytes, after: bytes, secrets: Collection[str]) -> I
 
 
 def _masked(found: re.Match[str]) -> str:
-    """A long word is masked unless it is a path or a name: those are of words."""
+    """Mask a long word, unless it looks like a path or a name."""
     text = found.group()
     random = any(c.isdigit() for c in text) and any(c.isupper() for c in text)
     return MASK if random else text

@@ -13,7 +13,7 @@ from labctl.planning.desired import NAMES, Desired
 from labctl.running.volumes import read_file
 
 TOLD = f"{NAMES}.told"
-"""What every holder has been told: written last, so that an interrupted change is made again."""
+"""The names that every holder knows: written last, so that an interrupted change is repeated."""
 
 
 def entry(desired: Desired) -> FileEntry:
@@ -24,7 +24,7 @@ def entry(desired: Desired) -> FileEntry:
 def read(
     engine: Engine, desired: Desired, containers: Mapping[str, Container], volumes: Iterable[str]
 ) -> str | None:
-    """The names that every holder was told last; None when nobody knows."""
+    """The names that every holder knows; None when that is unknown."""
     if desired.lab.records_volume not in volumes:
         return None
     spec = desired.holders[desired.lab.client.name].spec
@@ -33,7 +33,7 @@ def read(
 
 
 def write(engine: Engine, desired: Desired, holders: Iterable[str]) -> None:
-    """Write the names, tell the holders that run, and record that they were told."""
+    """Write the names, have running holders read them, and record that they have."""
     client = desired.lab.holder(desired.lab.client)
     engine.put_files(client, [entry(desired)])
     for holder in holders:
