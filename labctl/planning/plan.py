@@ -1,7 +1,7 @@
 """What ``up`` will do: a graph of steps from what should be and what is. Pure.
 
 A plan consists of stages. The first repairs what does not serve and adds what is new; each later
-one replaces a turn (see ``turns``). A stage is planned on the predicted result of the one before it,
+one replaces a turn (see ``turns``). A stage is planned on the predicted result of the one before,
 and starts when that has ended. So a stage does not depend on how the lab got into its state, and
 any change to any lab in any state is planned the same way.
 """
