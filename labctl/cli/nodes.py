@@ -10,6 +10,7 @@ from labctl.cli.options import EngineOption, LabOption, attach_and_warn, interru
 
 if TYPE_CHECKING:
     from labctl.engine.port import Engine
+    from labctl.running.lifecycle import Prepared
     from labctl.state.store import Record
 
 _UNFINISHED = "the next 'labctl up' finishes what was started"
@@ -47,11 +48,12 @@ def add(
 
 
 def remove(nodes: Nodes, lab: LabOption = None, engine: EngineOption = None) -> None:
-    """Remove nodes for good: their instances leave their clusters, which forget them."""
+    """Remove nodes for good, with their data: their instances leave clusters, which forget them."""
     from labctl.running import nodes as changes
 
     driver, record = _lab(engine, lab)
-    _up(driver, changes.removed(record, nodes), {}, f"{_named(nodes)} removed")
+    left = _up(driver, changes.removed(record, nodes), {}, f"{_named(nodes)} removed")
+    changes.drop_volumes(driver, left.desired, nodes)
 
 
 def replace(nodes: Nodes, lab: LabOption = None, engine: EngineOption = None) -> None:
@@ -84,12 +86,14 @@ def _named(nodes: list[str]) -> str:
     return ", ".join(dict.fromkeys(nodes))
 
 
-def _up(engine: Engine, record: Record, renew: dict[str, bool], done: str) -> None:
+def _up(engine: Engine, record: Record, renew: dict[str, bool], done: str) -> Prepared:
+    """Bring the changed lab up, and say what has been done."""
     from labctl.cli.progress import display
     from labctl.cli.show import out
     from labctl.running import lifecycle
     from labctl.state import store
 
     with store.lock(record.name), interruptible(_UNFINISHED), display() as report:
-        lifecycle.up(engine, lifecycle.prepare(record), report, renew)
+        prepared, _ = lifecycle.up(engine, lifecycle.prepare(record), report, renew)
     out().print(f"lab {record.name}: {done}", highlight=False)
+    return prepared

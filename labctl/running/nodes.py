@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from labctl.documents.reader import validate
 from labctl.documents.source import suggestion
+from labctl.engine.port import Engine
 from labctl.errors import InputError
 from labctl.model.topology import NodeDoc, TopologyDoc
+from labctl.planning.desired import Desired
 from labctl.state.store import Record
 
 
@@ -37,6 +39,21 @@ def removed(record: Record, names: Sequence[str]) -> Record:
     return _with_nodes(
         record, {name: doc for name, doc in record.topology.nodes.items() if name not in names}
     )
+
+
+def drop_volumes(engine: Engine, desired: Desired, names: Sequence[str]) -> list[str]:
+    """Remove the volumes of nodes that have left, so that one of that name begins without data.
+
+    Returns their names. Volumes that the lab still uses stay.
+    """
+    units = (*desired.holders.values(), *desired.disks.values(), *desired.instances.values())
+    used = {mount.volume for unit in units for mount in unit.spec.volumes}
+    prefixes = tuple(f"{desired.lab.name}-{name}-" for name in names)
+    left = [v for v in engine.volumes(desired.lab.name) if v.startswith(prefixes)]
+    gone = sorted(set(left) - used)
+    for volume in gone:
+        engine.remove_volume(volume)
+    return gone
 
 
 def _with_nodes(record: Record, nodes: dict[str, NodeDoc]) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from labctl.errors import InputError
 from labctl.model.topology import Choice
 from labctl.running import nodes
 from labctl.state.store import Record
+from tests.fakes.engine import FakeEngine
+from tests.unit.labs import desired
 
 
 @pytest.fixture
@@ -47,6 +50,19 @@ def test_a_node_is_added_once(record: Record) -> None:
     with pytest.raises(InputError) as caught:
         nodes.added(record, ["c2"], "c1")
     assert str(caught.value) == "lab 'demo' has a node 'c2' already"
+
+
+def test_volumes_of_nodes_that_have_left_go_and_no_others(tmp_path: Path) -> None:
+    wanted = desired(tmp_path)
+    engine = FakeEngine()
+    used = {m.volume for u in wanted.instances.values() for m in u.spec.volumes}
+    for volume in (*used, "small-c4-store-data", "small-c4-shared-run", "small-records"):
+        engine.create_volume(volume, {"labctl.lab": "small"})
+    assert nodes.drop_volumes(engine, wanted, ["c4", "c1"]) == [
+        "small-c4-shared-run",
+        "small-c4-store-data",
+    ]
+    assert set(engine.volumes("small")) == {*used, "small-records"}
 
 
 @pytest.mark.parametrize("name", ["", "C4", "c4/x", "x" * 300])
