@@ -58,17 +58,6 @@ class Condition:
         """Whether a node is to be replaced by one without data."""
         return self.observed.renew.get(node, False)
 
-    @cached_property
-    def wanted(self) -> frozenset[str]:
-        """Names of all containers that are part of the lab."""
-        groups = (
-            self.desired.holders,
-            self.desired.disks,
-            self.desired.instances,
-            self.desired.jobs,
-        )
-        return frozenset(unit.spec.name for group in groups for unit in group.values())
-
     # the network
 
     @cached_property
@@ -104,6 +93,11 @@ class Condition:
     def owners(self) -> dict[str, str]:
         """Address → the running holder that uses it."""
         return {address: holder for holder, address in self.addresses.items()}
+
+    def in_the_way(self, node: Node) -> str | None:
+        """The holder of another node that uses the address which a node is to have."""
+        holder = self.owners.get(node.address)
+        return holder if holder != self.lab.holder(node) else None
 
     # instances
 
@@ -169,7 +163,7 @@ class Condition:
 
     def _leavers(self) -> Iterator[Leaver]:
         for name, there in self.observed.containers.items():
-            if name in self.wanted or there.labels.get(KIND) != "instance":
+            if name in self.desired.units or there.labels.get(KIND) != "instance":
                 continue
             service = self.lab.services.get(there.labels.get(SERVICE, ""))
             node = there.labels.get(NODE, "")
@@ -185,4 +179,8 @@ class Condition:
     def leaving_nodes(self) -> dict[str, str]:
         """Node → its holder, of nodes that are not part of the lab and have a leaver."""
         nodes = (leaver.node for leaver in self.leavers)
-        return {node: self._holder(node) for node in nodes if self._holder(node) not in self.wanted}
+        return {
+            node: self._holder(node)
+            for node in nodes
+            if self._holder(node) not in self.desired.units
+        }

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from labctl.engine.port import LABEL, Attachment, ContainerSpec, FileEntry, Network, VolumeMount
@@ -87,6 +88,12 @@ class Desired:
     """``service/job`` → one-shot container."""
     probes: Mapping[str, Mapping[str, Any]]
     """``node/service`` or ``vip/service`` → probe as the prober reads it, with id and host."""
+
+    @cached_property
+    def units(self) -> Mapping[str, Unit]:
+        """Container name → unit, of everything that the lab consists of."""
+        groups = (self.holders, self.disks, self.instances, self.jobs)
+        return {unit.spec.name: unit for group in groups for unit in group.values()}
 
 
 def build_desired(

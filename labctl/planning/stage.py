@@ -101,15 +101,18 @@ class _Planner:
         Members of clusters may, because the cluster needs them while others are replaced; so may
         instances that are replaced on all nodes at once.
         """
-        name, holder = self.lab.container(instance), self.lab.holder(instance.node)
         member = instance.service.doc.cluster is not None
-        stays = self.condition.runs(holder) and not self._goes(holder)
-        moves = self.condition.moves(instance.node)
-        return stays and not moves and (member or name in self.turn.containers)
+        stays = self._node_stays(instance.node) and not self.condition.moves(instance.node)
+        return stays and (member or self.lab.container(instance) in self.turn.containers)
+
+    def _node_stays(self, node: Node) -> bool:
+        """Whether a node is running and keeps its namespace in this stage."""
+        holder = self.lab.holder(node)
+        return self.condition.runs(holder) and not self._goes(holder)
 
     def _blocked(self, node: Node) -> bool:
         """Whether the address is in use by another node that keeps it in this stage."""
-        holder = self._in_the_way(node)
+        holder = self.condition.in_the_way(node)
         return holder is not None and not self._vacates(holder)
 
     def _vacates(self, holder: str) -> bool:
@@ -119,11 +122,6 @@ class _Planner:
             self.condition.runs(holder) or self.condition.as_it_should_be(unit)
         )
         return self._goes(holder) or (unit is not None and not stands)
-
-    def _in_the_way(self, node: Node) -> str | None:
-        """The holder of another node that is using this node's address."""
-        holder = self.condition.owners.get(node.address)
-        return holder if holder != self.lab.holder(node) else None
 
     def _goes(self, container: str) -> bool:
         """Whether a container is taken down in this stage."""
@@ -175,9 +173,7 @@ class _Planner:
     def _runs_now(self, service: Service, job: JobDoc) -> bool:
         """Whether a job that is not done yet can run in this stage."""
         node = service.job_node
-        holder = self.lab.holder(node)
-        stays = self.condition.runs(holder) and not self._goes(holder)
-        if not (stays or self._open(node)) or not self._can_ask():
+        if not (self._node_stays(node) or self._open(node)) or not self._can_ask():
             return False
         own = () if job.when == "before" else (service.name,)
         return all(map(self._relied_on, (*job.needs, *own)))
@@ -190,14 +186,14 @@ class _Planner:
     # what is not part of the lab any more
 
     def _leftovers(self) -> None:
-        leavers = {leaver.container: leaver for leaver in self.condition.leavers}
+        leavers = {leaver.container for leaver in self.condition.leavers}
         later = {*leavers, *self.condition.leaving_nodes.values()} - self.turn.containers
         for name, there in sorted(self.observed.containers.items()):
-            if name in self.condition.wanted or name in later:
+            if name in self.desired.units or name in later:
                 continue
-            leaver = leavers.get(name)
-            drain = leaver.service.doc.change.drain if leaver and not self.turn.at_once else ()
             service = self.lab.services.get(there.labels.get(SERVICE, ""))
+            drains = name in leavers and not self.turn.at_once
+            drain = service.doc.change.drain if service and drains else ()
             grace = service.doc.container.stop_grace_period if service else LEAVING_SECONDS
             self._remove(name, int(grace), drain)
             if service is not None and there.labels.get(KIND) == "instance":
@@ -280,7 +276,7 @@ class _Planner:
                 self._add(replace(self.steps[self._remove(name)], needs=frozenset(tenants)))
             return None, set()
         action, removal = self._action(unit, due=due)
-        removals = {f"remove:{self._in_the_way(node)}"}
+        removals = {f"remove:{self.condition.in_the_way(node)}"}
         if action in ("create", "start"):
             tenants = self._evict(node, all_of_them=action == "create")
             if removal:

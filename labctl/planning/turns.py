@@ -102,8 +102,7 @@ def _room_for_client(condition: Condition) -> Turn:
 def _awaited(condition: Condition) -> frozenset[str]:
     """Holders that use the address of a node that is not running."""
     off = (n for n in condition.lab.nodes if not condition.runs(condition.lab.holder(n)))
-    owners = (condition.owners.get(node.address) for node in off)
-    return frozenset(holder for holder in owners if holder is not None)
+    return frozenset(holder for holder in map(condition.in_the_way, off) if holder is not None)
 
 
 def _turn_of(condition: Condition, nodes: Iterable[str]) -> Turn:
@@ -139,8 +138,8 @@ def in_the_way(condition: Condition, node: str) -> list[str]:
     lab = condition.lab
     found: list[str] = []
     while (known := lab.node(node)) is not None:
-        holder = condition.owners.get(known.address)
-        if holder is None or holder == lab.holder(known):
+        holder = condition.in_the_way(known)
+        if holder is None:
             break
         node = holder.removeprefix(f"{lab.name}-")
         if node in found:

@@ -8,7 +8,7 @@ from functools import singledispatchmethod
 import tenacity
 
 from labctl.engine import link
-from labctl.engine.port import LABEL, Engine, FileEntry
+from labctl.engine.port import LABEL, Engine, ExecResult, FileEntry
 from labctl.errors import EngineError, LabError
 from labctl.images import build
 from labctl.planning.desired import KIND, Desired, Unit
@@ -94,10 +94,9 @@ class Actions:
         name = self._desired.instances[step.by].spec.name
         result = self._engine.exec(name, step.command, timeout=COMMAND_SECONDS)
         if result.code != 0:
-            said = (result.stderr or result.stdout).strip().splitlines()[-LOG_LINES:]
             raise LabError(
                 f"{step.by} could not forget {step.leaving} (exit code {result.code}):\n"
-                + "\n".join(f"  {line}" for line in said)
+                f"{_indented(result.stderr or result.stdout)}"
             )
 
     @do.register
@@ -105,8 +104,7 @@ class Actions:
         name = self._desired.instances[step.instance].spec.name
         result = self._engine.exec(name, step.command, timeout=COMMAND_SECONDS)
         if result.code != 0:
-            said = " ".join((result.stderr or result.stdout).strip().splitlines()[-1:])
-            self._note(f"{step.instance} has not taken its part of its cluster: {said}")
+            self._note(f"{step.instance} has not taken its part of its cluster: {_last(result)}")
 
     @do.register
     def _(self, step: RemoveVolumes) -> None:
@@ -168,8 +166,7 @@ class Actions:
 
     def log(self, container: str) -> str:
         """The end of a container's log, indented, for an error message."""
-        lines = self._engine.logs(container, LOG_LINES).rstrip().splitlines()
-        return "\n".join(f"  {line}" for line in lines[-LOG_LINES:]) or "  (nothing)"
+        return _indented(self._engine.logs(container, LOG_LINES))
 
     def _end(self, step: Remove | Forget) -> None:
         """Let an instance that runs end in good order."""
@@ -186,8 +183,7 @@ class Actions:
                 self._note(f"{step.container} could not be drained: {error}")
                 return
             if result.code != 0:
-                said = " ".join((result.stderr or result.stdout).strip().splitlines()[-1:])
-                self._note(f"{step.container} could not be drained: {said}")
+                self._note(f"{step.container} could not be drained: {_last(result)}")
                 return
 
     def _start(
@@ -219,3 +215,14 @@ class Actions:
     def _volume_labels(self) -> dict[str, str]:
         lab = self._desired.lab.name
         return {LABEL: lab, KIND: "volume", "com.docker.compose.project": lab}
+
+
+def _indented(output: str) -> str:
+    """The end of a log or of a command's output, indented."""
+    lines = output.rstrip().splitlines()[-LOG_LINES:]
+    return "\n".join(f"  {line}" for line in lines) or "  (nothing)"
+
+
+def _last(result: ExecResult) -> str:
+    """The last line that a command printed."""
+    return " ".join((result.stderr or result.stdout).strip().splitlines()[-1:])

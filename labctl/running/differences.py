@@ -36,15 +36,10 @@ def differences(
 
     ``secrets`` are the values that must not be shown.
     """
-    units = {
-        unit.spec.name: unit
-        for group in (desired.holders, desired.disks, desired.instances, desired.jobs)
-        for unit in group.values()
-    }
     containers = {c.name: c for c in engine.containers(desired.lab.name)}
     removed = [step.container for step in plan.steps.values() if isinstance(step, Remove)]
     return [
-        _difference(engine, containers[name], units.get(name), secrets)
+        _difference(engine, containers[name], desired.units.get(name), secrets)
         for name in removed
         if name in containers
     ]

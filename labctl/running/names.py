@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from labctl.engine.port import Container, Engine, FileEntry
 from labctl.planning.desired import NAMES, Desired
-from labctl.running.volumes import read_file
+from labctl.running.records import read_record
 
 TOLD = f"{NAMES}.told"
 """The names that every holder knows: written last, so that an interrupted change is repeated."""
@@ -25,10 +25,7 @@ def read(
     engine: Engine, desired: Desired, containers: Mapping[str, Container], volumes: Iterable[str]
 ) -> str | None:
     """The names that every holder knows; None when that is unknown."""
-    if desired.lab.records_volume not in volumes:
-        return None
-    spec = desired.holders[desired.lab.client.name].spec
-    told = read_file(engine, spec, TOLD, containers, desired.images)
+    told = read_record(engine, desired, TOLD, containers, volumes)
     return told.decode() if told is not None else None
 
 

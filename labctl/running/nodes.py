@@ -46,8 +46,7 @@ def drop_volumes(engine: Engine, desired: Desired, names: Sequence[str]) -> list
 
     Returns their names. Volumes that the lab still uses stay.
     """
-    units = (*desired.holders.values(), *desired.disks.values(), *desired.instances.values())
-    used = {mount.volume for unit in units for mount in unit.spec.volumes}
+    used = {mount.volume for unit in desired.units.values() for mount in unit.spec.volumes}
     prefixes = tuple(f"{desired.lab.name}-{name}-" for name in names)
     left = [v for v in engine.volumes(desired.lab.name) if v.startswith(prefixes)]
     gone = sorted(set(left) - used)

@@ -24,10 +24,21 @@ def read(
     engine: Engine, desired: Desired, containers: Mapping[str, Container], volumes: Iterable[str]
 ) -> dict[str, str]:
     """``service/job`` → hash of the container that was run; empty where there is no record."""
+    return _parsed(read_record(engine, desired, FILE, containers, volumes))
+
+
+def read_record(
+    engine: Engine,
+    desired: Desired,
+    path: str,
+    containers: Mapping[str, Container],
+    volumes: Iterable[str],
+) -> bytes | None:
+    """A file on the lab's volume of records; None when there is none."""
     if desired.lab.records_volume not in volumes:
-        return {}
+        return None
     spec = desired.holders[desired.lab.client.name].spec
-    return _parsed(read_file(engine, spec, FILE, containers, desired.images))
+    return read_file(engine, spec, path, containers, desired.images)
 
 
 def add(engine: Engine, desired: Desired, job: str) -> None:
