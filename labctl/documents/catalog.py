@@ -90,11 +90,13 @@ class _Checks:
         places: list[tuple[Place, tuple[str, ...]]] = [(("needs",), doc.needs)]
         places += [(("jobs", i, "needs"), job.needs) for i, job in enumerate(doc.jobs)]
         places += [(("uses",), doc.uses), (("beside",), doc.beside)]
-        for place, needs in places:
-            for i, need in enumerate(needs):
-                problem = self._unknown(need)
-                if problem:
-                    raise self._sources[name].error((*place, i), problem)
+        each = [((*place, i), need) for place, needs in places for i, need in enumerate(needs)]
+        if doc.change.drained_by is not None:
+            each.append((("change", "drained_by"), doc.change.drained_by))
+        for where, need in each:
+            problem = self._unknown(need)
+            if problem:
+                raise self._sources[name].error(where, problem)
         names = [job.name for job in doc.jobs]
         for i, job in enumerate(names):
             if job in names[:i]:

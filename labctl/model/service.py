@@ -132,6 +132,9 @@ class ChangeDoc(Document):
     drain: tuple[tuple[str, ...], ...] = ()
     """Commands run in an instance before it is stopped, while others go on. One that fails ends
     the draining, not the change: the instance is then stopped as it is."""
+    drained_by: Name | None = None
+    """The service that hands the work over to others. Where it goes as well, on the same node, it
+    goes last."""
     forget: tuple[str, ...] = ()
     """Command run in a remaining instance when another has ended for good; ``{node}`` in it is the
     name of the node that has left. It must do no harm when it is run again."""

@@ -84,6 +84,7 @@ class _Planner:
         for service in self.lab.services.values():
             self._service(service)
         self._around()
+        self._drained_first()
         return self.steps
 
     # what can be done in this stage, and what must wait
@@ -515,6 +516,21 @@ class _Planner:
             for removal in going:
                 step = self.steps[removal]
                 self._add(replace(step, needs=step.needs | {own}))
+
+    def _drained_first(self) -> None:
+        """Keep whoever hands an instance's work over until that has been done."""
+        for name in [name for name in self.steps if name.startswith("remove:")]:
+            labels = self.observed.containers[name.removeprefix("remove:")].labels
+            service = self.lab.services.get(labels.get(SERVICE, ""))
+            if service is None or service.doc.change.drained_by is None:
+                continue
+            if labels.get(KIND) != "instance":
+                continue
+            node, last = labels[NODE], service.doc.change.drained_by
+            for later in (f"forget:{node}/{last}", f"remove:{self.lab.name}-{node}-{last}"):
+                if later in self.steps:
+                    step = self.steps[later]
+                    self._add(replace(step, needs=step.needs | {name}))
 
     def _restart(self, instance: Instance) -> str:
         """Stop an instance now, and start it when those beside it are ready again."""

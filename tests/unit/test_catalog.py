@@ -139,6 +139,13 @@ def test_templates_may_be_in_directories_below(compose):
         (
             "memcached",
             "user: lab",
+            "user: lab\nchange: {drained_by: memcache}",
+            "compose/memcached/service.yml:4: change.drained_by: no service 'memcache'; "
+            "did you mean 'memcached'?",
+        ),
+        (
+            "memcached",
+            "user: lab",
             "user: lab\nuses: [nothing]",
             "compose/memcached/service.yml:4: uses[0]: no service 'nothing'; allowed: ",
         ),
