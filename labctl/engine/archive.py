@@ -5,12 +5,13 @@ from __future__ import annotations
 import posixpath
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 
 from labctl.engine.port import FileEntry
 
 _MAX_LINKS = 8
+_PIECE = 1 << 20
 
 
 def pack(files: Sequence[FileEntry], root: str = "/") -> bytes:
@@ -43,6 +44,41 @@ def first_file(chunks: Iterable[bytes]) -> tuple[bytes | None, str]:
             return None, entry.linkname
         extracted = archive.extractfile(entry) if entry.isreg() else None
         return (extracted.read() if extracted else None), ""
+
+
+def packing(path: str, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A tar of one file, root's and private, to be unpacked at ``/``; it is never held whole."""
+    entry = tarfile.TarInfo(path.lstrip("/"))
+    entry.size, entry.mode, entry.mtime = size, 0o600, int(time.time())
+    yield entry.tobuf(tarfile.PAX_FORMAT)
+    yield from pieces
+    yield bytes(-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
+def unpacking(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The content of an archive's first entry, a regular file, as it arrives."""
+    with tarfile.open(fileobj=_Arriving(chunks), mode="r|") as archive:
+        entry = archive.next()
+        file = archive.extractfile(entry) if entry is not None and entry.isreg() else None
+        while file is not None and (piece := file.read(_PIECE)):
+            yield piece
+
+
+class _Arriving:
+    """What arrives in chunks of any size, to be read like a file."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks, self._rest = iter(chunks), b""
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, fewer only at the end."""
+        parts, missing = [self._rest], size - len(self._rest)
+        while missing > 0 and (chunk := next(self._chunks, b"")):
+            parts.append(chunk)
+            missing -= len(chunk)
+        data = b"".join(parts)
+        self._rest = data[size:]
+        return data[:size]
 
 
 def follow_links(path: str, fetch: Callable[[str], tuple[bytes | None, str]]) -> bytes | None:

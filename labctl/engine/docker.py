@@ -297,6 +297,17 @@ class DockerEngine:
         with self._translated(f"cannot read {path} in container {name}"):
             return archive.follow_links(path, lambda where: self._first_file(name, where))
 
+    def send(self, name: str, path: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Write one file of ``size`` bytes, piece by piece; not on a volume."""
+        with self._translated(f"cannot write {path} into container {name}"):
+            self._api.put_archive(name, "/", archive.packing(path, size, pieces))
+
+    def fetch(self, name: str, path: str) -> Iterator[bytes]:
+        """A regular file in a container in any state, piece by piece."""
+        with self._translated(f"cannot read {path} in container {name}"):
+            chunks, _ = self._api.get_archive(name, path)
+            yield from archive.unpacking(chunks)
+
     def _first_file(self, name: str, path: str) -> tuple[bytes | None, str]:
         try:
             chunks, _ = self._api.get_archive(name, path)

@@ -7,7 +7,7 @@ anything else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -322,6 +322,17 @@ class Engine(Protocol):
 
     def read_file(self, name: str, path: str) -> bytes | None:
         """A file in a container in any state; None when there is none."""
+        ...
+
+    def send(self, name: str, path: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Write one file of ``size`` bytes, piece by piece: one that may be larger than memory.
+
+        Root's, mode 0600, and not on a volume; otherwise as :meth:`put_files`.
+        """
+        ...
+
+    def fetch(self, name: str, path: str) -> Iterator[bytes]:
+        """A regular file in a container in any state, piece by piece; EngineError without one."""
         ...
 
     def exec(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -284,13 +284,18 @@ def _hashed(
     files: list[FileEntry] | None = None,
     bootstrap: list[FileEntry] | None = None,
 ) -> Unit:
-    digest = hashlib.sha256(json.dumps(vars(spec), sort_keys=True, default=_plain).encode())
-    for entry in files or ():
-        digest.update(f"{entry.path}\0{entry.mode}\0{entry.uid}\0{entry.gid}\0".encode())
-        digest.update(hashlib.sha256(entry.data).digest())
-    value = digest.hexdigest()[:16]
+    value = digest(spec, files or ())
     labels = {**spec.labels, HASH: value, "com.docker.compose.config-hash": value}
     return Unit(replace(spec, labels=labels), tuple(files or ()), tuple(bootstrap or ()))
+
+
+def digest(spec: ContainerSpec, files: Iterable[FileEntry]) -> str:
+    """Digest of everything that a container is made of."""
+    found = hashlib.sha256(json.dumps(vars(spec), sort_keys=True, default=_plain).encode())
+    for entry in files:
+        found.update(f"{entry.path}\0{entry.mode}\0{entry.uid}\0{entry.gid}\0".encode())
+        found.update(hashlib.sha256(entry.data).digest())
+    return found.hexdigest()[:16]
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -46,6 +46,29 @@ def test_no_file_is_none_and_no_container_an_error(world: World) -> None:
     )
 
 
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 3_000_001])
+def test_a_file_goes_and_comes_back_in_pieces(world: World, size: int) -> None:
+    name = world.create("a")
+    data = bytes(range(251)) * (size // 251 + 1)
+    pieces = [data[at : min(at + 70_000, size)] for at in range(0, size, 70_000)]
+    world.engine.send(name, "/labctl/deep/one", size, iter(pieces))
+    world.engine.start(name)
+    assert b"".join(world.engine.fetch(name, "/labctl/deep/one")) == data[:size]
+
+
+def test_no_file_to_fetch_is_an_error(world: World) -> None:
+    name = world.create("a")
+    with pytest.raises(EngineError, match=f"^cannot read /etc/none in container {name}: "):
+        list(world.engine.fetch(name, "/etc/none"))
+
+
+@pytest.mark.kernel
+def test_a_sent_file_is_for_root_only(world: World) -> None:
+    name = world.run("a")
+    world.engine.send(name, "/labctl/one", 2, [b"o", b"k"])
+    assert world.sh("a", "stat -c '%u %g %a' /labctl/one && cat /labctl/one") == "0 0 600\nok"
+
+
 @pytest.mark.kernel
 def test_links_are_followed_and_directories_are_no_files(world: World) -> None:
     name = world.create("a")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -370,6 +370,18 @@ class FakeEngine:
             self._box(f"cannot read {path} in", name)
             file = self._place(name, path).get(path)
             return file.data if file else None
+
+    def send(self, name: str, path: str, size: int, pieces: Iterable[bytes]) -> None:
+        data = b"".join(pieces)
+        assert len(data) == size
+        self.put_files(name, [FileEntry(path, data, 0o600)])
+
+    def fetch(self, name: str, path: str) -> Iterator[bytes]:
+        data = self.read_file(name, path)
+        if data is None:
+            doing = f"cannot read {path} in container {name}"
+            raise EngineError(refusal(doing, "no such file"))
+        yield from (data[at : at + 1000] for at in range(0, len(data), 1000))
 
     def exec(
         self,
