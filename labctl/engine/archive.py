@@ -6,7 +6,8 @@ import posixpath
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
+from typing import Any
 
 from labctl.engine.port import FileEntry
 
@@ -57,28 +58,30 @@ def packing(path: str, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def unpacking(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The content of an archive's first entry, a regular file, as it arrives."""
-    with tarfile.open(fileobj=_Arriving(chunks), mode="r|") as archive:
+    with tarfile.open(fileobj=BufferedReader(_Arriving(chunks), _PIECE), mode="r|") as archive:
         entry = archive.next()
         file = archive.extractfile(entry) if entry is not None and entry.isreg() else None
         while file is not None and (piece := file.read(_PIECE)):
             yield piece
 
 
-class _Arriving:
+class _Arriving(RawIOBase):
     """What arrives in chunks of any size, to be read like a file."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks, self._rest = iter(chunks), b""
+        self._chunks = filter(None, chunks)
+        self._rest = b""
 
-    def read(self, size: int) -> bytes:
-        """So many bytes, fewer only at the end."""
-        parts, missing = [self._rest], size - len(self._rest)
-        while missing > 0 and (chunk := next(self._chunks, b"")):
-            parts.append(chunk)
-            missing -= len(chunk)
-        data = b"".join(parts)
-        self._rest = data[size:]
-        return data[:size]
+    def readable(self) -> bool:
+        """It is; nothing else."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as the next chunk goes; 0 at the end."""
+        chunk = self._rest or next(self._chunks, b"")
+        size = min(len(buffer), len(chunk))
+        buffer[:size], self._rest = chunk[:size], chunk[size:]
+        return size
 
 
 def follow_links(path: str, fetch: Callable[[str], tuple[bytes | None, str]]) -> bytes | None:

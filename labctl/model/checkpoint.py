@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from labctl.model.document import Document, Name
 from labctl.model.topology import Choice, TopologyDoc
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 PartName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,200}$")]
 """A volume's name without the lab's, or ``store-data`` for one that all instances get."""
 

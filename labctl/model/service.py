@@ -100,6 +100,8 @@ class FileDoc(Document):
     """Owner by name in the image; the service's own user when left out."""
     bootstrap: bool = False
     """Only for an instance that bootstraps its cluster (see ClusterDoc)."""
+    restored: bool = False
+    """Only in a lab from a checkpoint, on one of the instance's volumes, once: see CheckpointDoc."""
     handout: str | None = None
     """Also written, for the user, into the lab's directory under this name, mode 0600."""
 
@@ -160,6 +162,9 @@ class CheckpointDoc(Document):
     omit: tuple[str, ...] = ()
     """Files that are left out, as paths on a volume (with shell patterns): those that hold
     addresses, and those that are large and made again."""
+    together: bool = False
+    """The instances of a cluster that starts from a seed need none here: all have the same data,
+    and start at once. A file that is ``restored`` says who they are."""
 
 
 class EndpointDoc(Document):

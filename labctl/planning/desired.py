@@ -59,6 +59,8 @@ class Unit:
     files: tuple[FileEntry, ...] = ()
     bootstrap_files: tuple[FileEntry, ...] = ()
     """Copied in as well when the instance bootstraps its cluster; not part of the hash."""
+    restored_files: tuple[FileEntry, ...] = ()
+    """Put on its volumes when they are filled from a checkpoint; not part of the hash."""
 
     @property
     def hash(self) -> str:
@@ -211,7 +213,8 @@ def _instance(
     bootstrap = renderer.instance_files(instance, bootstrap=True)
     if faked:
         files.append(FileEntry(clock.FILE, clock.content(0)))
-    return _hashed(spec, files, bootstrap)
+    restored = renderer.instance_files(instance, restored=True)
+    return replace(_hashed(spec, files, bootstrap), restored_files=tuple(restored))
 
 
 def _agreed(lab: Lab, service: Service, renderer: Renderer) -> dict[str, str]:

@@ -28,6 +28,7 @@ from labctl.planning.render import Renderer
 from labctl.resolve.addresses import DEFAULT_SUBNET
 from labctl.resolve.request import Request, resolved
 from labctl.running import lifecycle, records
+from labctl.running.execute import Report
 from labctl.running.observe import observe
 from labctl.running.position import position
 from labctl.running.recover import most_advanced
@@ -66,9 +67,7 @@ Note = Callable[[str], None]
 # save
 
 
-def save(
-    engine: Engine, prepared: lifecycle.Prepared, name: str, report: lifecycle.Report
-) -> Manifest:
+def save(engine: Engine, prepared: lifecycle.Prepared, name: str, report: Report) -> Manifest:
     """Save a lab that is as it should be; it is stopped in good order meanwhile, and started again.
 
     Hold the lab's lock, and :func:`labctl.state.checkpoints.claimed`. InputError or LabError, with
@@ -112,7 +111,7 @@ def _check(engine: Engine, desired: Desired) -> Iterable[str]:
 def stopping_order(lab: Lab) -> list[list[Service]]:
     """The services in groups: each is stopped when all those that need it have been."""
     depth = dict.fromkeys(lab.services, 0)
-    for service in reversed(lab.services.values()):
+    for service in reversed([*lab.services.values()]):
         for need in (need.partition("/")[0] for need in service.doc.needs):
             if need in depth:
                 depth[need] = max(depth[need], depth[service.name] + 1)
@@ -261,11 +260,15 @@ class Filling:
         words = (f"{part} {volume}" for part, volume in pairs)
         spec = _helper(desired, _UNPACK, (UNPACK, *words), mounts)
         with _made(engine, spec):
-            engine.put_files(spec.name, [self._jobs(desired)])
+            engine.put_files(spec.name, [self._jobs(desired), *_restored(desired)])
             for part in self.manifest.parts:
                 archive = checkpoints.pieces(self.checkpoint, part)
                 engine.send(spec.name, f"/parts/{part.file}", part.size, archive)
             _run(engine, spec.name, f"unpacking checkpoint '{self.checkpoint}' failed")
+
+    def united(self, lab: Lab) -> frozenset[str]:
+        """The services whose members all start at once, with the same data."""
+        return frozenset(s.name for s in lab.services.values() if s.doc.checkpoint.together)
 
     def _jobs(self, desired: Desired) -> FileEntry:
         """The record of the jobs whose results are in the data, and need not be renewed."""
@@ -276,6 +279,16 @@ class Filling:
         }
         done = [name for name in self.manifest.jobs if name in docs and not docs[name].renews]
         return records.entry({name: desired.jobs[name].hash for name in done})
+
+
+def _restored(desired: Desired) -> Iterator[FileEntry]:
+    """The files that belong on the volumes, where the helper has them mounted."""
+    for unit in desired.instances.values():
+        for file in unit.restored_files:
+            mount = next(m for m in unit.spec.volumes if file.path.startswith(f"{m.target}/"))
+            below = file.path.removeprefix(mount.target)
+            volume = mount.volume.removeprefix(f"{desired.lab.name}-")
+            yield replace(file, path=f"/volumes/{volume}{below}")
 
 
 # helpers

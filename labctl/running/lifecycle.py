@@ -77,6 +77,10 @@ class Origin(Protocol):
         """Secrets without which the data cannot be read."""
         ...
 
+    def united(self, lab: Lab) -> frozenset[str]:
+        """The services whose members all start at once, with the same data."""
+        ...
+
     def fill(self, engine: Engine, desired: Desired, note: Callable[[str], None]) -> None:
         """Make the lab's volumes, with their data."""
         ...
@@ -156,8 +160,10 @@ def _up(
     desired = prepared.desired
     if origin is not None:
         _fill(engine, prepared, origin, report)
+    united = origin.united(desired.lab) if origin is not None else frozenset()
     try:
-        observed = recover(engine, desired, observe(engine, desired, ask_host=True), report.note)
+        observed = replace(observe(engine, desired, ask_host=True), united=united)
+        observed = recover(engine, desired, observed, report.note)
         made = make_plan(desired, replace(observed, renew=renew))
         if made.steps:
             store.save(prepared.record)

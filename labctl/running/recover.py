@@ -46,6 +46,8 @@ def recover(
     """
     chosen: dict[str, str] = {}
     for service in desired.lab.services.values():
+        if service.name in observed.united:
+            continue
         lost = _lost(desired, observed, service)
         alive = [i for i in lost if _status(desired, observed, i) == "running"]
         if alive:
