@@ -101,7 +101,7 @@ class FileDoc(Document):
     bootstrap: bool = False
     """Only for an instance that bootstraps its cluster (see ClusterDoc)."""
     restored: bool = False
-    """Only in a lab from a checkpoint, on one of the instance's volumes, once: see CheckpointDoc."""
+    """Only in a lab from a checkpoint, put once on a volume of the instance (see CheckpointDoc)."""
     handout: str | None = None
     """Also written, for the user, into the lab's directory under this name, mode 0600."""
 
