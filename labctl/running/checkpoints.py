@@ -145,7 +145,7 @@ def _copy(
     for each in sources:
         lines = "".join(f"./{pattern}\n" for pattern in each.omit)
         files.append(FileEntry(f"/omit/{each.name}", lines.encode()))
-    spec = _helper(desired, _PACK, (PACK, *(each.name for each in sources)), mounts)
+    spec = helper(desired, _PACK, (PACK, *(each.name for each in sources)), mounts)
     parts = []
     with _made(engine, spec):
         engine.put_files(spec.name, files)
@@ -258,7 +258,7 @@ class Filling:
             engine.remove_volume(mount.volume)
             engine.create_volume(mount.volume, volume_labels(lab))
         words = (f"{part} {volume}" for part, volume in pairs)
-        spec = _helper(desired, _UNPACK, (UNPACK, *words), mounts)
+        spec = helper(desired, _UNPACK, (UNPACK, *words), mounts)
         with _made(engine, spec):
             engine.put_files(spec.name, [self._jobs(desired), *_restored(desired)])
             for part in self.manifest.parts:
@@ -294,9 +294,10 @@ def _restored(desired: Desired) -> Iterator[FileEntry]:
 # helpers
 
 
-def _helper(
+def helper(
     desired: Desired, short: str, command: tuple[str, ...], mounts: Iterable[VolumeMount]
 ) -> ContainerSpec:
+    """A container that reads or fills the lab's volumes: a script and its arguments."""
     lab = desired.lab.name
     script, *arguments = command
     return ContainerSpec(
