@@ -30,7 +30,7 @@ from labctl.errors import InputError
 
 if TYPE_CHECKING:
     from labctl.engine.port import Engine
-    from labctl.running.checkpoints import Filling
+    from labctl.running.filling import Filling
     from labctl.running.lifecycle import Prepared
     from labctl.state.store import Record
 
@@ -117,7 +117,8 @@ def _from(
 ) -> Iterator[tuple[Filling, Record]]:
     """A checkpoint that is whole and fits, and the record of the lab that is to have its data."""
     from labctl.resolve.request import request_record
-    from labctl.running.checkpoints import Filling, check_fit, request
+    from labctl.running.checkpoints import check_fit, request
+    from labctl.running.filling import Filling
     from labctl.state import checkpoints
 
     with checkpoints.claimed(name):

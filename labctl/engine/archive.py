@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedReader, BytesIO, RawIOBase
 from typing import Any
 
-from labctl.engine.port import FileEntry
+from labctl.engine.port import FileEntry, Sent
 
 _MAX_LINKS = 8
 _PIECE = 1 << 20
@@ -47,13 +47,15 @@ def first_file(chunks: Iterable[bytes]) -> tuple[bytes | None, str]:
         return (extracted.read() if extracted else None), ""
 
 
-def packing(path: str, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A tar of one file, root's and private, to be unpacked at ``/``; it is never held whole."""
-    entry = tarfile.TarInfo(path.lstrip("/"))
-    entry.size, entry.mode, entry.mtime = size, 0o600, int(time.time())
-    yield entry.tobuf(tarfile.PAX_FORMAT)
-    yield from pieces
-    yield bytes(-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+def packing(files: Iterable[Sent]) -> Iterator[bytes]:
+    """A tar of files, root's and private, to be unpacked at ``/``; it is never held whole."""
+    for file in files:
+        entry = tarfile.TarInfo(file.path.lstrip("/"))
+        entry.size, entry.mode, entry.mtime = file.size, 0o600, int(time.time())
+        yield entry.tobuf(tarfile.PAX_FORMAT)
+        yield from file.pieces
+        yield bytes(-file.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def unpacking(chunks: Iterable[bytes]) -> Iterator[bytes]:

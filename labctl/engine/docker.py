@@ -31,6 +31,7 @@ from labctl.engine.port import (
     Image,
     Limits,
     Network,
+    Sent,
     Stream,
 )
 from labctl.engine.refusals import refused, unreachable
@@ -297,10 +298,10 @@ class DockerEngine:
         with self._translated(f"cannot read {path} in container {name}"):
             return archive.follow_links(path, lambda where: self._first_file(name, where))
 
-    def send(self, name: str, path: str, size: int, pieces: Iterable[bytes]) -> None:
-        """Write one file of ``size`` bytes, piece by piece; not on a volume."""
-        with self._translated(f"cannot write {path} into container {name}"):
-            self._api.put_archive(name, "/", archive.packing(path, size, pieces))
+    def send(self, name: str, files: Iterable[Sent]) -> None:
+        """Write files piece by piece; not on a volume."""
+        with self._translated(f"cannot write files into container {name}"):
+            self._api.put_archive(name, "/", archive.packing(files))
 
     def fetch(self, name: str, path: str) -> Iterator[bytes]:
         """A regular file in a container in any state, piece by piece."""

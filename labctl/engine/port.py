@@ -99,6 +99,15 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class Sent:
+    """A file that arrives in pieces: absolute path, bytes in all, and the pieces."""
+
+    path: str
+    size: int
+    pieces: Iterable[bytes]
+
+
+@dataclass(frozen=True)
 class Container:
     """A container as the engine reports it."""
 
@@ -324,8 +333,8 @@ class Engine(Protocol):
         """A file in a container in any state; None when there is none."""
         ...
 
-    def send(self, name: str, path: str, size: int, pieces: Iterable[bytes]) -> None:
-        """Write one file of ``size`` bytes, piece by piece: one that may be larger than memory.
+    def send(self, name: str, files: Iterable[Sent]) -> None:
+        """Write files piece by piece, that may be larger than memory.
 
         Root's, mode 0600, and not on a volume; otherwise as :meth:`put_files`.
         """

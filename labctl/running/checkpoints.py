@@ -1,10 +1,9 @@
-"""Save a lab's data as a checkpoint, and give a new lab the data of one."""
+"""Save a lab's data as a checkpoint, and tell which labs it fits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 
@@ -12,7 +11,7 @@ from labctl.documents.images import user_ids
 from labctl.documents.shipped import data_dir
 from labctl.documents.source import Source
 from labctl.engine import link
-from labctl.engine.port import LABEL, ContainerSpec, Engine, FileEntry, VolumeMount
+from labctl.engine.port import Engine, FileEntry, VolumeMount
 from labctl.errors import EngineError, InputError, LabError
 from labctl.faults import verbs
 from labctl.host.parallel import together
@@ -20,46 +19,24 @@ from labctl.images import build
 from labctl.model.checkpoint import Manifest, Part
 from labctl.model.lab import Instance, Lab, Service
 from labctl.model.topology import TopologyDoc
-from labctl.planning.desired import KIND, NODE_IMAGE, RECORDS, Desired, build_desired
+from labctl.planning.desired import Desired, build_desired
 from labctl.planning.identity import Identity, differences, identity
 from labctl.planning.kept import Kept, kept, newest_command
 from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
 from labctl.resolve.addresses import DEFAULT_SUBNET
 from labctl.resolve.request import Request, resolved
-from labctl.running import lifecycle, records
+from labctl.running import archives, lifecycle
 from labctl.running.execute import Report
 from labctl.running.observe import observe
 from labctl.running.position import position
 from labctl.running.recover import most_advanced
-from labctl.running.volumes import volume_labels
 from labctl.state import checkpoints, secrets, store
 from labctl.state.checkpoints import Draft
 
-_PACK, _UNPACK = "pack", "unpack"
-"""The helpers' names."""
-SECONDS = 3600.0
-"""How long all archives may take."""
+_HELPER = "pack"
 _STOPS = 8
 """How many instances to stop at a time: an engine does not get faster with more."""
-_RIGHTS = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
-"""Files of all services' users are read, and made with their owners."""
-
-# Two archives at a time on two processors: gzip takes one for each.
-PACK = r"""
-set -eu
-printf '%s\n' "$@" | xargs -P "$(nproc)" -I '{}' tar --create --file=/parts/'{}'.tar.gz \
-    --use-compress-program='gzip -1' --sparse --hole-detection=raw --xattrs --numeric-owner \
-    --warning=no-file-ignored --anchored --no-wildcards-match-slash --exclude-from=/omit/'{}' \
-    --directory=/volumes/'{}' .
-"""
-"""Arguments: the archives' names."""
-UNPACK = r"""
-set -eu
-printf '%s\n' "$@" | xargs -P "$(nproc)" -L 1 sh -c 'exec tar --extract --gzip \
-    --file=/parts/"$0".tar.gz --xattrs --numeric-owner --same-permissions --directory=/volumes/"$1"'
-"""
-"""Arguments: ``ARCHIVE VOLUME``, each pair a word of its own."""
 
 Note = Callable[[str], None]
 
@@ -145,11 +122,12 @@ def _copy(
     for each in sources:
         lines = "".join(f"./{pattern}\n" for pattern in each.omit)
         files.append(FileEntry(f"/omit/{each.name}", lines.encode()))
-    spec = helper(desired, _PACK, (PACK, *(each.name for each in sources)), mounts)
+    command = (archives.PACK, *(each.name for each in sources))
+    spec = archives.helper(desired, _HELPER, command, mounts)
     parts = []
-    with _made(engine, spec):
+    with archives.made(engine, spec):
         engine.put_files(spec.name, files)
-        _run(engine, spec.name, "packing the volumes failed")
+        archives.run(engine, spec.name, "packing the volumes failed")
         for each in sources:
             volumes = tuple(volume.removeprefix(f"{lab}-") for volume in each.volumes)
             archive = engine.fetch(spec.name, f"/parts/{each.name}.tar.gz")
@@ -226,105 +204,3 @@ def check_fit(name: str, manifest: Manifest, record: store.Record) -> None:
             f"checkpoint '{name}' does not fit lab '{record.name}'; what differs: "
             f"{', '.join(found)}"
         )
-
-
-# start from it
-
-
-@dataclass(frozen=True)
-class Filling:
-    """Fills the volumes of a new lab with what is in a checkpoint."""
-
-    checkpoint: str
-    manifest: Manifest
-
-    @property
-    def secrets(self) -> Mapping[str, str]:
-        """Secrets that the lab has to have."""
-        return self.manifest.secrets
-
-    def fill(self, engine: Engine, desired: Desired, note: Note) -> None:
-        """Make the volumes of a lab, with their data and the record of finished jobs."""
-        lab = desired.lab.name
-        note(f"filling volumes from checkpoint '{self.checkpoint}'")
-        build.build(engine, desired.lab.release, NODE_IMAGE, note)
-        pairs = [
-            (part.name, volume) for part in self.manifest.parts for volume in sorted(part.volumes)
-        ]
-        mounts = [VolumeMount(f"{lab}-{volume}", f"/volumes/{volume}") for _, volume in pairs]
-        mounts.append(VolumeMount(desired.lab.records_volume, RECORDS))
-        engine.remove(f"{lab}-{_UNPACK}")  # one that was killed has left it, with the volumes
-        for mount in mounts:
-            engine.remove_volume(mount.volume)
-            engine.create_volume(mount.volume, volume_labels(lab))
-        words = (f"{part} {volume}" for part, volume in pairs)
-        spec = helper(desired, _UNPACK, (UNPACK, *words), mounts)
-        with _made(engine, spec):
-            engine.put_files(spec.name, [self._jobs(desired), *_restored(desired)])
-            for part in self.manifest.parts:
-                archive = checkpoints.pieces(self.checkpoint, part)
-                engine.send(spec.name, f"/parts/{part.file}", part.size, archive)
-            _run(engine, spec.name, f"unpacking checkpoint '{self.checkpoint}' failed")
-
-    def united(self, lab: Lab) -> frozenset[str]:
-        """The services whose members all start at once, with the same data."""
-        return frozenset(s.name for s in lab.services.values() if s.doc.checkpoint.together)
-
-    def _jobs(self, desired: Desired) -> FileEntry:
-        """The record of the jobs whose results are in the data, and need not be renewed."""
-        docs = {
-            f"{service.name}/{job.name}": job
-            for service in desired.lab.services.values()
-            for job in service.doc.jobs
-        }
-        done = [name for name in self.manifest.jobs if name in docs and not docs[name].renews]
-        return records.entry({name: desired.jobs[name].hash for name in done})
-
-
-def _restored(desired: Desired) -> Iterator[FileEntry]:
-    """The files that belong on the volumes, where the helper has them mounted."""
-    for unit in desired.instances.values():
-        for file in unit.restored_files:
-            mount = next(m for m in unit.spec.volumes if file.path.startswith(f"{m.target}/"))
-            below = file.path.removeprefix(mount.target)
-            volume = mount.volume.removeprefix(f"{desired.lab.name}-")
-            yield replace(file, path=f"/volumes/{volume}{below}")
-
-
-# helpers
-
-
-def helper(
-    desired: Desired, short: str, command: tuple[str, ...], mounts: Iterable[VolumeMount]
-) -> ContainerSpec:
-    """A container that reads or fills the lab's volumes: a script and its arguments."""
-    lab = desired.lab.name
-    script, *arguments = command
-    return ContainerSpec(
-        name=f"{lab}-{short}",
-        image=desired.images[NODE_IMAGE],
-        labels={LABEL: lab, KIND: "helper"},
-        command=("sh", "-c", script, short, *arguments),
-        cap_add=_RIGHTS,
-        volumes=tuple(mounts),
-        stop_signal="SIGKILL",
-    )
-
-
-@contextmanager
-def _made(engine: Engine, spec: ContainerSpec) -> Iterator[None]:
-    """A helper, created but not started, during the block."""
-    engine.remove(spec.name)
-    engine.create(spec)
-    try:
-        yield
-    finally:
-        engine.remove(spec.name)
-
-
-def _run(engine: Engine, name: str, failed: str) -> None:
-    """Run a helper to its end; LabError with what it says when it does not end well."""
-    engine.start(name)
-    if engine.wait(name, SECONDS) != 0:
-        said = " ".join(engine.logs(name, 1).split())
-        raise LabError(f"{failed}: {said}")

@@ -27,7 +27,7 @@ from labctl.planning.render import Renderer
 from labctl.planning.steps import Plan
 from labctl.resolve.request import resolved, with_subnet
 from labctl.running.execute import Executor, Report
-from labctl.running.observe import observe
+from labctl.running.observe import Filled, observe
 from labctl.running.recover import recover
 from labctl.state import paths, secrets, store
 
@@ -77,11 +77,7 @@ class Origin(Protocol):
         """Secrets without which the data cannot be read."""
         ...
 
-    def united(self, lab: Lab) -> frozenset[str]:
-        """The services whose members all start at once, with the same data."""
-        ...
-
-    def fill(self, engine: Engine, desired: Desired, note: Callable[[str], None]) -> None:
+    def fill(self, engine: Engine, desired: Desired, note: Callable[[str], None]) -> Filled:
         """Make the lab's volumes, with their data."""
         ...
 
@@ -158,11 +154,9 @@ def _up(
     if not engine.networks(name):
         prepared = _with_subnet(engine, prepared, before)
     desired = prepared.desired
-    if origin is not None:
-        _fill(engine, prepared, origin, report)
-    united = origin.united(desired.lab) if origin is not None else frozenset()
+    filled = None if origin is None else _fill(engine, prepared, origin, report)
     try:
-        observed = replace(observe(engine, desired, ask_host=True), united=united)
+        observed = observe(engine, desired, ask_host=True, filled=filled)
         observed = recover(engine, desired, observed, report.note)
         made = make_plan(desired, replace(observed, renew=renew))
         if made.steps:
@@ -178,14 +172,14 @@ def _up(
     return prepared, made
 
 
-def _fill(engine: Engine, prepared: Prepared, origin: Origin, report: Report) -> None:
+def _fill(engine: Engine, prepared: Prepared, origin: Origin, report: Report) -> Filled:
     """Give a new lab its data; when that fails, nothing is left of it."""
     name = prepared.lab.name
     try:
         with store.filling(name, origin.checkpoint):
             store.save(prepared.record)
             secrets.save(prepared.record.directory, prepared.secrets)
-            origin.fill(engine, prepared.desired, report.note)
+            return origin.fill(engine, prepared.desired, report.note)
     except (LabError, EngineError):
         down(engine, name)
         raise

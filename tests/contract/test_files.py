@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labctl.engine.port import Engine, FileEntry, VolumeMount
+from labctl.engine.port import Engine, FileEntry, Sent, VolumeMount
 from labctl.errors import EngineError
 from tests.contract.world import World
 
@@ -51,9 +51,11 @@ def test_a_file_goes_and_comes_back_in_pieces(world: World, size: int) -> None:
     name = world.create("a")
     data = bytes(range(251)) * (size // 251 + 1)
     pieces = [data[at : min(at + 70_000, size)] for at in range(0, size, 70_000)]
-    world.engine.send(name, "/labctl/deep/one", size, iter(pieces))
+    other = Sent("/labctl/other", 3, [b"a", b"", b"bc"])
+    world.engine.send(name, [Sent("/labctl/deep/one", size, iter(pieces)), other])
     world.engine.start(name)
     assert b"".join(world.engine.fetch(name, "/labctl/deep/one")) == data[:size]
+    assert b"".join(world.engine.fetch(name, "/labctl/other")) == b"abc"
 
 
 def test_no_file_to_fetch_is_an_error(world: World) -> None:
@@ -65,7 +67,7 @@ def test_no_file_to_fetch_is_an_error(world: World) -> None:
 @pytest.mark.kernel
 def test_a_sent_file_is_for_root_only(world: World) -> None:
     name = world.run("a")
-    world.engine.send(name, "/labctl/one", 2, [b"o", b"k"])
+    world.engine.send(name, [Sent("/labctl/one", 2, [b"o", b"k"])])
     assert world.sh("a", "stat -c '%u %g %a' /labctl/one && cat /labctl/one") == "0 0 600\nok"
 
 

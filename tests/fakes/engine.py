@@ -21,6 +21,7 @@ from labctl.engine.port import (
     Image,
     Limits,
     Network,
+    Sent,
     Stream,
 )
 from labctl.engine.refusals import refusal, refused
@@ -371,10 +372,10 @@ class FakeEngine:
             file = self._place(name, path).get(path)
             return file.data if file else None
 
-    def send(self, name: str, path: str, size: int, pieces: Iterable[bytes]) -> None:
-        data = b"".join(pieces)
-        assert len(data) == size
-        self.put_files(name, [FileEntry(path, data, 0o600)])
+    def send(self, name: str, files: Iterable[Sent]) -> None:
+        whole = [(file, b"".join(file.pieces)) for file in files]
+        assert all(len(data) == file.size for file, data in whole)
+        self.put_files(name, [FileEntry(file.path, data, 0o600) for file, data in whole])
 
     def fetch(self, name: str, path: str) -> Iterator[bytes]:
         data = self.read_file(name, path)

@@ -20,7 +20,7 @@ from labctl.documents.shipped import data_dir
 from labctl.engine import link
 from labctl.engine.port import ContainerSpec
 from labctl.planning.desired import Desired, Unit
-from labctl.running import checkpoints
+from labctl.running import archives
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
 from tests.golden.test_golden import desired
@@ -79,7 +79,7 @@ def helpers(whole: Desired) -> dict[str, ContainerSpec]:
         made["meter"] = engine.specs.pop()
     list(machine._kernel(engine))
     made["doctor"] = engine.specs.pop()
-    made["checkpoint"] = checkpoints.helper(whole, "pack", ("true",), ())
+    made["checkpoint"] = archives.helper(whole, "pack", ("true",), ())
     return made
 
 

@@ -24,8 +24,9 @@ from labctl.planning.plan import make_plan
 from labctl.planning.steps import RunJob, StartInstance
 from labctl.resolve import request
 from labctl.resolve.request import Request, request_record
+from labctl.running import archives, lifecycle
 from labctl.running import checkpoints as work
-from labctl.running import lifecycle
+from labctl.running.filling import Filling
 from labctl.running.observe import observe
 from labctl.state import checkpoints, store
 from tests.fakes import programs
@@ -190,7 +191,7 @@ def test_one_that_does_not_fit_is_refused_by_name() -> None:
 
 
 class Packing(ReadyEngine):
-    """An engine whose helpers pack volumes as JSON; MariaDB of ``newest`` is ahead of the others."""
+    """Its helpers pack volumes as JSON; data of the node ``newest`` are ahead of the others'."""
 
     newest = "c2"
 
@@ -201,13 +202,13 @@ class Packing(ReadyEngine):
 
     def _run_helper(self, engine: FakeEngine, spec: ContainerSpec) -> programs.Main:
         match spec.command:
-            case ("sh", "-c", work.PACK, _, *archives):
-                for archive in archives:
+            case ("sh", "-c", archives.PACK, _, *names):
+                for archive in names:
                     files = self._mounted(spec, archive)
                     text = json.dumps({name: e.data.decode() for name, e in files.items()})
                     self._put(spec.name, f"/parts/{archive}.tar.gz", text.encode())
                 return programs.Main(self.code, "no space left\n")
-            case ("sh", "-c", work.UNPACK, _, *pairs):
+            case ("sh", "-c", archives.UNPACK, _, *pairs):
                 for archive, volume in (pair.split() for pair in pairs):
                     text = self.read_file(spec.name, f"/parts/{archive}.tar.gz")
                     for name, data in json.loads(text or b"").items():
@@ -258,7 +259,7 @@ def save(lab: tuple[Packing, lifecycle.Prepared]) -> None:
 def start(engine: Packing, name: str = "b") -> tuple[lifecycle.Prepared, Any]:
     manifest = checkpoints.load("one")
     made = request_record(work.request(manifest, name, None), engine.subnets)
-    origin = work.Filling("one", manifest)
+    origin = Filling("one", manifest)
     prepared = lifecycle.prepare(made, origin.secrets)
     engine.aim(prepared.desired)
     return lifecycle.up(engine, prepared, Quiet(), origin=origin)
@@ -285,19 +286,20 @@ def test_its_data_are_given_to_another(lab: tuple[Packing, lifecycle.Prepared]) 
         volume = next(iter(prepared.desired.instances[name].spec.volumes)).volume
         return ", ".join(file.data.decode() for file in engine._volumes[volume][1].values())
 
-    assert [data(f"c{n}/mariadb") for n in (1, 2, 3)] == ["c2-mariadb"] * 3
+    galera = [data(f"c{n}/mariadb").split(", ") for n in (1, 2, 3)]
+    assert [one for _, one in galera] == ["c2-mariadb"] * 3
+    assert len({view.splitlines()[0] for view, _ in galera}) == 3
+    assert len({tuple(view.splitlines()[1:]) for view, _ in galera}) == 1
     assert [data(f"c{n}/redis") for n in (1, 2, 3)] == ["c2-redis"] * 3
     assert [data(f"c{n}/rabbitmq") for n in (1, 2, 3)] == [f"c{n}-rabbitmq" for n in (1, 2, 3)]
-    founders = [s.instance for s in plan.steps.values() if _founds(s)]
-    assert len(founders) == 1
+    begun = [s for s in plan.steps.values() if isinstance(s, StartInstance)]
+    galera_starts = [s for s in begun if s.instance.endswith("/mariadb")]
+    assert not any(s.bootstrap for s in begun)
+    assert not any("mariadb" in need for s in galera_starts for need in s.needs)
     assert not make_plan(prepared.desired, observe(engine, prepared.desired)).steps
     assert set(engine.volumes("b")) == {
         volume.replace("a-", "b-", 1) for volume in engine.volumes("a")
     }
-
-
-def _founds(step: object) -> bool:
-    return isinstance(step, StartInstance) and step.bootstrap
 
 
 def test_only_jobs_that_write_addresses_or_secrets_run_again(
@@ -386,7 +388,7 @@ def test_a_lab_that_was_half_filled_is_not_brought_up_as_it_is(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(work, "_run", interrupted)
+        patch.setattr(archives, "run", interrupted)
         start(engine)
     half = lifecycle.current("b")
     with pytest.raises(LabError) as refused:
