@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labctl.errors import InputError, LabError
@@ -154,6 +154,7 @@ def test_no_archive_lies_outside_of_it() -> None:
             Part(name="a", volumes=(name,), size=0)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_name_is_a_name(name: str) -> None:
     try:
