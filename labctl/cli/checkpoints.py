@@ -33,12 +33,16 @@ def save(name: Name, lab: LabOption = None, engine: EngineOption = None) -> None
     from labctl.running import checkpoints as work
     from labctl.state import checkpoints, store
 
-    with checkpoints.claimed(name):
-        checkpoints.unused(name)
-        driver, prepared = attach(engine, lab)
-        unfinished = "the next 'labctl up' starts the lab again; nothing was saved"
-        with store.lock(prepared.lab.name), interruptible(unfinished), display() as report:
-            manifest = work.save(driver, prepared, name, report)
+    checkpoints.unused(name)
+    driver, prepared = attach(engine, lab)
+    unfinished = "the next 'labctl up' starts the lab again; nothing was saved"
+    with (
+        checkpoints.claimed(name),
+        store.lock(prepared.lab.name),
+        interruptible(unfinished),
+        display() as report,
+    ):
+        manifest = work.save(driver, prepared, name, report)
     out().print(
         f"checkpoint {name} of lab {manifest.lab}: {_mib(manifest.size)}; "
         f"start another lab from it with: labctl up --name NAME --from {name}",
@@ -87,6 +91,7 @@ def remove(name: Name) -> None:
     from labctl.cli.show import out
     from labctl.state import checkpoints
 
+    checkpoints.find(name)
     with checkpoints.claimed(name):
         checkpoints.remove(name)
     out().print(f"checkpoint {name} is removed", highlight=False)

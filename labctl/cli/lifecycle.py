@@ -121,10 +121,14 @@ def _from(
     from labctl.running.filling import Filling
     from labctl.state import checkpoints
 
+    checkpoints.find(name)
+    if wanted.profile == AUTO:
+        raise InputError(
+            f"--profile {AUTO} depends on the machine, and a checkpoint fits one profile; name it, "
+            "or leave the option out"
+        )
     with checkpoints.claimed(name):
         manifest = checkpoints.load(name)
-        if wanted.profile == AUTO:
-            raise InputError(f"--profile {AUTO} chooses for a machine, and --from for a checkpoint")
         if wanted.topology is None:
             same = request(manifest, wanted.name, wanted.subnet)
             same = replace(same, choice=same.choice.updated_by(wanted.choice))
