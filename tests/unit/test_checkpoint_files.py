@@ -127,6 +127,9 @@ def test_it_says_what_is_damaged_and_what_to_do(home: Path, files: list[Path]) -
         "checkpoint 'one' is damaged (c1-store-data.tar.gz is cut short: 11 of 12 bytes): nothing "
         "was made of it; remove it with 'labctl checkpoint remove one' and save it again"
     )
+    (there / "c1-store-data.tar.gz").write_bytes(b"\x1f\x8b some dutu")
+    with pytest.raises(InputError, match=r"\(c1-store-data.tar.gz is altered\)"):
+        check()
     (there / "c1-store-data.tar.gz").unlink()
     with pytest.raises(InputError, match=r"\(c1-store-data.tar.gz is missing\)"):
         check()

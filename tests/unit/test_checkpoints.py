@@ -327,6 +327,24 @@ def test_secrets_are_new_but_those_that_the_data_need(
     assert set(checkpoints.load("one").secrets) == same
 
 
+def test_they_stay_when_the_subnet_was_taken_before(
+    lab: tuple[Packing, lifecycle.Prepared],
+) -> None:
+    engine, before = lab
+    save(lab)
+    manifest = checkpoints.load("one")
+    prepared = lifecycle.prepare(
+        request_record(work.request(manifest, "b", None), engine.subnets), manifest.secrets
+    )
+    engine.create_network(Network("other", prepared.lab.subnet, "x", {LABEL: "other"}))
+    engine.aim(prepared.desired)
+    made, _ = lifecycle.up(engine, prepared, Quiet(), origin=Filling("one", manifest))
+    assert made.lab.subnet != prepared.lab.subnet
+    assert (
+        made.secrets["keystone.credential_primary"] == before.secrets["keystone.credential_primary"]
+    )
+
+
 def test_a_lab_that_is_not_whole_is_not_saved(lab: tuple[Packing, lifecycle.Prepared]) -> None:
     engine, _ = lab
     engine.kill("a-c1-memcached")
