@@ -1,6 +1,7 @@
 """Make each service's database and its user: ``databases.py DATABASES.json``.
 
-May be run again at any time: what is there stays, and passwords become those of the document.
+May be run again at any time: databases stay, passwords become those of the document, and users
+of these names from another network, where the lab was before, are removed.
 """
 
 import ipaddress
@@ -27,6 +28,12 @@ def statements(document: dict[str, Any], network: str) -> list[Statement]:
     return made
 
 
+def formerly(cursor: Any, user: str, network: str) -> list[str]:
+    """The other networks from which a user may log in."""
+    cursor.execute("SELECT Host FROM mysql.user WHERE User = %s AND Host <> %s", (user, network))
+    return [row[0] for row in cursor.fetchall()]
+
+
 def main() -> None:
     """Read the document and make what it says."""
     document = json.loads(Path(sys.argv[1]).read_text())
@@ -38,6 +45,8 @@ def main() -> None:
         for database in document["databases"]:
             for statement, values in statements(database, network):
                 cursor.execute(statement, values)
+            for former in formerly(cursor, database["user"], network):
+                cursor.execute("DROP USER %s@%s", (database["user"], former))
             names = ", ".join(database["names"])
             sys.stdout.write(f"{names}: ready for {database['user']}\n")
 

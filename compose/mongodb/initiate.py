@@ -1,8 +1,8 @@
 """Make the replica set, its administrator and the services' users: ``initiate.py INITIATE.json``.
 
-Runs on the first member's node, whose localhost exception lets it make the first user. May be
-run again at any time: what is there stays, and the users' passwords and rights become those of
-the document.
+Runs on the first member's node, with the key by which members know each other. May be run again at
+any time: what is there stays, and the administrator's and the users' passwords and rights become
+those of the document. So do the addresses of a set that has moved as a whole.
 """
 
 import copy
@@ -19,6 +19,7 @@ from pymongo.errors import OperationFailure
 FOUNDING = {"electionTimeoutMillis": 500, "heartbeatIntervalMillis": 200}
 HEARTBEAT_MS = 2000
 AUTHENTICATION_FAILED = 18
+NOT_YET_INITIALIZED = 94
 USER_EXISTS = 51003
 WAIT_MS = 60000
 
@@ -73,35 +74,85 @@ def await_primary(client: pymongo.MongoClient) -> None:
         pause.wait(0.05)
 
 
-def found(document: dict[str, Any]) -> None:
-    """Initiate the set and make the administrator."""
-    with member() as client:
-        if "setName" not in client.admin.command("hello"):
-            await_members(document["members"])
-            client.admin.command("replSetInitiate", founding(document))
-        await_primary(client)
-        client.admin.command(
-            "createUser", "root", pwd=document["password"], roles=[{"role": "root", "db": "admin"}]
-        )
+def system(document: dict[str, Any]) -> dict[str, str]:
+    """The account of the members themselves, which is there before any user."""
+    return {
+        "username": "__system",
+        "password": "".join(document["key"].split()),
+        "authSource": "local",
+        "authMechanism": "SCRAM-SHA-256",
+    }
+
+
+def configuration(client: pymongo.MongoClient) -> dict[str, Any] | None:
+    """The set's configuration as this member has it; None in one that belongs to no set."""
+    try:
+        config: dict[str, Any] = client.admin.command("replSetGetConfig")["config"]
+    except OperationFailure as error:
+        if error.code != NOT_YET_INITIALIZED:
+            raise
+        return None
+    return config
+
+
+def has_moved(config: dict[str, Any], addresses: list[str]) -> bool:
+    """Whether the set's data are here, but no member is at an address that the set knows.
+
+    Only then is a configuration forced on it: who could still object is not there.
+    """
+    hosts = {member["host"] for member in config["members"]}
+    return hosts.isdisjoint(f"{address}:27017" for address in addresses)
+
+
+def move(client: pymongo.MongoClient, config: dict[str, Any], addresses: list[str]) -> None:
+    """Tell this member, and so all, the addresses; who has the newest data is elected soon."""
+    config["members"] = [
+        {"_id": number, "host": f"{address}:27017", "priority": 1}
+        for number, address in enumerate(addresses)
+    ]
+    config["settings"].update(FOUNDING)
+    config["version"] += 1
+    client.admin.command("replSetReconfig", config, force=True)
+
+
+def found(client: pymongo.MongoClient, document: dict[str, Any]) -> None:
+    """Initiate the set; this member becomes the primary."""
+    await_members(document["members"])
+    client.admin.command("replSetInitiate", founding(document))
+    await_primary(client)
+
+
+def whole_set(document: dict[str, Any], **account: str) -> pymongo.MongoClient:
+    """A connection to whichever member is the primary."""
+    return pymongo.MongoClient(
+        document["members"],
+        replicaSet=document["replica_set"],
+        serverSelectionTimeoutMS=WAIT_MS,
+        **account,
+    )
 
 
 def make_user(client: pymongo.MongoClient, user: dict[str, Any]) -> None:
     """A service's user, who may do in its own databases what it likes, and nothing elsewhere."""
     # The second for who writes past a validation that is not there, as Zaqar does.
-    rights = {
-        "pwd": user["password"],
-        "roles": [
-            {"role": role, "db": name}
-            for name in user["databases"]
-            for role in ("readWrite", "dbAdmin")
-        ],
-    }
+    roles = [
+        {"role": role, "db": name}
+        for name in user["databases"]
+        for role in ("readWrite", "dbAdmin")
+    ]
+    account(client, user["user"], user["password"], roles)
+
+
+def account(
+    client: pymongo.MongoClient, name: str, password: str, roles: list[dict[str, str]]
+) -> None:
+    """A user with this password and these rights, made if there is none."""
     try:
-        client.admin.command("createUser", user["user"], **rights)
+        client.admin.command("createUser", name, pwd=password, roles=roles)
     except OperationFailure as error:
         if error.code != USER_EXISTS:
             raise
-        client.admin.command("updateUser", user["user"], **rights)
+        client.admin.command("updateUser", name, pwd=password, roles=roles)
 
 
 def agree_on_members(client: pymongo.MongoClient, addresses: list[str]) -> None:
@@ -136,13 +187,7 @@ def settle(document: dict[str, Any]) -> None:
 
     From then on every member may win one, after the set timeout.
     """
-    account = {"username": "root", "password": document["password"]}
-    with pymongo.MongoClient(
-        document["members"],
-        replicaSet=document["replica_set"],
-        serverSelectionTimeoutMS=WAIT_MS,
-        **account,
-    ) as client:
+    with whole_set(document, username="root", password=document["password"]) as client:
         for user in document["users"]:
             make_user(client, user)
         agree_on_members(client, document["members"])
@@ -160,8 +205,18 @@ def settle(document: dict[str, Any]) -> None:
 def main() -> None:
     """Read the document and make what it says."""
     document = json.loads(Path(sys.argv[1]).read_text())
-    if not known(document["password"]):
-        found(document)
+    administrator = "root", document["password"], [{"role": "root", "db": "admin"}]
+    with member(**system(document)) as client:
+        config = configuration(client)
+        moved = config is not None and has_moved(config, document["members"])
+        if config is None:
+            found(client, document)
+            account(client, *administrator)
+        elif moved:
+            move(client, config, document["members"])
+    if moved or not known(document["password"]):
+        with whole_set(document, **system(document)) as client:
+            account(client, *administrator)
     settle(document)
     users = ", ".join(user["user"] for user in document["users"]) or "none"
     sys.stdout.write(

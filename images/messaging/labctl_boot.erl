@@ -1,4 +1,5 @@
-%% Boots RabbitMQ, and keeps Erlang's `global' from waiting for ever.
+%% Boots RabbitMQ, gives its user the configured password, and keeps Erlang's `global' from waiting
+%% for ever.
 %%
 %% A node that comes back before all others noticed that it was gone (its power returned within
 %% net_ticktime, or it paused in a minority) may start no further: `global' waits for a peer that
@@ -15,7 +16,17 @@
 %% Instead of `rabbit:boot/0' (RABBITMQ_BOOT_MODULE).
 boot() ->
     spawn(fun() -> watch(#{}) end),
-    rabbit:boot().
+    rabbit:boot(),
+    agree_on_password().
+
+%% The configured password is that of a new user only; data from before may know another.
+agree_on_password() ->
+    {ok, User} = application:get_env(rabbit, default_user),
+    {ok, Password} = application:get_env(rabbit, default_pass),
+    case rabbit_access_control:check_user_pass_login(User, Password) of
+        {ok, _} -> ok;
+        _ -> rabbit_auth_backend_internal:change_password(User, Password, <<"labctl">>)
+    end.
 
 %% Look while RabbitMQ does not run: it boots, or begins again after a minority's pause.
 %% `Seen': attempt => how often it was seen.

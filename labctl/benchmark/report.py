@@ -68,6 +68,21 @@ def up(phase: Phase, chain: float, services: Mapping[str, str]) -> Document:
     }
 
 
+def checkpoint(size: int, save: Phase, start: Phase, services: Mapping[str, str]) -> Document:
+    """A checkpoint of ``size`` bytes that was saved, and the lab that was started from it."""
+    return {
+        "size": size,
+        "save": round(save.cost.wall, 2),
+        "start": {
+            **made(start, services),
+            "longest_steps": [
+                {"step": title, "seconds": seconds}
+                for title, seconds in longest_steps(steps(start))
+            ],
+        },
+    }
+
+
 def repeated(phases: Sequence[Phase]) -> Document:
     """Medians of a command that was run several times."""
     return {
@@ -165,6 +180,8 @@ def rows(document: Document) -> Iterator[Row]:
         if figures is None:
             continue
         yield name, f"{figures['wall']:.2f} s", f"labctl {figures['program_cpu']:.2f} CPU-s"
+    if document.get("checkpoint"):
+        yield from _checkpoint_rows(document["checkpoint"], document["up"])
     yield from _memory_rows(document["memory"])
     yield from _service_rows(document.get("services", {}))
     yield from _image_rows(document.get("images", {}))
@@ -193,6 +210,16 @@ def _up_rows(figures: Document) -> Iterator[Row]:
     yield "  longest chain", f"{figures['longest_chain']:.1f} s", "of the plan, in CPU-s"
     yield "  ratio", f"{figures['ratio']:.2f}", "wall ÷ max(CPU-s ÷ CPUs, longest chain)"
     for step in figures["longest_steps"]:
+        yield f"  {step['step']}", f"{step['seconds']:.1f} s", "one of the longest steps"
+
+
+def _checkpoint_rows(figures: Document, first: Document) -> Iterator[Row]:
+    start = figures["start"]
+    wall, cpu = start["wall"] / first["wall"], start["cpu"] / first["cpu"]
+    yield "checkpoint", f"{figures['size'] / MIB:.1f} MiB", f"saved in {figures['save']:.1f} s"
+    yield "up from it", f"{start['wall']:.1f} s", f"{wall:.2f} of the first, {cpu:.2f} of its CPU-s"
+    yield from _cpu_rows(start, "labctl")
+    for step in start["longest_steps"]:
         yield f"  {step['step']}", f"{step['seconds']:.1f} s", "one of the longest steps"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,11 +16,12 @@ from labctl.benchmark import beside, chaos_run, gaps, report
 from labctl.benchmark.metering import Meter, metering
 from labctl.benchmark.phases import Commands, services, to_ready
 from labctl.engine.port import Engine
+from labctl.errors import InputError
 from labctl.images import build
 from labctl.planning.fit import memory_bytes
 from labctl.resolve.request import Request, request_record
 from labctl.running import lifecycle
-from labctl.state import paths, store
+from labctl.state import checkpoints, paths, store
 from labctl.verify.choice import Step, choose
 from labctl.verify.run import StepReport, verify
 
@@ -94,6 +97,8 @@ class _Run:
                 document["gaps"] = self._gaps()
             if self._options.chaos or only:
                 document["chaos"] = self._chaos()
+            if not only:
+                document["checkpoint"] = self._checkpoint()
         finally:
             if not self._options.keep:
                 document["down"] = self._down()
@@ -169,6 +174,24 @@ class _Run:
         there = lifecycle.current(self._name)
         repeat = self._options.repeat
         return chaos_run.measure(self._engine, there.desired, there.secrets, repeat, self._say)
+
+    def _checkpoint(self) -> dict[str, Any] | None:
+        """Save the lab, and start it from that instead: there may be no room for a second one."""
+        if self._desired.disks:
+            return None
+        self._say("labctl checkpoint save, labctl up --from")
+        labctl, name = self._commands.labctl, f"benchmark-{os.getpid()}"
+        try:
+            save = labctl("checkpoint", "save", name, "--lab", self._name)
+            size = checkpoints.load(name).size
+            labctl("down", "--lab", self._name)
+            started = labctl("up", "--name", self._name, "--from", name, "--json")
+        finally:
+            with contextlib.suppress(InputError):
+                checkpoints.remove(name)
+        found = services(self._engine, self._name)
+        started = self._commands.settled(started, found)
+        return report.checkpoint(size, save, started, found)
 
     def _down(self) -> dict[str, Any]:
         self._say("labctl down")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,8 @@ from labctl.cli.options import (
 from labctl.errors import InputError
 
 if TYPE_CHECKING:
+    from labctl.engine.port import Engine
+    from labctl.running.filling import Filling
     from labctl.running.lifecycle import Prepared
     from labctl.state.store import Record
 
@@ -44,7 +47,20 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: labctl render single -o lab/")(flat_options(render))
 
 
-def up(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None) -> None:
+def up(
+    wanted: Wanted,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="CHECKPOINT",
+            help="Make a new lab with the data of a checkpoint ('labctl checkpoint list'); without "
+            "a topology, one like the lab that the checkpoint is of.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    engine: EngineOption = None,
+) -> None:
     """Bring a lab up, or repair it; does nothing if all is well.
 
     Refused, with exit code 3 and the profile that would fit, when the machine is too small.
@@ -57,16 +73,22 @@ def up(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None)
     from labctl.state import store
 
     driver = cache(lambda: connect(engine))
-    record = _record(wanted, lambda: driver().subnets())
-    with store.lock(record.name), interruptible(_UNFINISHED):
+    with ExitStack() as stack:
+        origin = None
+        if checkpoint is None:
+            record = _record(wanted, lambda: driver().subnets())
+        else:
+            origin, record = stack.enter_context(_from(checkpoint, wanted, driver))
+        stack.enter_context(store.lock(record.name))
+        stack.enter_context(interruptible(_UNFINISHED))
         with display() as shown:
             report = Timed(shown)
             if wanted.profile == AUTO:
                 record = lifecycle.fitting(driver(), record)
-            prepared = lifecycle.prepare(record)
+            prepared = lifecycle.prepare(record, origin.secrets if origin else {})
             if wanted.profile == AUTO:
                 report.note(f"profile {prepared.lab.profile} fits this machine")
-            prepared, made = lifecycle.up(driver(), prepared, report)
+            prepared, made = lifecycle.up(driver(), prepared, report, origin=origin)
         # Measuring every process takes a second: worth it only when something was started.
         image = prepared.desired.images["client"]
         real = weigh(driver(), record.name, image) if made.steps else None
@@ -87,6 +109,36 @@ def up(wanted: Wanted, as_json: JsonOption = False, engine: EngineOption = None)
         return
     weight = f"{_gib(real)} (PSS), predicted {_gib(predicted)}" if real else None
     _summary(prepared, changed=bool(made.steps), memory=weight)
+
+
+@contextmanager
+def _from(
+    name: str, wanted: Wanted, driver: Callable[[], Engine]
+) -> Iterator[tuple[Filling, Record]]:
+    """A checkpoint that is whole and fits, and the record of the lab that is to have its data."""
+    from labctl.resolve.request import request_record
+    from labctl.running.checkpoints import check_fit, request
+    from labctl.running.filling import Filling
+    from labctl.state import checkpoints
+
+    checkpoints.find(name)
+    if wanted.profile == AUTO:
+        raise InputError(
+            f"--profile {AUTO} depends on the machine, and a checkpoint fits one profile; name it, "
+            "or leave the option out"
+        )
+    with checkpoints.claimed(name):
+        manifest = checkpoints.load(name)
+        if wanted.topology is None:
+            same = request(manifest, wanted.name, wanted.subnet)
+            same = replace(same, choice=same.choice.updated_by(wanted.choice))
+            record = request_record(same, lambda: driver().subnets())
+            record = replace(record, placed=manifest.placed)
+        else:
+            record = _record(wanted, lambda: driver().subnets())
+        check_fit(name, manifest, record)
+        checkpoints.verify(name, manifest)
+        yield Filling(name, manifest), record
 
 
 def _gib(size: int) -> str:

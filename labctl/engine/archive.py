@@ -5,12 +5,14 @@ from __future__ import annotations
 import posixpath
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from io import BytesIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BufferedReader, BytesIO, RawIOBase
+from typing import Any
 
-from labctl.engine.port import FileEntry
+from labctl.engine.port import FileEntry, Sent
 
 _MAX_LINKS = 8
+_PIECE = 1 << 20
 
 
 def pack(files: Sequence[FileEntry], root: str = "/") -> bytes:
@@ -43,6 +45,45 @@ def first_file(chunks: Iterable[bytes]) -> tuple[bytes | None, str]:
             return None, entry.linkname
         extracted = archive.extractfile(entry) if entry.isreg() else None
         return (extracted.read() if extracted else None), ""
+
+
+def packing(files: Iterable[Sent]) -> Iterator[bytes]:
+    """A tar of files, root's and private, to be unpacked at ``/``; it is never held whole."""
+    for file in files:
+        entry = tarfile.TarInfo(file.path.lstrip("/"))
+        entry.size, entry.mode, entry.mtime = file.size, 0o600, int(time.time())
+        yield entry.tobuf(tarfile.PAX_FORMAT)
+        yield from file.pieces
+        yield bytes(-file.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def unpacking(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The content of an archive's first entry, a regular file, as it arrives."""
+    with tarfile.open(fileobj=BufferedReader(_Arriving(chunks), _PIECE), mode="r|") as archive:
+        entry = archive.next()
+        file = archive.extractfile(entry) if entry is not None and entry.isreg() else None
+        while file is not None and (piece := file.read(_PIECE)):
+            yield piece
+
+
+class _Arriving(RawIOBase):
+    """What arrives in chunks of any size, to be read like a file."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = filter(None, chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """It is; nothing else."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as the next chunk goes; 0 at the end."""
+        chunk = self._rest or next(self._chunks, b"")
+        size = min(len(buffer), len(chunk))
+        buffer[:size], self._rest = chunk[:size], chunk[size:]
+        return size
 
 
 def follow_links(path: str, fetch: Callable[[str], tuple[bytes | None, str]]) -> bytes | None:

@@ -31,6 +31,7 @@ from labctl.engine.port import (
     Image,
     Limits,
     Network,
+    Sent,
     Stream,
 )
 from labctl.engine.refusals import refused, unreachable
@@ -296,6 +297,17 @@ class DockerEngine:
         """A file in a container in any state; None when there is none."""
         with self._translated(f"cannot read {path} in container {name}"):
             return archive.follow_links(path, lambda where: self._first_file(name, where))
+
+    def send(self, name: str, files: Iterable[Sent]) -> None:
+        """Write files piece by piece; not on a volume."""
+        with self._translated(f"cannot write files into container {name}"):
+            self._api.put_archive(name, "/", archive.packing(files))
+
+    def fetch(self, name: str, path: str) -> Iterator[bytes]:
+        """A regular file in a container in any state, piece by piece."""
+        with self._translated(f"cannot read {path} in container {name}"):
+            chunks, _ = self._api.get_archive(name, path)
+            yield from archive.unpacking(chunks)
 
     def _first_file(self, name: str, path: str) -> tuple[bytes | None, str]:
         try:

@@ -7,7 +7,7 @@ anything else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -96,6 +96,15 @@ class FileEntry:
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A file that arrives in pieces: absolute path, bytes in all, and the pieces."""
+
+    path: str
+    size: int
+    pieces: Iterable[bytes]
 
 
 @dataclass(frozen=True)
@@ -322,6 +331,17 @@ class Engine(Protocol):
 
     def read_file(self, name: str, path: str) -> bytes | None:
         """A file in a container in any state; None when there is none."""
+        ...
+
+    def send(self, name: str, files: Iterable[Sent]) -> None:
+        """Write files piece by piece, that may be larger than memory.
+
+        Root's, mode 0600, and not on a volume; otherwise as :meth:`put_files`.
+        """
+        ...
+
+    def fetch(self, name: str, path: str) -> Iterator[bytes]:
+        """A regular file in a container in any state, piece by piece; EngineError without one."""
         ...
 
     def exec(

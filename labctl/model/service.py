@@ -100,6 +100,8 @@ class FileDoc(Document):
     """Owner by name in the image; the service's own user when left out."""
     bootstrap: bool = False
     """Only for an instance that bootstraps its cluster (see ClusterDoc)."""
+    restored: bool = False
+    """Only in a lab from a checkpoint, put once on a volume of the instance (see CheckpointDoc)."""
     handout: str | None = None
     """Also written, for the user, into the lab's directory under this name, mode 0600."""
 
@@ -146,6 +148,26 @@ class ChangeDoc(Document):
     they are when the virtual IP or one of the service's secrets changes."""
     fixed: tuple[str, ...] = ()
     """Settings that are written into the data: they cannot change while those are there."""
+
+
+class CheckpointDoc(Document):
+    """What a checkpoint keeps of the volumes of a service's instances, and a lab gets from it.
+
+    What is mounted below /run is never kept.
+    """
+
+    keep: Literal["each", "newest", "nothing"] = "each"
+    """``newest``: only those of the instance with the most recent data, which every instance gets;
+    ``nothing``: of what can be learnt or made again."""
+    newest: tuple[str, ...] = ()
+    """Command, run with a stopped instance's volumes and files, that prints IDENTITY:NUMBER: how
+    recent its data are. The cluster's ``position`` when left out."""
+    omit: tuple[str, ...] = ()
+    """Files that are left out, as paths on a volume (with shell patterns): those that hold
+    addresses, and those that are large and made again."""
+    together: bool = False
+    """The instances of a cluster that starts from a seed need none here: all have the same data,
+    and start at once. A file that is ``restored`` says who they are."""
 
 
 class EndpointDoc(Document):
@@ -255,6 +277,9 @@ class JobDoc(Document):
     cost: float = 1.0
     """CPU-seconds, for the plan's critical path."""
     timeout: Seconds = 300
+    renews: bool = False
+    """It writes addresses or secrets of the lab into the data: in a lab from a checkpoint, which
+    has its own, it runs again. Other jobs are done there."""
 
 
 class SecretDoc(Document):
@@ -262,6 +287,8 @@ class SecretDoc(Document):
 
     kind: Literal["password", "hex", "fernet", "keyfile"] = "password"
     length: Annotated[int, Field(ge=8, le=1024)] = 24
+    lasting: bool = False
+    """The data cannot be read, or found, without it: a lab from a checkpoint keeps it."""
 
 
 class VerifyDoc(Document):
@@ -356,6 +383,7 @@ class ServiceDoc(Document):
     """Sent to the virtual IP, once: what consumers will find there."""
     cluster: ClusterDoc | None = None
     change: ChangeDoc = ChangeDoc()
+    checkpoint: CheckpointDoc = CheckpointDoc()
     endpoint: EndpointDoc | None = None
     database: DatabaseDoc | None = None
     mongodb: MongodbDoc | None = None

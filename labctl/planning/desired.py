@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -59,6 +59,8 @@ class Unit:
     files: tuple[FileEntry, ...] = ()
     bootstrap_files: tuple[FileEntry, ...] = ()
     """Copied in as well when the instance bootstraps its cluster; not part of the hash."""
+    restored_files: tuple[FileEntry, ...] = ()
+    """Put on its volumes when they are filled from a checkpoint; not part of the hash."""
 
     @property
     def hash(self) -> str:
@@ -211,7 +213,8 @@ def _instance(
     bootstrap = renderer.instance_files(instance, bootstrap=True)
     if faked:
         files.append(FileEntry(clock.FILE, clock.content(0)))
-    return _hashed(spec, files, bootstrap)
+    restored = renderer.instance_files(instance, restored=True)
+    return replace(_hashed(spec, files, bootstrap), restored_files=tuple(restored))
 
 
 def _agreed(lab: Lab, service: Service, renderer: Renderer) -> dict[str, str]:
@@ -284,13 +287,18 @@ def _hashed(
     files: list[FileEntry] | None = None,
     bootstrap: list[FileEntry] | None = None,
 ) -> Unit:
-    digest = hashlib.sha256(json.dumps(vars(spec), sort_keys=True, default=_plain).encode())
-    for entry in files or ():
-        digest.update(f"{entry.path}\0{entry.mode}\0{entry.uid}\0{entry.gid}\0".encode())
-        digest.update(hashlib.sha256(entry.data).digest())
-    value = digest.hexdigest()[:16]
+    value = digest(spec, files or ())
     labels = {**spec.labels, HASH: value, "com.docker.compose.config-hash": value}
     return Unit(replace(spec, labels=labels), tuple(files or ()), tuple(bootstrap or ()))
+
+
+def digest(spec: ContainerSpec, files: Iterable[FileEntry]) -> str:
+    """Digest of everything that a container is made of."""
+    found = hashlib.sha256(json.dumps(vars(spec), sort_keys=True, default=_plain).encode())
+    for entry in files:
+        found.update(f"{entry.path}\0{entry.mode}\0{entry.uid}\0{entry.gid}\0".encode())
+        found.update(hashlib.sha256(entry.data).digest())
+    return found.hexdigest()[:16]
 
 
 def _plain(value: Any) -> dict[str, Any]:

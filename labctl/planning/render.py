@@ -31,9 +31,16 @@ class Renderer:
         self._catalogue = catalogue
         self._sources: dict[str, tuple[str, str]] = {}
 
-    def instance_files(self, instance: Instance, *, bootstrap: bool = False) -> list[FileEntry]:
-        """An instance's files, or the additional ones for when it bootstraps its cluster."""
-        docs = [f for f in instance.service.doc.files if f.bootstrap == bootstrap]
+    def instance_files(
+        self, instance: Instance, *, bootstrap: bool = False, restored: bool = False
+    ) -> list[FileEntry]:
+        """An instance's files.
+
+        Or the additional ones for when it bootstraps its cluster, or has its data from a
+        checkpoint.
+        """
+        asked = bootstrap, restored
+        docs = [f for f in instance.service.doc.files if (f.bootstrap, f.restored) == asked]
         context = self._context(instance.node, instance.service) if docs else {}
         return [self._file(doc, instance.service, context) for doc in docs]
 

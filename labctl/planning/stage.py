@@ -379,6 +379,7 @@ class _Planner:
         instances = self.lab.of_service(service)
         leader, founds = self._leader(service, instances)
         in_turn = service.doc.cluster is not None and service.doc.cluster.joins == "in turn"
+        in_turn &= service.name not in self.observed.united
         previous: set[str] = set()
         for instance in sorted(instances, key=lambda i: i != leader):
             self._disk(instance)

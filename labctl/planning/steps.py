@@ -270,6 +270,8 @@ class Observed:
     """Running instances that the rest of their cluster has not counted for a while."""
     renew: Mapping[str, bool] = field(default_factory=dict)
     """Nodes to be made anew though nothing about them has changed → whether their data go, too."""
+    united: frozenset[str] = frozenset()
+    """Services whose members all have the same data, from a checkpoint, and start at once."""
     bootstrap_instances: Mapping[str, str] = field(default_factory=dict)
     """Service → instance that bootstraps its cluster again, when no member is left (recover)."""
 

@@ -9,10 +9,11 @@ from ipaddress import IPv4Network
 
 from labctl.documents import topologies
 from labctl.documents.catalog import load_catalog
+from labctl.documents.source import Source
 from labctl.errors import EngineError, InputError, SubnetTakenError
 from labctl.model.lab import Lab
 from labctl.model.service import PROFILES, Profile
-from labctl.model.topology import Choice
+from labctl.model.topology import Choice, TopologyDoc
 from labctl.resolve.resolution import resolve
 from labctl.resolve.selection import select
 from labctl.state import store
@@ -30,6 +31,8 @@ class Request:
     subnet: IPv4Network | None = None
     choice: Choice = field(default_factory=Choice)
     """Which part of the topology; what it leaves out stays as chosen for the lab before."""
+    document: tuple[TopologyDoc, Source] | None = None
+    """The topology itself and where it comes from, if it has been read already."""
 
 
 def request_record(request: Request, taken: Callable[[], Iterable[str]]) -> store.Record:
@@ -38,7 +41,9 @@ def request_record(request: Request, taken: Callable[[], Iterable[str]]) -> stor
     ``taken`` returns the subnets in use on the engine, and is called only if one must be chosen.
     That choice is final once ``up`` has recorded it (:func:`with_subnet`).
     """
-    topology, source = topologies.load_topology(topologies.find(request.topology))
+    topology, source = request.document or topologies.load_topology(
+        topologies.find(request.topology)
+    )
     name = request.name or topology.name
     there = store.find(name)
     if there is not None and there.topology.name != topology.name:

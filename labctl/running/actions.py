@@ -8,10 +8,10 @@ from functools import singledispatchmethod
 import tenacity
 
 from labctl.engine import link
-from labctl.engine.port import LABEL, Engine, ExecResult, FileEntry
+from labctl.engine.port import Engine, ExecResult, FileEntry
 from labctl.errors import EngineError, LabError
 from labctl.images import build
-from labctl.planning.desired import KIND, Desired, Unit
+from labctl.planning.desired import Desired, Unit
 from labctl.planning.steps import (
     AwaitCounted,
     BuildImage,
@@ -32,6 +32,7 @@ from labctl.planning.steps import (
 )
 from labctl.running import names, records
 from labctl.running.probe import inspect
+from labctl.running.volumes import volume_labels
 
 LOG_LINES = 15
 """How much of a log an error shows."""
@@ -201,8 +202,9 @@ class Actions:
         if action == "restart":
             self._engine.stop(name, unit.spec.stop_seconds)
         if action == "create":
+            labels = volume_labels(self._desired.lab.name)
             for mount in unit.spec.volumes:
-                self._engine.create_volume(mount.volume, self._volume_labels(), mount.size)
+                self._engine.create_volume(mount.volume, labels, mount.size)
             self._engine.create(unit.spec)
             if unit.files:
                 self._engine.put_files(name, unit.files)
@@ -211,10 +213,6 @@ class Actions:
         if more_files:
             self._engine.put_files(name, more_files)
         self._engine.start(name)
-
-    def _volume_labels(self) -> dict[str, str]:
-        lab = self._desired.lab.name
-        return {LABEL: lab, KIND: "volume", "com.docker.compose.project": lab}
 
 
 def _indented(output: str) -> str:

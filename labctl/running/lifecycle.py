@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Protocol
 
 import tenacity
 
@@ -13,7 +14,7 @@ from labctl.documents.shipped import data_dir
 from labctl.engine import link
 from labctl.engine.port import Container, Engine
 from labctl.engine.suitable import objection
-from labctl.errors import EngineError, SubnetTakenError
+from labctl.errors import EngineError, InputError, LabError, SubnetTakenError
 from labctl.faults import verbs
 from labctl.host.parallel import together
 from labctl.images import build
@@ -26,7 +27,7 @@ from labctl.planning.render import Renderer
 from labctl.planning.steps import Plan
 from labctl.resolve.request import resolved, with_subnet
 from labctl.running.execute import Executor, Report
-from labctl.running.observe import observe
+from labctl.running.observe import Filled, observe
 from labctl.running.recover import recover
 from labctl.state import paths, secrets, store
 
@@ -43,6 +44,8 @@ class Prepared:
     record: store.Record
     desired: Desired
     secrets: Mapping[str, str]
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Those of the secrets that come with the lab's data."""
 
     @property
     def lab(self) -> Lab:
@@ -61,13 +64,35 @@ class Prepared:
         return found
 
 
-def prepare(record: store.Record) -> Prepared:
-    """Resolve and render a record. Nothing is written: new secrets are only in memory."""
+class Origin(Protocol):
+    """Where a new lab has its data from."""
+
+    @property
+    def checkpoint(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """Secrets without which the data cannot be read."""
+        ...
+
+    def fill(self, engine: Engine, desired: Desired, note: Callable[[str], None]) -> Filled:
+        """Make the lab's volumes, with their data."""
+        ...
+
+
+def prepare(record: store.Record, given: Mapping[str, str] = MappingProxyType({})) -> Prepared:
+    """Resolve and render a record. Nothing is written: new secrets are only in memory.
+
+    ``given`` are secrets that the lab has to have.
+    """
     lab = resolved(record)
-    values = secrets.load_or_generate(record.directory, secrets.wanted(lab))
+    values = secrets.load_or_generate(record.directory, secrets.wanted(lab), given)
     renderer = Renderer(lab, values, user_ids(), data_dir("compose"))
     tags = build.image_tags(lab.release)
-    return Prepared(record, build_desired(lab, renderer, tags, link.link_names(lab.name)), values)
+    desired = build_desired(lab, renderer, tags, link.link_names(lab.name))
+    return Prepared(record, desired, values, given)
 
 
 def current(name: str | None) -> Prepared:
@@ -85,6 +110,7 @@ def up(
     prepared: Prepared,
     report: Report,
     renew: Mapping[str, bool] = MappingProxyType({}),
+    origin: Origin | None = None,
 ) -> tuple[Prepared, Plan]:
     """Bring the lab into its desired state.
 
@@ -93,11 +119,12 @@ def up(
     took the chosen one first, another is chosen.
 
     ``renew`` are nodes to be recreated although nothing about them has changed, and whether their
-    data are to go.
+    data are to go. ``origin`` is where a new lab gets its data from, instead of making them.
 
     Faults are healed first. One that cannot be healed is reported, and tried again at the end.
     EngineError when the engine or its machine cannot run the lab, LabError when a step fails.
     """
+    _check_whole(engine, prepared.lab.name, origin)
     unhealed = _heal(engine, prepared.lab, report)
     _check_machine(engine, prepared)
     attempts = tenacity.Retrying(
@@ -107,7 +134,7 @@ def up(
         retry=tenacity.retry_if_exception_type(SubnetTakenError),
         reraise=True,
     )
-    prepared, made = attempts(_up, engine, prepared, report, renew)
+    prepared, made = attempts(_up, engine, prepared, report, renew, origin)
     if unhealed:
         _heal(engine, prepared.lab, report)
     store.write_user_files(prepared.record, prepared.user_files)
@@ -116,15 +143,21 @@ def up(
 
 
 def _up(
-    engine: Engine, prepared: Prepared, report: Report, renew: Mapping[str, bool]
+    engine: Engine,
+    prepared: Prepared,
+    report: Report,
+    renew: Mapping[str, bool],
+    origin: Origin | None,
 ) -> tuple[Prepared, Plan]:
     """Choose the subnet, plan and run; the choice is undone if its network is refused."""
     name, before = prepared.lab.name, store.find(prepared.lab.name)
     if not engine.networks(name):
         prepared = _with_subnet(engine, prepared, before)
     desired = prepared.desired
+    filled = None if origin is None else _fill(engine, prepared, origin, report)
     try:
-        observed = recover(engine, desired, observe(engine, desired, ask_host=True), report.note)
+        observed = observe(engine, desired, ask_host=True, filled=filled)
+        observed = recover(engine, desired, observed, report.note)
         made = make_plan(desired, replace(observed, renew=renew))
         if made.steps:
             store.save(prepared.record)
@@ -139,12 +172,42 @@ def _up(
     return prepared, made
 
 
+def _fill(engine: Engine, prepared: Prepared, origin: Origin, report: Report) -> Filled:
+    """Give a new lab its data; when that fails, nothing is left of it."""
+    name = prepared.lab.name
+    try:
+        with store.filling(name, origin.checkpoint):
+            store.save(prepared.record)
+            secrets.save(prepared.record.directory, prepared.secrets)
+            return origin.fill(engine, prepared.desired, report.note)
+    except (LabError, EngineError):
+        down(engine, name)
+        raise
+
+
+def _check_whole(engine: Engine, name: str, origin: Origin | None) -> None:
+    """Refuse a lab whose data were not all there, and a checkpoint for a lab that has its own."""
+    half = store.half_filled(name)
+    if origin is None and half is not None:
+        raise LabError(
+            f"lab '{name}' was not yet filled from checkpoint '{half}' when labctl was "
+            f"interrupted: run 'labctl up --name {name} --from {half}' or "
+            f"'labctl down --lab {name}'"
+        )
+    if origin is not None and half is None and (store.find(name) or exists(engine, name)):
+        raise InputError(
+            f"there is a lab '{name}', and a checkpoint makes a new one: choose another name with "
+            f"--name, or run 'labctl down --lab {name}' first"
+        )
+
+
 def _with_subnet(engine: Engine, prepared: Prepared, before: store.Record | None) -> Prepared:
     """The lab with a free subnet, which is recorded before another labctl can choose it."""
     with store.choosing_subnet():
         record = with_subnet(prepared.record, engine.subnets())
         store.save(replace(before or record, subnet=record.subnet))
-    return prepared if record.subnet == prepared.record.subnet else prepare(record)
+    same = record.subnet == prepared.record.subnet
+    return prepared if same else prepare(record, prepared.given)
 
 
 def _heal(engine: Engine, lab: Lab, report: Report) -> bool:

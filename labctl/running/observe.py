@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import tenacity
 
@@ -22,11 +22,23 @@ _REJOIN_SECONDS = 25.0
 _RECHECK_SECONDS = 2.0
 
 
-def observe(engine: Engine, desired: Desired, *, ask_host: bool = False) -> Observed:
+@dataclass(frozen=True)
+class Filled:
+    """What is on volumes that have just been filled: see :class:`Observed`."""
+
+    done: Mapping[str, str]
+    members: frozenset[str]
+    united: frozenset[str]
+
+
+def observe(
+    engine: Engine, desired: Desired, *, ask_host: bool = False, filled: Filled | None = None
+) -> Observed:
     """Ask the engine, and the lab itself if its client is running.
 
     With ``ask_host``, also find out whether the engine's host filters traffic from the lab, for
-    which a helper container is run.
+    which a helper container is run. Of volumes that were ``filled`` just now it is known what is
+    on them, and nobody has to look.
     """
     lab = desired.lab
     images = {tag for image in engine.images("labctl.image") for tag in image.tags}
@@ -37,15 +49,21 @@ def observe(engine: Engine, desired: Desired, *, ask_host: bool = False) -> Obse
         network=next(iter(engine.networks(lab.name)), None),
         containers=containers,
         volumes=volumes,
-        names=names.read(engine, desired, containers, volumes),
-        done=records.read(engine, desired, containers, volumes),
-        # Needed even if the network is gone, as after a prune while the lab was off.
-        members=frozenset(
-            name
-            for service in lab.services.values()
-            for name in _members(engine, desired, service, containers, volumes)
-        ),
     )
+    if filled is not None:
+        observed = replace(observed, done=filled.done, members=filled.members, united=filled.united)
+    else:
+        observed = replace(
+            observed,
+            names=names.read(engine, desired, containers, volumes),
+            done=records.read(engine, desired, containers, volumes),
+            # Needed even if the network is gone, as after a prune while the lab was off.
+            members=frozenset(
+                name
+                for service in lab.services.values()
+                for name in _members(engine, desired, service, containers, volumes)
+            ),
+        )
     if observed.network is None:
         return observed
     inspection = _inspection(engine, desired, containers)

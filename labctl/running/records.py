@@ -56,8 +56,12 @@ def _change(engine: Engine, desired: Desired, changes: Mapping[str, str | None])
     with _writing:
         changed = {**_parsed(engine.read_file(holder, FILE)), **changes}
         kept = {name: digest for name, digest in changed.items() if digest is not None}
-        data = json.dumps(kept, indent=1, sort_keys=True).encode()
-        engine.put_files(holder, [FileEntry(FILE, data, 0o600)])
+        engine.put_files(holder, [entry(kept)])
+
+
+def entry(jobs: Mapping[str, str]) -> FileEntry:
+    """The record as a file, for who has the volume mounted."""
+    return FileEntry(FILE, json.dumps(jobs, indent=1, sort_keys=True).encode(), 0o600)
 
 
 def _parsed(data: bytes | None) -> dict[str, str]:

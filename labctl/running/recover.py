@@ -16,12 +16,10 @@ from labctl.engine.port import Engine
 from labctl.errors import LabError
 from labctl.host.parallel import together
 from labctl.model.lab import Instance, Service
-from labctl.planning.desired import KIND, Desired
+from labctl.planning.desired import Desired
 from labctl.planning.steps import Observed
+from labctl.running.position import position
 from labctl.running.probe import inspect
-
-TIMEOUT = 120.0
-"""Seconds that reading a position may take: a storage engine may have to recover from a crash."""
 
 STOP_SECONDS = 10
 """Seconds until a member that does not stop is killed: short, as it is serving nobody."""
@@ -48,6 +46,8 @@ def recover(
     """
     chosen: dict[str, str] = {}
     for service in desired.lab.services.values():
+        if service.name in observed.united:
+            continue
         lost = _lost(desired, observed, service)
         alive = [i for i in lost if _status(desired, observed, i) == "running"]
         if alive:
@@ -106,11 +106,13 @@ def _choose(
     engine: Engine, desired: Desired, observed: Observed, service: Service, lost: list[Instance]
 ) -> str:
     """Stop members that still run, read all positions, choose the most advanced member."""
+    cluster = service.doc.cluster
+    assert cluster is not None  # noqa: S101 - only clusters with a position come here
 
     def read(instance: Instance) -> tuple[str, int] | None:
         if _status(desired, observed, instance) in _ALIVE:
             engine.stop(desired.lab.container(instance), STOP_SECONDS)
-        return _position(engine, desired, instance)
+        return position(engine, desired, instance, cluster.position)
 
     positions = dict(zip((i.name for i in lost), together(read, lost), strict=True))
     return most_advanced(service.name, {n: p for n, p in positions.items() if p is not None})
@@ -132,34 +134,3 @@ def most_advanced(service: str, positions: Mapping[str, tuple[str, int]]) -> str
             "started; remove the volumes of those that are wrong"
         )
     return max(positions, key=lambda name: positions[name][1])
-
-
-def _position(engine: Engine, desired: Desired, instance: Instance) -> tuple[str, int] | None:
-    """Run the cluster's position command in a helper with the stopped instance's volumes.
-
-    Returns the cluster identity and the number, or None when there are no data.
-    """
-    unit, cluster = desired.instances[instance.name], instance.service.doc.cluster
-    assert cluster is not None  # noqa: S101 - only clusters with a position come here
-    name = f"{unit.spec.name}-position"
-    spec = replace(
-        unit.spec,
-        name=name,
-        command=cluster.position,
-        join=None,
-        labels={**unit.spec.labels, KIND: "helper"},
-    )
-    engine.remove(name)
-    engine.create(spec)
-    try:
-        engine.put_files(name, unit.files)
-        engine.start(name)
-        code = engine.wait(name, TIMEOUT)
-        # What else it says, on its way, is not the answer.
-        last = "".join(engine.logs(name).strip().splitlines()[-1:])
-    finally:
-        engine.remove(name)
-    if code != 0:
-        raise LabError(f"{instance.name}: its position cannot be read: {last}")
-    identity, _, number = last.rpartition(":")
-    return (identity, int(number)) if identity else None

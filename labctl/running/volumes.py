@@ -1,4 +1,4 @@
-"""Read files on the lab's volumes, whether or not a container has them mounted."""
+"""The lab's volumes: their labels, and files on them, whether or not a container mounts them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 from labctl.engine.port import LABEL, Container, ContainerSpec, Engine
 from labctl.planning.desired import KIND, NODE_IMAGE
+
+
+def volume_labels(lab: str) -> dict[str, str]:
+    """The labels of a lab's volumes."""
+    return {LABEL: lab, KIND: "volume", "com.docker.compose.project": lab}
 
 
 def read_file(

@@ -43,14 +43,14 @@ def is_name(lab: str) -> bool:
     return _NAME.fullmatch(lab) is not None
 
 
-def check_name(lab: str) -> str:
-    """Return the name unchanged. InputError when it is not a valid name for a lab."""
-    if not is_name(lab):
+def check_name(name: str, of: str = "lab") -> str:
+    """Return the name unchanged. InputError when it is not a valid name for a lab (or ``of``)."""
+    if not is_name(name):
         raise InputError(
-            f"lab name '{printable(lab)}' should be at most 31 lower-case letters, digits "
+            f"{of} name '{printable(name)}' should be at most 31 lower-case letters, digits "
             "and '-', and begin with a letter"
         )
-    return lab
+    return name
 
 
 def lab_dir(lab: str) -> Path:
@@ -59,6 +59,11 @@ def lab_dir(lab: str) -> Path:
     The only place where a lab's name becomes a path. InputError when the name is not valid.
     """
     return home() / "labs" / check_name(lab)
+
+
+def checkpoint_dir(name: str) -> Path:
+    """The directory of one checkpoint. InputError when the name is not valid."""
+    return home() / "checkpoints" / check_name(name, "checkpoint")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from labctl.state import paths
 
 _OWN_ENTRIES = {
     "labs",
+    "checkpoints",
     "locks",
     "cache",
     "defect.log",

@@ -8,6 +8,7 @@ import stat
 import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from labctl.documents.reader import dump, read_yaml, shown
 from labctl.documents.source import printable
@@ -60,12 +61,16 @@ def wanted(lab: Lab) -> Mapping[str, SecretDoc]:
     return found
 
 
-def load_or_generate(lab_dir: Path, wanted: Mapping[str, SecretDoc]) -> Secrets:
-    """The lab's secrets: those on disk, and new random ones for the rest, only in memory.
+def load_or_generate(
+    lab_dir: Path,
+    wanted: Mapping[str, SecretDoc],
+    given: Mapping[str, str] = MappingProxyType({}),
+) -> Secrets:
+    """The lab's secrets: those on disk, those given, and new random ones, only in memory.
 
     InputError when others can read the file or its content is wrong.
     """
-    values = _read(lab_dir / FILE)
+    values = {**_read(lab_dir / FILE), **given}
     missing = {name: make_secret(doc) for name, doc in wanted.items() if name not in values}
     return Secrets(values | missing)
 

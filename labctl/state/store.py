@@ -22,8 +22,9 @@ from labctl.host.files import open_private
 from labctl.host.locks import claim
 from labctl.model.topology import Choice, TopologyDoc
 from labctl.state import paths
-from labctl.state.private import private_directory
+from labctl.state.private import private_directory, private_file
 
+_FILLING = "filling"
 REPORTS, RUNS = "reports", "runs"
 """Folders that outlive their lab: results of measurements and of scenario runs."""
 
@@ -187,6 +188,21 @@ def forget(name: str) -> None:
             shutil.rmtree(path) if is_folder else path.unlink()
         if not any(directory.iterdir()):
             directory.rmdir()
+
+
+def half_filled(name: str) -> str | None:
+    """The checkpoint from which a lab was being filled when labctl was interrupted, if it was."""
+    path = paths.lab_dir(name) / _FILLING
+    return path.read_text(encoding="utf-8") if _exists(path) else None
+
+
+@contextmanager
+def filling(name: str, checkpoint: str) -> Iterator[None]:
+    """Keep on record, until the block has ended well, that a lab's data are not whole."""
+    path = paths.lab_dir(name) / _FILLING
+    private_file(path, checkpoint)
+    yield
+    path.unlink()
 
 
 def _lock(name: str) -> Path:

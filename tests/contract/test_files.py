@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labctl.engine.port import Engine, FileEntry, VolumeMount
+from labctl.engine.port import Engine, FileEntry, Sent, VolumeMount
 from labctl.errors import EngineError
 from tests.contract.world import World
 
@@ -44,6 +44,31 @@ def test_no_file_is_none_and_no_container_an_error(world: World) -> None:
     assert str(refused.value) == (
         f"cannot read /etc/none in container {world.name('nobody')}: there is no such container"
     )
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 3_000_001])
+def test_a_file_goes_and_comes_back_in_pieces(world: World, size: int) -> None:
+    name = world.create("a")
+    data = bytes(range(251)) * (size // 251 + 1)
+    pieces = [data[at : min(at + 70_000, size)] for at in range(0, size, 70_000)]
+    other = Sent("/labctl/other", 3, [b"a", b"", b"bc"])
+    world.engine.send(name, [Sent("/labctl/deep/one", size, iter(pieces)), other])
+    world.engine.start(name)
+    assert b"".join(world.engine.fetch(name, "/labctl/deep/one")) == data[:size]
+    assert b"".join(world.engine.fetch(name, "/labctl/other")) == b"abc"
+
+
+def test_no_file_to_fetch_is_an_error(world: World) -> None:
+    name = world.create("a")
+    with pytest.raises(EngineError, match=f"^cannot read /etc/none in container {name}: "):
+        list(world.engine.fetch(name, "/etc/none"))
+
+
+@pytest.mark.kernel
+def test_a_sent_file_is_for_root_only(world: World) -> None:
+    name = world.run("a")
+    world.engine.send(name, [Sent("/labctl/one", 2, [b"o", b"k"])])
+    assert world.sh("a", "stat -c '%u %g %a' /labctl/one && cat /labctl/one") == "0 0 600\nok"
 
 
 @pytest.mark.kernel

@@ -87,6 +87,29 @@ def test_a_bad_topology_touches_nothing(home: Path, run: Run, command: str, path
     ("arguments", "code", "said"),
     [
         (
+            ("up", "--from", "none"),
+            2,
+            "there is no checkpoint 'none' (checkpoints: none; 'labctl checkpoint save' makes one)",
+        ),
+        (
+            ("up", "--from", "../none"),
+            2,
+            "checkpoint name '../none' should be at most 31 lower-case letters, digits and '-', "
+            "and begin with a letter",
+        ),
+        (
+            ("checkpoint", "remove", "none"),
+            2,
+            "there is no checkpoint 'none' (checkpoints: none; 'labctl checkpoint save' makes one)",
+        ),
+        (("checkpoint", "save", "one"), 2, NO_LAB),
+        (
+            ("checkpoint", "save", "One"),
+            2,
+            "checkpoint name 'One' should be at most 31 lower-case letters, digits and '-', "
+            "and begin with a letter",
+        ),
+        (
             ("up", "nonsense"),
             2,
             "there is no topology 'nonsense' (shipped: segregated, single, three-controller); "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -21,6 +21,7 @@ from labctl.engine.port import (
     Image,
     Limits,
     Network,
+    Sent,
     Stream,
 )
 from labctl.engine.refusals import refusal, refused
@@ -370,6 +371,18 @@ class FakeEngine:
             self._box(f"cannot read {path} in", name)
             file = self._place(name, path).get(path)
             return file.data if file else None
+
+    def send(self, name: str, files: Iterable[Sent]) -> None:
+        whole = [(file, b"".join(file.pieces)) for file in files]
+        assert all(len(data) == file.size for file, data in whole)
+        self.put_files(name, [FileEntry(file.path, data, 0o600) for file, data in whole])
+
+    def fetch(self, name: str, path: str) -> Iterator[bytes]:
+        data = self.read_file(name, path)
+        if data is None:
+            doing = f"cannot read {path} in container {name}"
+            raise EngineError(refusal(doing, "no such file"))
+        yield from (data[at : at + 1000] for at in range(0, len(data), 1000))
 
     def exec(
         self,

@@ -36,14 +36,16 @@ class Labctl:
     environment: dict[str, str] = field(default_factory=dict)
     program: Sequence[str] = PROGRAM
 
-    def __call__(self, *arguments: str, code: int | None = 0, timeout: float = 400) -> Ended:
+    def __call__(
+        self, *arguments: str, code: int | None = 0, timeout: float = 400, stdin: str = ""
+    ) -> Ended:
         """Run a command to its end; its exit code is checked unless ``code`` is None."""
         done = subprocess.run(
             [*self.program, *arguments],
             env=self._environment(),
             capture_output=True,
             text=True,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             timeout=timeout,
             check=False,
         )

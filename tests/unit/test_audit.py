@@ -20,6 +20,7 @@ from labctl.documents.shipped import data_dir
 from labctl.engine import link
 from labctl.engine.port import ContainerSpec
 from labctl.planning.desired import Desired, Unit
+from labctl.running import archives
 from tests.fakes import programs
 from tests.fakes.engine import FakeEngine
 from tests.golden.test_golden import desired
@@ -61,12 +62,12 @@ def containers(whole: Desired, tmp_path_factory: pytest.TempPathFactory) -> dict
         found.setdefault(instance.service.name, whole.instances[instance.name])
     for name, unit in whole.jobs.items():
         found[f"job {name}"] = unit
-    for name, spec in helpers().items():
+    for name, spec in helpers(whole).items():
         found[f"helper {name}"] = Unit(spec)
     return found
 
 
-def helpers() -> dict[str, ContainerSpec]:
+def helpers(whole: Desired) -> dict[str, ContainerSpec]:
     """The short-lived containers that do something on the engine's machine."""
     made = {}
     engine = Recorder()
@@ -78,6 +79,7 @@ def helpers() -> dict[str, ContainerSpec]:
         made["meter"] = engine.specs.pop()
     list(machine._kernel(engine))
     made["doctor"] = engine.specs.pop()
+    made["checkpoint"] = archives.helper(whole, "pack", ("true",), ())
     return made
 
 

@@ -175,11 +175,13 @@ def test_gaps_are_compared_each_with_its_own_bound() -> None:
 
 def test_the_table_has_a_row_for_each_figure_that_there_is() -> None:
     phase = Phase(Cost(12, 30, 20, 1), OUT, machine(70, engine=5), machine(100, engine=8))
+    quick = Phase(Cost(6, 18, 15, 1), OUT, machine(70, engine=5), machine(100, engine=8))
     document = {
         "machine": report.machine(2, "docker 20.10", 0.5),
         "up": report.up(phase, 5.0, SERVICES),
         "up_again": report.repeated([phase]),
         "status": report.repeated([phase, phase, phase]),
+        "checkpoint": report.checkpoint(3 * MIB, phase, quick, SERVICES),
         "memory": report.memory(machine(0), SERVICES),
         "images": {"node": {"size": 140_000_000, "own": 20_000_000, "seconds": 31.0}},
         "verify": report.verified(
@@ -200,6 +202,8 @@ def test_the_table_has_a_row_for_each_figure_that_there_is() -> None:
     assert rows["  labctl's share"][0] == "5.0 %"
     assert rows["  create node c1"][0] == "1.3 s"
     assert rows["memory (PSS)"] == ["136 MiB", "shims 6 MiB of it"]
+    assert rows["checkpoint"] == ["3.0 MiB", "saved in 12.0 s"]
+    assert rows["up from it"] == ["6.0 s", "0.50 of the first, 0.75 of its CPU-s"]
     assert rows["image node"] == ["140 MB", "20 MB of its own, built in 31 s"]
     assert rows["verify"] == ["61.0 s", "passed"]
     assert rows["  image"] == ["4.0 s", "api: passed"]

@@ -205,8 +205,8 @@ def test_haproxy_spreads_the_clients_of_galera_when_that_is_the_mistake_to_be_ma
 )
 def test_database_users_come_from_the_labs_network(subnet: str, mask: str) -> None:
     rendered = Rendered(shipped("single", subnet))
-    sql = rendered.text("c1/mariadb", "/etc/labctl/init.sql")
-    assert f"CREATE USER 'monitor'@'198.18.0.0/{mask}'" in sql
+    sql = rendered.text("c1/mariadb", "/etc/labctl/accounts.sql")
+    assert f"CREATE OR REPLACE USER 'monitor'@'198.18.0.0/{mask}'" in sql
     assert "'%'" not in sql
 
 

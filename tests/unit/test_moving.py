@@ -43,7 +43,7 @@ TOPOLOGY = TopologyDoc.model_validate(
 SUBNET = IPv4Network("198.18.9.0/24")
 
 
-def prepare(record: store.Record) -> lifecycle.Prepared:
+def prepare(record: store.Record, *_: object) -> lifecycle.Prepared:
     made = resolve(record.topology, CATALOGUE, subnet=record.subnet, placed=record.placed)
     wanted = build_desired(made, Renderer(made, {}, USERS, Path()), IMAGES, ("lp", "lh"))
     return lifecycle.Prepared(record, wanted, {})

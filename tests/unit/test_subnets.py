@@ -41,7 +41,7 @@ class NetworkOnly:
         self._engine.create_network(self._network)
 
 
-def prepare(record: store.Record) -> lifecycle.Prepared:
+def prepare(record: store.Record, *_: object) -> lifecycle.Prepared:
     made = resolve(record.topology, CATALOGUE, name=record.name, subnet=record.subnet)
     wanted = build_desired(made, Renderer(made, {}, USERS, Path()), IMAGES, (f"{made.name}-p", "h"))
     return lifecycle.Prepared(record, wanted, {})
