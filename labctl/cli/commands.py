@@ -9,7 +9,18 @@ import typer
 from typer.core import TyperGroup
 
 from labctl import __version__
-from labctl.cli import chaos, faults, info, inside, lifecycle, machine, measure, nodes, verify
+from labctl.cli import (
+    chaos,
+    faults,
+    info,
+    inside,
+    lifecycle,
+    machine,
+    measure,
+    nodes,
+    recover,
+    verify,
+)
 from labctl.errors import InputError
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -50,6 +61,7 @@ _app = typer.Typer(
 )
 lifecycle.register(_app)
 nodes.register(_app)
+recover.register(_app)
 inside.register(_app)
 faults.register(_app)
 machine.register(_app)
