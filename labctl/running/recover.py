@@ -16,7 +16,7 @@ import tenacity
 
 from labctl.documents.source import suggestion
 from labctl.engine.port import Engine
-from labctl.errors import InputError, LabError
+from labctl.errors import InputError, LabctlError, LabError
 from labctl.host.parallel import together
 from labctl.model.lab import Lab, Service
 from labctl.planning.desired import Desired
@@ -37,6 +37,9 @@ PAUSE = 1.0
 
 AGENTS_PATIENCE = 90.0
 """Seconds in which an agent may report: the longest interval in the catalogue, and a start."""
+
+ATTEMPTS = 3
+"""How often the client node is asked before it counts as unable to answer."""
 
 ROUNDS = 30
 """Most looks; each does something, and no cluster needs a dozen."""
@@ -142,6 +145,7 @@ class Recovery:
         """
         observed = self._with_client(observed)
         for _ in range(ROUNDS):
+            observed = self._asked(observed)
             found = self.look(observed)
             stopped = [d.sentence for d in found.diagnoses if d.stops]
             if stopped:
@@ -183,6 +187,19 @@ class Recovery:
         self._report.note(f"{toolbox.name} is started first: without it nobody can be asked")
         self._run(observed, [f"start:{toolbox.name}"])
         return self._again(observed)
+
+    def _asked(self, observed: Observed) -> Observed:
+        """What is observed, with its answers: a busy machine may be late with them."""
+        toolbox = self._desired.lab.toolbox
+        for _ in range(ATTEMPTS):
+            late = evidence.status(self._desired, observed, toolbox) == "running"
+            if observed.asked or not late or observed.network is None:
+                return observed
+            observed = self._again(observed)
+        raise LabError(
+            f"{toolbox.name} runs and cannot be asked, so nothing is decided: see "
+            f"'labctl logs {toolbox.name}'"
+        )
 
     def _again(self, observed: Observed) -> Observed:
         fresh = observe(self._engine, self._desired, ask_host=True)
@@ -229,14 +246,23 @@ class Recovery:
             self._forget(step)
 
     def _wait(self, found: Found, service: str, step: Step) -> None:
-        """Watch members until anything about them changes, or their timers have run out."""
+        """Watch members until anything about them changes, or their timers have run out.
+
+        Only if they could be asked in the end, that proves anything.
+        """
         own = next((c for c in found.clusters if c.service == service), None)
         patience = own.patience if own else AGENTS_PATIENCE
         names = [name for name in step.members if name in self._desired.probes]
-        before = found.observed
+        before, heard = found.observed, False
 
         def changed() -> bool:
-            now = inspect(self._engine, self._desired, probes=names, path=f"{QUESTION}-{service}")
+            nonlocal heard
+            try:
+                heard, path = False, f"{QUESTION}-{service}"
+                now = inspect(self._engine, self._desired, probes=names, path=path)
+                heard = True
+            except LabctlError:
+                return False
             ready = {name for name, answer in now.probes.items() if answer.ready}
             return ready != before.ready & set(names) or _words(now.clusters, service) != _words(
                 before.clusters, service
@@ -248,7 +274,7 @@ class Recovery:
             retry=tenacity.retry_if_result(lambda found: not found),
             retry_error_callback=lambda _: False,
         )(changed)
-        if not came:
+        if heard and not came:
             self._known.waited.add(service)
 
     def _forget(self, step: Step) -> None:

@@ -13,7 +13,7 @@ from tests.chaos.ground import Ground
 from tests.lab.command import Labctl
 from tests.lab.remains import remains
 
-NAME = "recover-test"
+NAME = "hrec"
 
 
 @pytest.fixture(scope="session")

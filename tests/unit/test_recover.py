@@ -228,10 +228,16 @@ def test_members_that_run_have_time_to_find_each_other(
 
 
 def test_nothing_is_decided_over_a_running_member_that_cannot_be_asked(
-    wanted: Desired, fake: FakeEngine
+    wanted: Desired, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blind = replace(running(wanted), ready=frozenset(), asked=False)
-    assert Recovery(fake, wanted, Notes()).prepare(blind) == blind
+    monkeypatch.setattr(recovery, "observe", lambda *_, **__: blind)
+    with pytest.raises(LabError) as raised:
+        Recovery(fake, wanted, Notes()).prepare(blind)
+    assert str(raised.value) == (
+        "client/toolbox runs and cannot be asked, so nothing is decided: see "
+        "'labctl logs client/toolbox'"
+    )
     assert fake.calls == []
 
 

@@ -109,6 +109,9 @@ class Galera(World):
     def judge(self, step: Step) -> None:
         if step.action == "stop":
             assert not self.primary & set(step.members), "stopped a primary component"
+            alive = [m for m in self.cluster.members if m.runs]
+            alone = len(alive) < 2 and all(m.says.startswith("non-Primary") for m in alive)
+            assert self.cluster.waited or alone, "gave them no time to find each other"
         if step.action == "bootstrap":
             assert not self.primary, "a second primary component"
             (chosen,) = step.members
@@ -232,6 +235,10 @@ class Rabbit(World):
             assert alone, "forced one that starts by itself"
         if step.action == "start":
             serving = any(m.serves for m in self.cluster.members)
+            if not any(m.runs for m in self.cluster.members) and not self.forced:
+                lost = set(NODES) - self.waits.keys()
+                hopeless = all(noted & lost for noted in self.noted.values())
+                assert not hopeless, "they wait for what is lost"
             with_data = [m for m in self.cluster.members if m.node in self.waits]
             for name in step.members:
                 blank = name.partition("/")[0] not in self.waits
@@ -355,6 +362,8 @@ def test_rabbitmq_stranded_members_are_restarted_and_no_others(
 @dataclass
 class Mongo(World):
     configured: set[str] = field(default_factory=set)
+    slow: bool = False
+    """Whether they elect only while they are watched."""
 
     def judge(self, step: Step) -> None:
         assert step.action in ("thaw", "wait", "read", "start"), "nothing is forced, unasked"
@@ -372,6 +381,8 @@ class Mongo(World):
         if alive & self.configured:
             self.configured |= alive
         up = len(alive & self.configured) >= self.cluster.majority
+        self.slow = self.slow and not self.cluster.waited
+        up = up and not self.slow
         led = [m.name for m in members if m.says == "primary" and m.name in alive]
         first = min(alive & self.configured, default=None)
         primary = (led[0] if led else first) if up else None
@@ -391,7 +402,10 @@ def mongo(draw: st.DrawFn) -> Mongo:
         members.append(Member(name, runs=runs, frozen=frozen, blank=name not in configured))
     founded = any(m.runs or not m.blank for m in members)
     world = Mongo(
-        Cluster("mongodb", tuple(members), founded=founded), "mongodb", configured=configured
+        Cluster("mongodb", tuple(members), founded=founded),
+        "mongodb",
+        configured=configured,
+        slow=draw(st.booleans()),
     )
     world.settle()
     return world
@@ -406,6 +420,7 @@ def test_mongodb(world: Mongo) -> None:
         assert not configured
         return
     assert found.stops == (not configured), found
+    assert configured or found.situation == "lost"
     if configured:
         assert [m.says for m in world.cluster.members].count("primary") == 1
         assert all(m.serves for m in world.cluster.members)
@@ -423,6 +438,8 @@ class Redis(World):
     fails_over: bool = True
     follows: dict[str, str] = field(default_factory=dict)
     """Whom each one's own file names as its master."""
+    left: bool = True
+    """Whether it is known which data are the newest."""
     emptied: bool = False
 
     def _address(self, node: str) -> str:
@@ -475,13 +492,13 @@ class Redis(World):
             if master and master not in alive and alive and self.fails_over:
                 new = max(alive, key=lambda n: self.written[n])
                 if self.written[new] >= 0:
-                    epoch, master = epoch + 1, new
+                    epoch, master, self.left = epoch + 1, new, False
             if master:
                 self.sentinel |= dict.fromkeys(watching, (epoch, master))
         highest = max(self.sentinel.values(), default=(0, ""))
         master = highest[1]
         if master in alive:
-            if self.written[master] < 0 and any(w >= 0 for w in self.written.values()):
+            if self.written[master] < max(self.written.values()) and self.left:
                 self.emptied = True
             for node in alive:
                 self.written[node] = max(self.written[master], 0.0)
@@ -506,6 +523,8 @@ def redis(draw: st.DrawFn) -> Redis:
         sentinel[missed] = (epoch - 1, former)
     for lost in draw(st.sets(st.sampled_from(NODES))):
         del sentinel[lost]
+    # The former master may have ended before it could follow.
+    away = epoch > 0 and draw(st.booleans())
     written = {n: draw(st.sampled_from([5.0, 6.0, 7.0, -1.0])) for n in NODES}
     # A replica is never ahead of its master.
     if written[master] >= 0:
@@ -521,7 +540,12 @@ def redis(draw: st.DrawFn) -> Redis:
         "redis",
         written=written,
         sentinel=sentinel,
-        follows={n: master for n in NODES if n != master and written[n] >= 0},
+        follows={
+            n: master
+            for n in NODES
+            if n != master and written[n] >= 0 and not (n == former and away)
+        },
+        left=written[master] >= 0 or all(w in (written[former], -1.0) for w in written.values()),
         fails_over=draw(st.booleans()),
     )
     world.settle()

@@ -47,7 +47,7 @@ def at_first(cluster: Cluster) -> Diagnosis | None:
         thaw = Step(
             "thaw", named(frozen), "a frozen member may be the one that leads: let it tell first"
         )
-        return Diagnosis(who, "frozen", f"{listed(frozen)} frozen", (thaw,))
+        return Diagnosis(who, "frozen", f"{who}: frozen: {listed(frozen)}", (thaw,))
     return None
 
 

@@ -94,7 +94,8 @@ class Step:
     @property
     def title(self) -> str:
         """What it does, in a few words."""
-        who = ", ".join(self.members) or "the most recent one"
+        unknown = "the others" if self.action == "start" else "the most recent one"
+        who = ", ".join(self.members) or unknown
         return _TITLES[self.action].format(who=who, leader=self.leader)
 
 

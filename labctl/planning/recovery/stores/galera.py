@@ -72,20 +72,22 @@ def _beside_primary(cluster: Cluster) -> Diagnosis:
     if out and not cluster.waited:
         wait = Step("wait", named(out), "a member that was cut off joins again by itself")
         again = Step("restart", named(out), "it joins when it starts")
-        sentence = f"{listed(out)} outside of the primary component"
+        sentence = f"{who}: outside of the primary component: {listed(out)}"
         return Diagnosis(who, "outside", sentence, (wait, again))
     if out:
         restart = Step("restart", named(out), "it did not join again within its own timers")
         return Diagnosis(
-            who, "outside", f"{listed(out)} outside of the primary component", (restart,)
+            who, "outside", f"{who}: outside of the primary component: {listed(out)}", (restart,)
         )
     if gone:
         steps = common.start(
             gone, "the primary component serves: it copies what it missed and joins, one at a time"
         )
-        return Diagnosis(who, "degraded", f"{listed(gone)} ended, the others serve", steps)
+        return Diagnosis(
+            who, "degraded", f"{who}: ended, while others serve: {listed(gone)}", steps
+        )
     late = [m for m in cluster.members if not m.serves]
-    return Diagnosis(who, "joining", f"{listed(late)} being taken in by those that serve")
+    return Diagnosis(who, "joining", f"{who}: being taken in: {listed(late)}")
 
 
 def _without_primary(cluster: Cluster, alive: list[Member]) -> Diagnosis:

@@ -37,7 +37,9 @@ def diagnose(cluster: Cluster) -> Diagnosis:
         steps = common.start(gone, "the primary has what it missed")
         situation = "degraded" if gone else "joining"
         rest = gone or [m for m in cluster.members if not m.serves]
-        return Diagnosis(who, situation, f"{listed(rest)} behind, the others serve", steps)
+        return Diagnosis(
+            who, situation, f"{who}: ended or behind, while others serve: {listed(rest)}", steps
+        )
     unread = [m for m in common.running(cluster.members) if m.data is None and not m.unreadable]
     if unread:
         steps = (

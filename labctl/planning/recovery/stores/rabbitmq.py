@@ -67,22 +67,26 @@ def _beside_others(cluster: Cluster) -> Diagnosis:
             named(stuck),
             "the others have not counted it for longer than their timers: it joins when it starts",
         )
-        return Diagnosis(who, "stranded", f"{listed(stuck)} outside of its cluster", (restart,))
+        return Diagnosis(
+            who, "stranded", f"{who}: outside of the cluster: {listed(stuck)}", (restart,)
+        )
     if late:
         wait = Step("wait", named(late), "it may still be starting, or about to join again")
         again = Step("restart", named(late), "it joins when it starts")
-        return Diagnosis(who, "stranded", f"{listed(late)} not in its cluster yet", (wait, again))
+        return Diagnosis(
+            who, "stranded", f"{who}: not in the cluster yet: {listed(late)}", (wait, again)
+        )
     leader = next(m for m in cluster.members if m.serves and not m.stranded)
     lost = [m for m in gone if m.blank]
     if lost and leader.data is None and not leader.unreadable:
         ask = Step("read", (leader.name,), f"does it know {listed(lost)}, which has no data?")
         steps = (ask, *common.start(gone, "the others serve: it joins them"))
-        return Diagnosis(who, "blank", f"{listed(gone)} ended, the others serve", steps)
+        return Diagnosis(who, "blank", f"{who}: ended, while others serve: {listed(gone)}", steps)
     # One that it does not know is new: there is nothing to forget.
     blank = [m for m in lost if m.node in saw(leader)]
     steps = (*_forget(blank, leader.name), *common.start(gone, "the others serve: it joins them"))
     situation = "blank" if blank else "degraded"
-    return Diagnosis(who, situation, f"{listed(gone)} ended, the others serve", steps)
+    return Diagnosis(who, situation, f"{who}: ended, while others serve: {listed(gone)}", steps)
 
 
 def _forget(blank: list[Member], leader: str) -> tuple[Step, ...]:
@@ -97,17 +101,18 @@ def _forget(blank: list[Member], leader: str) -> tuple[Step, ...]:
 
 def _some_run(cluster: Cluster, alive: list[Member], gone: list[Member]) -> Diagnosis:
     who = cluster.service
+    sentence = f"{who}: nobody serves; waiting for others: {listed(alive)}"
     helpful = [m for m in gone if not m.blank]
     if helpful:
         steps = common.start(
             helpful, "those that run wait for it: for its tables, or for a majority"
         )
-        return Diagnosis(who, "waiting", f"{listed(alive)} waiting for others", steps)
+        return Diagnosis(who, "waiting", sentence, steps)
     steps = (Step("restart", named(alive), "together, so that each finds the others' tables"),)
     if not cluster.waited:
         wait = Step("wait", named(alive), "each waits for the others' tables: give them the time")
         steps = (wait, *steps)
-    return Diagnosis(who, "waiting", f"{listed(alive)} waiting for others", steps)
+    return Diagnosis(who, "waiting", sentence, steps)
 
 
 def _all_ended(cluster: Cluster) -> Diagnosis:

@@ -61,19 +61,21 @@ def diagnose(cluster: Cluster) -> Diagnosis:
         late = [m for m in everyone if not m.serves]
         if not cluster.waited:
             wait = Step("wait", named(late), "the sentinels agree on a master by themselves")
-            return Diagnosis(who, "agreeing", f"{listed(late)} not ready", (wait,))
+            return Diagnosis(who, "agreeing", f"redis: not ready: {listed(late)}", (wait,))
         restart = Step("restart", named(late), "it was not ready within the sentinels' own timers")
-        return Diagnosis(who, "agreeing", f"{listed(late)} not ready", (restart,))
+        return Diagnosis(who, "agreeing", f"redis: not ready: {listed(late)}", (restart,))
     if _served(cluster):
         steps = common.start(gone, "it asks the others who is master")
-        return Diagnosis(who, "degraded", f"{listed(gone)} ended, the data are served", steps)
+        return Diagnosis(
+            who, "degraded", f"redis: ended, while a master serves: {listed(gone)}", steps
+        )
     unread = [m for m in everyone if m.data is None and not m.unreadable]
     if unread:
         steps = (
             Step("read", named(unread), "the master of the highest epoch has the newest data"),
             *common.start(gone, "the master with its data, the others after it"),
         )
-        return Diagnosis(who, "ended", f"{listed(gone)} ended", steps)
+        return Diagnosis(who, "ended", f"redis: ended: {listed(gone)}", steps)
     return _with_facts(cluster, gone)
 
 
@@ -93,7 +95,7 @@ def _with_facts(cluster: Cluster, gone: list[Member]) -> Diagnosis:
         return Diagnosis(
             who,
             "unreadable",
-            f"{who}: who has the newest data cannot be told ({why}), so nothing was started: mend "
+            f"redis: who has the newest data cannot be told ({why}), so nothing was started: mend "
             f"it, or give it up with 'labctl node replace {unreadable[0].node}'",
             stops=True,
         )
@@ -105,30 +107,26 @@ def _with_facts(cluster: Cluster, gone: list[Member]) -> Diagnosis:
     with_data = [s for s in cluster.stores if written(s) >= 0]
     if not with_data:
         steps = common.start(gone, "nothing is left of the data: they begin empty")
-        return Diagnosis(who, "empty", f"{who}: all data are lost", steps)
+        return Diagnosis(who, "empty", "redis: all data are lost", steps)
     # Of a failover, a majority knows; fewer may all have missed it.
-    named_by_most = masters if len(knowing) >= cluster.majority else set[str]()
-    master = _followed(cluster, named_by_most) or _head(with_data)
+    by_most = len(knowing) >= cluster.majority
+    chosen = next((s for s in cluster.stores if by_most and s.address in masters), None)
+    # Without them: whom the one follows that wrote last.
+    master = _followed(cluster, chosen or max(with_data, key=written))
     if master is not None and (master.runs or written(master) >= 0):
         return _master_left(cluster, gone, master)
     return _another_master(cluster, gone, master, with_data)
 
 
-def _followed(cluster: Cluster, masters: set[str]) -> Member | None:
-    """The master that sentinels name, or whom that one itself came to follow later."""
+def _followed(cluster: Cluster, start: Member | None) -> Member | None:
+    """A master, or whom that one itself came to follow later."""
     by_address = {s.address: s for s in cluster.stores}
-    master = next((by_address[a] for a in masters if a in by_address), None)
+    master = start
     for _ in cluster.stores:
         if master is None or "replicaof" not in facts(master):
             return master
         master = by_address.get(facts(master)["replicaof"])
     return None
-
-
-def _head(with_data: list[Member]) -> Member | None:
-    """Who has data and follows nobody: a master. A former one wrote earlier than the last."""
-    heads = [s for s in with_data if "replicaof" not in facts(s)]
-    return max(heads, key=written, default=None)
 
 
 def _master_left(cluster: Cluster, gone: list[Member], master: Member) -> Diagnosis:
@@ -139,17 +137,17 @@ def _master_left(cluster: Cluster, gone: list[Member], master: Member) -> Diagno
     astray = [m for m in common.running(cluster.members) if m in wrong and epoch(m) >= 0]
     if astray and not cluster.waited:
         wait = Step("wait", named(astray), f"they may hear by themselves of {master.name}")
-        return Diagnosis(who, "ended", f"{listed(gone)} ended", (wait, *begin))
+        return Diagnosis(who, "ended", f"redis: ended: {listed(gone)}", (wait, *begin))
     if astray:
         stop = Step("stop", named(astray), f"they name another master than {master.name}")
-        return Diagnosis(who, "ended", f"{listed(gone)} ended", (stop, *begin))
+        return Diagnosis(who, "ended", f"redis: ended: {listed(gone)}", (stop, *begin))
     blank = [s for s in cluster.stores if s is not master and written(s) < 0]
     untold = [m for m in gone if m in wrong or (m in blank and "replicaof" not in facts(m))]
     if not untold:
-        return Diagnosis(who, "ended", f"{listed(gone)} ended", begin)
+        return Diagnosis(who, "ended", f"redis: ended: {listed(gone)}", begin)
     reason = f"without data, or astray, it would not take {master.name} for the master"
     follow = Step("follow", named(untold), reason, leader=master.name)
-    return Diagnosis(who, "ended", f"{listed(gone)} ended", (follow, *begin))
+    return Diagnosis(who, "ended", f"redis: ended: {listed(gone)}", (follow, *begin))
 
 
 def _another_master(
@@ -162,11 +160,11 @@ def _another_master(
     alive = common.running(cluster.everyone)
     if alive and not cluster.waited:
         wait = Step("wait", named(alive), "the sentinels may make another one master by themselves")
-        return Diagnosis(who, "headless", f"{who}: {what}", (wait, *begin))
+        return Diagnosis(who, "headless", f"redis: {what}", (wait, *begin))
     if alive:
         stop = Step("stop", named(alive), "they agreed on no other master in their time")
         steps: tuple[Step, ...] = (stop, Step("follow", (), "the newest of the rest leads"), *begin)
-        return Diagnosis(who, "headless", f"{who}: {what}", steps)
+        return Diagnosis(who, "headless", f"redis: {what}", steps)
     leader = max(with_data, key=written)
     follow = Step(
         "follow",
@@ -174,7 +172,7 @@ def _another_master(
         f"{what}, and would empty the others: of these the data of {leader.name} were written last",
         leader=leader.name,
     )
-    return Diagnosis(who, "headless", f"{who}: {what}", (follow, *begin))
+    return Diagnosis(who, "headless", f"redis: {what}", (follow, *begin))
 
 
 def _conflict(cluster: Cluster, masters: set[str], highest: int) -> Diagnosis:
@@ -184,7 +182,7 @@ def _conflict(cluster: Cluster, masters: set[str], highest: int) -> Diagnosis:
     return Diagnosis(
         cluster.service,
         "conflict",
-        f"{cluster.service}: different masters are named at epoch {highest} ({named_by}), "
+        f"redis: different masters are named at epoch {highest} ({named_by}), "
         f"so nothing was started: {common.one_of(choices or ['look at each with redis-cli'])}",
         stops=True,
     )
