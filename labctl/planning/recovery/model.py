@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Action = Literal[
@@ -165,8 +165,3 @@ def named(members: tuple[Member, ...] | list[Member]) -> tuple[str, ...]:
 def listed(members: tuple[Member, ...] | list[Member]) -> str:
     """The members' names for a sentence."""
     return ", ".join(named(members))
-
-
-def with_waited(cluster: Cluster) -> Cluster:
-    """The cluster after its members have been watched for its patience in vain."""
-    return replace(cluster, waited=True)
