@@ -19,6 +19,7 @@ from labctl.cli import (
     machine,
     measure,
     nodes,
+    recover,
     verify,
 )
 from labctl.errors import InputError
@@ -61,6 +62,7 @@ _app = typer.Typer(
 )
 lifecycle.register(_app)
 nodes.register(_app)
+recover.register(_app)
 checkpoints.register(_app)
 inside.register(_app)
 faults.register(_app)

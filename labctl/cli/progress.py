@@ -38,10 +38,10 @@ class Lines:
         return None
 
     def planned(self, plan: Plan) -> None:
-        """Print the number of steps."""
-        self._total = len(plan.steps)
-        if self._total:
-            self._say(f"{self._total} steps")
+        """Print the number of steps; a recovery may have several plans."""
+        self._total += len(plan.steps)
+        if plan.steps:
+            self._say(f"{len(plan.steps)} steps")
 
     def started(self, step: Step) -> None:
         """Print nothing: a step's line is printed when it ends."""
@@ -96,7 +96,7 @@ class Screen:
 
     def planned(self, plan: Plan) -> None:
         """Remember how much there is to do."""
-        self._total = len(plan.steps)
+        self._total += len(plan.steps)
 
     def started(self, step: Step) -> None:
         """Show a step."""

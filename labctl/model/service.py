@@ -118,10 +118,30 @@ class ClusterDoc(Document):
     joins: Literal["together", "in turn"] = "together"
     """``in turn``: a member starts when the one before it is ready."""
     member_file: AbsolutePath | None = None
-    """A file whose presence shows that an instance's volume has been part of the cluster."""
+    """A file whose presence shows that an instance's volume has been part of the cluster;
+    ``{node}`` in it is the name of its node."""
+    data: Name | None = None
+    """Another service, whose instances hold the data on which this one decides."""
+
+
+class RecoveryDoc(Document):
+    """How a member of a cluster is told how recent its data are, and to start all the same.
+
+    What the answers mean, and what is done about them, is in labctl/planning/recovery/stores. In
+    commands, ``{node}`` is the name of the instance's node.
+    """
+
     position: tuple[str, ...] = ()
-    """Command, run with a stopped instance's volumes and files, that prints IDENTITY:NUMBER: how
-    recent its data are. When no member is left, the most recent one bootstraps the cluster."""
+    """Command that prints how recent an instance's data are, and nothing where there are none. Run
+    with the volumes and files of an instance that does not run, or in one that does."""
+    ask: tuple[str, ...] = ()
+    """Command that prints the same of an instance that runs, if it is another."""
+    lead: tuple[str, ...] = ()
+    """Command, run with a stopped instance's volumes and files, that has it take ``{leader}`` (a
+    node; ``{address}`` is its address) for the leader when it starts: without waiting for others
+    where that is itself."""
+    gave_up: str = ""
+    """Regex that the end of the log of an instance matches that waited for others in vain."""
 
 
 class ChangeDoc(Document):
@@ -161,7 +181,7 @@ class CheckpointDoc(Document):
     ``nothing``: of what can be learnt or made again."""
     newest: tuple[str, ...] = ()
     """Command, run with a stopped instance's volumes and files, that prints IDENTITY:NUMBER: how
-    recent its data are. The cluster's ``position`` when left out."""
+    recent its data are. That of ``recovery.position`` when left out."""
     omit: tuple[str, ...] = ()
     """Files that are left out, as paths on a volume (with shell patterns): those that hold
     addresses, and those that are large and made again."""
@@ -382,6 +402,7 @@ class ServiceDoc(Document):
     vip_ready: ProbeDoc | None = None
     """Sent to the virtual IP, once: what consumers will find there."""
     cluster: ClusterDoc | None = None
+    recovery: RecoveryDoc = RecoveryDoc()
     change: ChangeDoc = ChangeDoc()
     checkpoint: CheckpointDoc = CheckpointDoc()
     endpoint: EndpointDoc | None = None

@@ -113,7 +113,7 @@ class _Lab:
     def _(self, step: StartInstance) -> None:
         self._make(self._desired.instances[step.instance], "running")
         cluster = self._desired.lab.services[step.instance.partition("/")[2]].doc.cluster
-        if cluster is not None and cluster.start == "seed":
+        if cluster is not None and (cluster.start == "seed" or cluster.member_file is not None):
             self._members.add(step.instance)
 
     @do.register

@@ -44,8 +44,7 @@ def kept(desired: Desired) -> list[Kept]:
 
 def newest_command(service: Service) -> tuple[str, ...]:
     """What prints how recent an instance's data are."""
-    cluster = service.doc.cluster
-    return service.doc.checkpoint.newest or (cluster.position if cluster else ())
+    return service.doc.checkpoint.newest or service.doc.recovery.position
 
 
 def _of_service(desired: Desired, service: Service) -> Iterator[Kept]:

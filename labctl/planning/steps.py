@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from labctl.engine.port import Container, Network
 
@@ -263,9 +263,15 @@ class Observed:
     done: Mapping[str, str] = field(default_factory=dict)
     """``service/job`` → hash of the one-shot container that succeeded, as recorded in the lab."""
     members: frozenset[str] = frozenset()
-    """Instances that have been cluster members, of services whose cluster starts from a seed."""
+    """Instances that have been cluster members, as far as their volumes tell."""
     ready: frozenset[str] = frozenset()
     """Ids of the probes that answered."""
+    asked: bool = False
+    """Whether the prober could be asked."""
+    said: Mapping[str, str] = field(default_factory=dict)
+    """Probe → its answer in words."""
+    clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Kind of cluster → how its members see it."""
     stranded: frozenset[str] = frozenset()
     """Running instances that the rest of their cluster has not counted for a while."""
     renew: Mapping[str, bool] = field(default_factory=dict)

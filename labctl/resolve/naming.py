@@ -10,8 +10,8 @@ from labctl.model import disk
 from labctl.model.lab import Instance, Lab
 from labctl.model.reserved import FILES, RESERVED
 
-_HELPERS = ("look", "position")
-"""Suffixes of the containers that read the volumes of a cluster's stopped member."""
+_HELPERS = ("look", "position", "lead")
+"""Suffixes of the containers that work on the volumes of a cluster's stopped member."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _of_instance(lab: Lab, instance: Instance) -> Iterator[Named]:
     yield Named(own, instance.name, place)
     if disk.size(instance.service.settings):
         yield Named(lab.disk(instance), f"the disk of {instance.name}", place)
-    if doc.cluster is not None:
+    if doc.cluster is not None or doc.recovery.position:
         for helper in _HELPERS:
             yield Named(f"{own}-{helper}", f"a helper of {instance.name}", place)
     for volume in doc.container.volumes:

@@ -29,8 +29,7 @@ from labctl.resolve.request import Request, resolved
 from labctl.running import archives, lifecycle
 from labctl.running.execute import Report
 from labctl.running.observe import observe
-from labctl.running.position import position
-from labctl.running.recover import most_advanced
+from labctl.running.position import most_advanced, position
 from labctl.state import checkpoints, secrets, store
 from labctl.state.checkpoints import Draft
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -28,7 +28,7 @@ from labctl.planning.steps import Plan
 from labctl.resolve.request import resolved, with_subnet
 from labctl.running.execute import Executor, Report
 from labctl.running.observe import Filled, observe
-from labctl.running.recover import recover
+from labctl.running.recover import Found, Recovery, check_services, of_services
 from labctl.state import paths, secrets, store
 
 _SUBNETS_TRIED = 16
@@ -156,9 +156,9 @@ def _up(
     desired = prepared.desired
     filled = None if origin is None else _fill(engine, prepared, origin, report)
     try:
-        observed = observe(engine, desired, ask_host=True, filled=filled)
-        observed = recover(engine, desired, observed, report.note)
-        made = make_plan(desired, replace(observed, renew=renew))
+        seen = replace(observe(engine, desired, ask_host=True, filled=filled), renew=renew)
+        observed = Recovery(engine, desired, report).prepare(seen)
+        made = make_plan(desired, observed)
         if made.steps:
             store.save(prepared.record)
             secrets.save(prepared.record.directory, prepared.secrets)
@@ -217,6 +217,44 @@ def _heal(engine: Engine, lab: Lab, report: Report) -> bool:
     for said in (*healing.files, *overtaken, *healing.left.values()):
         report.note(said)
     return bool(healing.left)
+
+
+def diagnose(
+    engine: Engine, prepared: Prepared, report: Report, services: Collection[str] = ()
+) -> tuple[Found, Plan]:
+    """What is lost of a lab, or of these services, and what ``recover`` would do about it.
+
+    The plan is empty as long as it depends on what a step before it has to find out. Volumes of
+    members that do not run are read, by helpers; nothing is changed.
+    """
+    check_services(prepared.lab, services)
+    desired = prepared.desired
+    found = Recovery(engine, desired, report, services).foresee(
+        observe(engine, desired, ask_host=True)
+    )
+    if any(d.stops or found.steps(d) for d in found.diagnoses):
+        return found, Plan({})
+    return found, of_services(make_plan(desired, found.planned()), prepared.lab, services)
+
+
+def recover(
+    engine: Engine, prepared: Prepared, report: Report, services: Collection[str] = ()
+) -> Plan:
+    """Bring back what is lost of a lab, or of these services; the plan that was run for it.
+
+    Faults are healed first. LabError when a person has to choose, and when a step fails.
+    """
+    lab, desired = prepared.lab, prepared.desired
+    check_services(lab, services)
+    _heal(engine, lab, report)
+    observed = Recovery(engine, desired, report, services).prepare(
+        observe(engine, desired, ask_host=True)
+    )
+    made = of_services(make_plan(desired, observed), lab, services)
+    if made.steps:
+        own = {i.name for i in lab.instances if i.service.name in services} if services else None
+        Executor(engine, desired, made, observed.ready, report, only=own).run()
+    return made
 
 
 def fitting(engine: Engine, record: store.Record) -> store.Record:

@@ -72,7 +72,10 @@ def observe(
         observed,
         link=found is not None,
         filtered=found is not None and found.filtered,
+        asked=bool(inspection.probes),
         ready=frozenset(name for name, answer in inspection.probes.items() if answer.ready),
+        said={name: answer.detail for name, answer in inspection.probes.items()},
+        clusters=inspection.clusters,
         stranded=_stranded(engine, desired, containers, inspection),
     )
 
@@ -142,7 +145,7 @@ def _members(
 ) -> Iterator[str]:
     """Instances whose volume has been in the service's cluster; running ones always count."""
     cluster = service.doc.cluster
-    if cluster is None or cluster.start != "seed":
+    if cluster is None or (cluster.start != "seed" and cluster.member_file is None):
         return
     for instance in desired.lab.of_service(service):
         container = containers.get(desired.lab.container(instance))
@@ -152,6 +155,13 @@ def _members(
         spec = desired.instances[instance.name].spec
         if any(mount.volume in volumes for mount in spec.volumes) and (
             cluster.member_file is None
-            or read_file(engine, spec, cluster.member_file, containers, desired.images) is not None
+            or read_file(
+                engine,
+                spec,
+                cluster.member_file.format(node=instance.node.name),
+                containers,
+                desired.images,
+            )
+            is not None
         ):
             yield instance.name

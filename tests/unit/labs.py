@@ -55,8 +55,8 @@ def catalogue(directory: Path, joins: str = "together") -> dict[str, ServiceDoc]
                 "start": "seed",
                 "joins": joins,
                 "member_file": "/data/member",
-                "position": ["position"],
             },
+            recovery={"position": ["position"]},
             actions=[
                 {
                     "name": "doze",

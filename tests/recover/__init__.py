@@ -1,0 +1,1 @@
+"""Losses of every kind on real labs, and `labctl recover` (``make test-recover``)."""
