@@ -566,6 +566,16 @@ def test_redis(world: Redis) -> None:
 # all of them
 
 
+def test_a_cluster_that_has_lost_everything_is_founded_anew_and_it_is_said() -> None:
+    for kind in stores.registered():
+        members = tuple(Member(f"{n}/{kind}", runs=False, blank=True) for n in NODES)
+        empty = Cluster(kind, members, founded=False)
+        found = sound(empty, kind)
+        assert (found.situation, [s.action for s in found.steps]) == ("emptied", ["start"])
+        assert found.sentence == f"{kind}: all data are lost"
+        assert sound(replace(empty, filled=False), kind).well
+
+
 def test_every_store_says_nothing_of_a_healthy_cluster() -> None:
     says = {"galera": "Primary, Synced", "mongodb": "primary"}
     for kind in stores.registered():
