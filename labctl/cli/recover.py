@@ -38,7 +38,8 @@ def recover(
     """Bring a lab back after any loss, and say why before each step; does nothing if all is well.
 
     Each cluster is diagnosed: it goes on from its most recent data, and where only a person can
-    choose, nothing is done, the choices are named, and the exit code is 1. Faults are healed first.
+    choose, nothing is done, the choices are named, and the exit code is 1. Faults are healed first;
+    what they have ended is brought back like any other loss.
     """
     from labctl.cli import show
     from labctl.cli.progress import display

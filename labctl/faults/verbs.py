@@ -82,8 +82,10 @@ def heal(engine: Engine, fault: Fault) -> Evidence:
         return replace(evidence, overtaken={**evidence.overtaken, **started})
 
 
-def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> Healing:
+def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False, ended: bool = True) -> Healing:
     """Undo all journalled faults; one that fails does not stop the others.
+
+    Without ``ended``, what faults have ended is not started: the caller decides in which order.
 
     Cuts and delays that are not journalled are removed, too, with ``sweep`` or when the journal has
     unusable files: what these described could make the other faults' proofs fail.
@@ -92,12 +94,18 @@ def heal_all(engine: Engine, lab: Lab, *, sweep: bool = False) -> Healing:
         return Healing()
     with journal.exclusive(lab.name):
         files = journal.set_aside(lab.name)
-        healing = _heal_each(engine, lab.name, journal.entries(lab.name))
+        wanted = [e for e in journal.entries(lab.name) if ended or not _has_ended(e.fault)]
+        healing = _heal_each(engine, lab.name, wanted)
         if sweep or files:
             swept = _sweep(engine, lab)
             second = _heal_each(engine, lab.name, journal.entries(lab.name))
             healing = Healing([*healing.done, *second.done], {**swept, **second.left})
         return replace(healing, files=files)
+
+
+def _has_ended(fault: Fault) -> bool:
+    """Whether a fault is only that something has ended, and nothing ends it again."""
+    return kinds.of(fault).ends and not kinds.repeats(fault)
 
 
 def _sweep(engine: Engine, lab: Lab) -> Mapping[str, str]:

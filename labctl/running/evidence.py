@@ -95,9 +95,9 @@ def cluster(
 
 
 def _filled(observed: Observed, service: Service) -> bool:
-    """Whether the jobs that work on a cluster, or any where it has none, have been done."""
+    """Whether a cluster has jobs that fill it, and they are on record as done."""
     own = [f"{service.name}/{job.name}" for job in service.doc.jobs]
-    return all(job in observed.done for job in own) if own else bool(observed.done)
+    return bool(own) and all(job in observed.done for job in own)
 
 
 def _founded(desired: Desired, observed: Observed, service: Service) -> bool:
@@ -110,7 +110,7 @@ def _founded(desired: Desired, observed: Observed, service: Service) -> bool:
     if not any(i.name in observed.members for i in instances):
         return False
     # One that jobs found has been founded when they have run.
-    return cluster.start == "seed" or _filled(observed, service)
+    return cluster.start == "seed" or not service.doc.jobs or _filled(observed, service)
 
 
 def _gave_up(engine: Engine, desired: Desired, observed: Observed, instance: Instance) -> bool:

@@ -210,9 +210,9 @@ def _with_subnet(engine: Engine, prepared: Prepared, before: store.Record | None
     return prepared if same else prepare(record, prepared.given)
 
 
-def _heal(engine: Engine, lab: Lab, report: Report) -> bool:
+def _heal(engine: Engine, lab: Lab, report: Report, *, ended: bool = True) -> bool:
     """Heal all faults in force and report problems; returns whether any could not be healed."""
-    healing = verbs.heal_all(engine, lab)
+    healing = verbs.heal_all(engine, lab, ended=ended)
     overtaken = [evidence.said for evidence in healing.done if evidence.overtaken]
     for said in (*healing.files, *overtaken, *healing.left.values()):
         report.note(said)
@@ -242,11 +242,12 @@ def recover(
 ) -> Plan:
     """Bring back what is lost of a lab, or of these services; the plan that was run for it.
 
-    Faults are healed first. LabError when a person has to choose, and when a step fails.
+    Faults are healed first, but nothing is started by that: what faults have ended is brought back
+    like any other loss. LabError when a person has to choose, and when a step fails.
     """
     lab, desired = prepared.lab, prepared.desired
     check_services(lab, services)
-    _heal(engine, lab, report)
+    _heal(engine, lab, report, ended=False)
     observed = Recovery(engine, desired, report, services).prepare(
         observe(engine, desired, ask_host=True)
     )
@@ -254,6 +255,8 @@ def recover(
     if made.steps:
         own = {i.name for i in lab.instances if i.service.name in services} if services else None
         Executor(engine, desired, made, observed.ready, report, only=own).run()
+    if not services:
+        _heal(engine, lab, report)  # closes those that are over now
     return made
 
 

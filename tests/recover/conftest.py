@@ -13,7 +13,7 @@ from tests.chaos.ground import Ground
 from tests.lab.command import Labctl
 from tests.lab.remains import remains
 
-NAME = "hrec"
+NAME = "recover-test"
 
 
 @pytest.fixture(scope="session")

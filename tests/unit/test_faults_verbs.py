@@ -367,6 +367,18 @@ def test_heal_all_sweeps_what_no_journal_knows(world: World, lab: Lab) -> None:
     assert not any(space.tables for space in world.spaces.values())
 
 
+def test_what_faults_have_ended_can_be_left_to_who_starts_it_in_order(
+    world: World, lab: Lab
+) -> None:
+    """A crash loop is undone all the same: it would end again what is started."""
+    inject(world, faults.halt(world, lab, "crash-loop", [Target("c2", "store")]))
+    for name in ("kill instance", "cut"):
+        inject(world, KINDS[name](world))
+    healed = verbs.heal_all(world, lab, ended=False)
+    assert len(healed.done) == 2
+    assert [entry.fault.kind for entry in journal.entries(lab.name)] == ["kill"]
+
+
 def test_heal_all_tries_everything_before_it_fails(world: World, lab: Lab) -> None:
     inject(world, faults.halt(world, lab, "kill", [Target("c1", "api")]))
     inject(world, faults.halt(world, lab, "kill", [Target("c2", "api")]))

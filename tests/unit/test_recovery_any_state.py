@@ -533,7 +533,7 @@ def redis(draw: st.DrawFn) -> Redis:
         written[master] = 9.0
     members, data = [], []
     for n in NODES:
-        running = draw(st.booleans())
+        running = draw(st.booleans()) and not (n == former and away)
         members.append(Member(f"{n}/sentinel", f"10.0.0.{n[1:]}", runs=running and n in sentinel))
         runs = running and written[n] >= 0
         data.append(Member(f"{n}/redis", f"10.0.0.{n[1:]}", runs=runs))
@@ -550,6 +550,9 @@ def redis(draw: st.DrawFn) -> Redis:
         left=written[master] >= 0 or all(w in (written[former], -1.0) for w in written.values()),
         fails_over=draw(st.booleans()),
     )
+    if (epoch, master) not in sentinel.values() and any(m.runs for m in data):
+        # This world takes for the master whom its sentinels name, and has moved on at once.
+        world.left = False
     world.settle()
     return world
 
@@ -564,6 +567,16 @@ def test_redis(world: Redis) -> None:
 
 
 # all of them
+
+
+def test_a_cluster_that_has_lost_everything_is_founded_anew_and_it_is_said() -> None:
+    for kind in stores.registered():
+        members = tuple(Member(f"{n}/{kind}", runs=False, blank=True) for n in NODES)
+        empty = Cluster(kind, members, founded=False)
+        found = sound(empty, kind)
+        assert (found.situation, [s.action for s in found.steps]) == ("emptied", ["start"])
+        assert found.sentence == f"{kind}: all data are lost"
+        assert sound(replace(empty, filled=False), kind).well
 
 
 def test_every_store_says_nothing_of_a_healthy_cluster() -> None:

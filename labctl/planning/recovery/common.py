@@ -16,9 +16,14 @@ from labctl.planning.recovery.model import (
 
 SITUATIONS: Mapping[str, Situation] = {
     "new": Situation(
-        "No member has ever had data, or all have lost them.",
-        "Founds it, empty, and says so.",
+        "No member has ever had data.",
+        "Founds it.",
         "`labctl up`",
+    ),
+    "emptied": Situation(
+        "No member has a volume with data any more, though the cluster was in use.",
+        "Founds it anew, empty, says so, and runs the jobs again that fill it.",
+        "restore a backup, or `labctl up`",
     ),
     "well": Situation(
         "Every member serves.",
@@ -38,8 +43,10 @@ def at_first(cluster: Cluster) -> Diagnosis | None:
     """What is the matter with any cluster, before its store is asked about."""
     who = cluster.service
     if not cluster.founded:
-        lost = "has lost all its data, and is founded anew, empty"
-        return Diagnosis(who, "new", f"{who} {lost if cluster.filled else 'was never founded'}")
+        if not cluster.filled or running(cluster.everyone):
+            return Diagnosis(who, "new", f"{who} was never founded")
+        anew = start(ended(cluster.everyone), "no copy is left: it is founded anew, empty")
+        return Diagnosis(who, "emptied", f"{who}: all data are lost", anew)
     if all(m.runs and not m.frozen and m.serves and not m.stranded for m in cluster.everyone):
         return Diagnosis(who, "well", f"every member of {who} serves")
     frozen = [m for m in cluster.everyone if m.runs and m.frozen]
