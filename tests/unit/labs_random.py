@@ -155,10 +155,19 @@ class ReadyEngine(FakeEngine):
                     self._answers(f"{member['name']}/{asked['service']}")
                     for member in asked["members"]
                 ),
+                "members": self._parts(asked),
             }
             for asked in spec["clusters"]
         }
         return ExecResult(0, json.dumps({"probes": probes, "clusters": clusters, "vip": {}}), "")
+
+    def _parts(self, asked: Any) -> dict[str, str]:
+        """Member → its part in a replica set; the first that answers is the primary."""
+        if asked["kind"] != "mongodb":
+            return {}
+        names = [member["name"] for member in asked["members"]]
+        here = [name for name in names if self._answers(f"{name}/{asked['service']}")]
+        return {name: "primary" if name == here[0] else "secondary" for name in here}
 
     def put_files(self, name: str, files: Any) -> None:
         super().put_files(name, files)

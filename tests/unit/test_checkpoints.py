@@ -34,6 +34,7 @@ from tests.fakes.engine import FakeEngine
 from tests.unit.labs_random import IMAGES, ReadyEngine, rendered
 from tests.unit.test_lab import Quiet
 
+UUID = "6b5e1f5e-7c2d-11ef-8a3e-0242ac120002"
 SUPPORT = Choice(profile="support")
 
 
@@ -215,13 +216,24 @@ class Packing(ReadyEngine):
                         files = self._mounted(spec, volume)
                         files[name] = self._entry(name, data.encode())
                 return programs.Main(self.code, "no space left\n")
-            case ("mariadb-position",):
-                return programs.Main(0, f"uuid:{7 + (f'-{self.newest}-' in spec.name)}\n")
+            case ("sh", "-ec", *_) if spec.name.endswith("-position"):
+                return programs.Main(0, self._position(spec))
             case ("sh", "-c", script) if "redis:0" in script:
                 return programs.Main(0, f"redis:{int(f'-{self.newest}-' in spec.name)}\n")
         if spec.labels.get("labctl.kind") == "job":
             return programs.Main(0)
         return programs.main(engine, spec)
+
+    def _position(self, spec: ContainerSpec) -> str:
+        """What a member that was stopped in good order says of its data."""
+        _, node, service, _ = spec.name.split("-")
+        newest = self._boxes[f"a-{self.newest}"].spec.labels["labctl.address"]
+        return {
+            "mariadb": f"{UUID}:{7 + (node == self.newest)}\n",
+            "rabbitmq": f"[rabbit@{self.newest}].\n",
+            "sentinel": f"master={newest} epoch=1\n",
+            "redis": "written=1\n" + (f"replicaof={newest}\n" if node != self.newest else ""),
+        }[service]
 
     def _mounted(self, spec: ContainerSpec, short: str) -> dict[str, Any]:
         target = f"/volumes/{short}"
