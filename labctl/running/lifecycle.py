@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import tenacity
@@ -20,10 +20,10 @@ from labctl.images import build
 from labctl.model.lab import Lab
 from labctl.model.service import PROFILES, Profile
 from labctl.planning import fit
-from labctl.planning.desired import KIND, NODE_IMAGE, Desired, build_desired
+from labctl.planning.desired import HASH, KIND, NODE_IMAGE, Desired, build_desired
 from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
-from labctl.planning.steps import Plan
+from labctl.planning.steps import Observed, Plan
 from labctl.resolve.request import resolved, with_subnet
 from labctl.running.execute import Executor, Report
 from labctl.running.observe import observe
@@ -61,10 +61,42 @@ class Prepared:
         return found
 
 
-def prepare(record: store.Record) -> Prepared:
-    """Resolve and render a record. Nothing is written: new secrets are only in memory."""
+@dataclass(frozen=True)
+class Change:
+    """What is made anew although the lab is what it should be."""
+
+    renew: Mapping[str, bool] = field(default_factory=dict)
+    """Nodes → whether their data go, too."""
+    rebuilt: Collection[str] = ()
+    """Image roles whose containers are replaced as if these images had been built anew; those on
+    the client node stay."""
+
+    def seen(self, desired: Desired, observed: Observed) -> Observed:
+        """What was observed, as the planner must see it for that."""
+        lab = desired.lab
+        made_of = {
+            lab.container(instance)
+            for instance in lab.instances
+            if instance.service.image in self.rebuilt and instance.node != lab.client
+        }
+        if NODE_IMAGE in self.rebuilt:
+            made_of |= {lab.holder(node) for node in lab.nodes if node != lab.client}
+        containers = {
+            name: replace(there, labels={**there.labels, HASH: ""}) if name in made_of else there
+            for name, there in observed.containers.items()
+        }
+        return replace(observed, containers=containers, renew=self.renew)
+
+
+def prepare(record: store.Record, before: Prepared | None = None) -> Prepared:
+    """Resolve and render a record. Nothing is written: new secrets are only in memory.
+
+    Those of the lab ``before``, from which it is to be made, may not be on disk either.
+    """
     lab = resolved(record)
     values = secrets.load_or_generate(record.directory, secrets.wanted(lab))
+    if before is not None:
+        values = secrets.Secrets({n: before.secrets.get(n, value) for n, value in values.items()})
     renderer = Renderer(lab, values, user_ids(), data_dir("compose"))
     tags = build.image_tags(lab.release)
     return Prepared(record, build_desired(lab, renderer, tags, link.link_names(lab.name)), values)
@@ -124,12 +156,7 @@ def _up(
         prepared = _with_subnet(engine, prepared, before)
     desired = prepared.desired
     try:
-        observed = recover(engine, desired, observe(engine, desired, ask_host=True), report.note)
-        made = make_plan(desired, replace(observed, renew=renew))
-        if made.steps:
-            store.save(prepared.record)
-            secrets.save(prepared.record.directory, prepared.secrets)
-            Executor(engine, desired, made, observed.ready, report).run()
+        made = carry_out(engine, prepared, Change(renew), report)
     except SubnetTakenError:
         # Somebody with another state folder took it first. Remove our link, or the host would
         # reach our lab instead of theirs.
@@ -137,6 +164,31 @@ def _up(
         store.restore(name, before)
         raise
     return prepared, made
+
+
+def carry_out(
+    engine: Engine,
+    prepared: Prepared,
+    change: Change,
+    report: Report,
+    *,
+    recorded: bool = True,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Plan:
+    """Plan what makes a lab what it should be, and do it; returns the plan.
+
+    Unless it is ``recorded``, the lab's record and secrets on disk stay as they are, and the next
+    ``up`` undoes it. LabError when a step fails, or once ``stopped`` says so.
+    """
+    desired = prepared.desired
+    observed = recover(engine, desired, observe(engine, desired, ask_host=True), report.note)
+    made = make_plan(desired, change.seen(desired, observed))
+    if made.steps:
+        if recorded:
+            store.save(prepared.record)
+            secrets.save(prepared.record.directory, prepared.secrets)
+        Executor(engine, desired, made, observed.ready, report, stopped=stopped).run()
+    return made
 
 
 def _with_subnet(engine: Engine, prepared: Prepared, before: store.Record | None) -> Prepared:
