@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 
 from labctl.chaos.document import library
-from labctl.chaos.run.plan import Plan
 from labctl.chaos.folder import runs
+from labctl.chaos.run.plan import Plan
 from labctl.cli import chaos, main
 from labctl.cli.chaos_progress import Progress
 from tests.unit.chaos_run import change, write_run

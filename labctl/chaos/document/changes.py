@@ -18,7 +18,9 @@ ALL_IMAGES = "images"
 
 def _several(value: Any) -> Any:
     """One name may stand for a list of one."""
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _names(pattern: str) -> Any:
