@@ -209,7 +209,7 @@ class StepDoc(FaultDoc, ChangeKeys):
         return self
 
     def _whole_change(self, verb: str) -> StepDoc:
-        given = [*self.terms, *(key for key in _OF_FAULTS if getattr(self, key))]
+        given = [*(key for key in _OF_FAULTS if getattr(self, key)), *self.terms]
         if given:
             raise ValueError(f"'{given[0]}' belongs to a fault, not to '{verb}'")
         if self.at is None:

@@ -99,6 +99,7 @@ class Changer:
             self._undo()
 
     def _undo(self) -> None:
+        self._over.clear()
         was, now = self._first.record.topology.nodes, self._now.record.topology.nodes
         leaving = [name for name in now if name not in was]
         index = self.rows[-1]["index"] + 1
