@@ -1,4 +1,4 @@
-"""What a scenario's changes make of a lab, and those that are refused before anything is touched."""
+"""What a scenario's changes make of a lab, and those refused before anything is touched."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def test_secrets_that_are_only_in_memory_stay_the_same(support: Prepared) -> Non
     [
         (
             setting("mariadb", synk_wait=1),
-            "tried.yml:12: services.mariadb.synk_wait: mariadb has no such setting; did you mean 'sync_wait'?",
+            "tried.yml:12: services.mariadb.synk_wait: mariadb has no such setting; did you mean "
+            "'sync_wait'?",
         ),
         (
             setting("mariadb", max_connections=500),

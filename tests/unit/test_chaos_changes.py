@@ -136,14 +136,14 @@ def test_silence_before_and_after_the_change_is_not_its() -> None:
         (
             {"left": ["remove demo-c1-mariadb", "create c1/mariadb"]},
             "INVALID",
-            "after change mariadb sync_wait to 1 the lab is not what it should be: `up` would remove "
-            "demo-c1-mariadb, create c1/mariadb",
+            "after change mariadb sync_wait to 1 the lab is not what it should be: `up` would "
+            "remove demo-c1-mariadb, create c1/mariadb",
         ),
         (
             {"error": "c2/mariadb ended with exit code 1; its log ends:\n  so", "left": None},
             "INVALID",
-            "change mariadb sync_wait to 1 did not come to its end: c2/mariadb ended with exit code "
-            "1; its log ends:",
+            "change mariadb sync_wait to 1 did not come to its end: c2/mariadb ended with exit "
+            "code 1; its log ends:",
         ),
         (
             {"error": "it was stopped before its end", "stopped": True, "left": None},
