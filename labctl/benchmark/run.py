@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labctl.benchmark import beside, chaos_run, gaps, report
+from labctl.benchmark import beside, changes, chaos_run, gaps, report
 from labctl.benchmark.metering import Meter, metering
 from labctl.benchmark.phases import Commands, services, to_ready
 from labctl.engine.port import Engine
@@ -42,6 +42,7 @@ class Options:
     compose: bool = True
     verify: bool = True
     chaos: bool = True
+    changes: bool = True
     only_chaos: bool = False
 
 
@@ -84,6 +85,7 @@ class _Run:
             ),
             "gaps": {},
             "chaos": None,
+            "changes": None,
         }
         only = self._options.only_chaos
         try:
@@ -94,6 +96,9 @@ class _Run:
                 document["gaps"] = self._gaps()
             if self._options.chaos or only:
                 document["chaos"] = self._chaos()
+            if self._options.changes and not only:
+                lab = lifecycle.current(self._name).lab
+                document["changes"] = changes.measure(self._commands, lab, self._say)
         finally:
             if not self._options.keep:
                 document["down"] = self._down()
