@@ -306,7 +306,7 @@ def _perform(
     driver, prepared = attach(engine, lab)
     plan = make(prepared.lab)
     steps = becoming.foresee(prepared, plan.changes, plan.source)
-    becoming.check_there(driver, steps, plan.source)
+    becoming.check_there(driver, prepared, steps, plan.source)
     try:
         with store.lock(prepared.lab.name), Progress(to_stderr=to_stderr) as progress:
             counted = f"{len(plan.actions)} faults"

@@ -11,10 +11,12 @@ import pytest
 from labctl.chaos.document.library import load_scenario
 from labctl.chaos.run import becoming, changes
 from labctl.documents.reader import dump
+from labctl.documents.source import Source
 from labctl.documents.topologies import load_topology, shipped
-from labctl.errors import InputError
+from labctl.errors import InputError, LabError
 from labctl.model.topology import Choice
 from labctl.planning.desired import DISK, FIXED
+from labctl.planning.steps import Plan, Remove
 from labctl.running.lifecycle import Prepared, prepare
 from labctl.state.store import Record
 from tests.fakes.engine import FakeEngine
@@ -131,10 +133,27 @@ def test_what_is_made_with_the_data_is_refused_before_anything_is_touched(
     assert {FIXED, DISK} & {k for c in engine.containers("demo") for k in c.labels}
     before = list(engine.calls)
     with pytest.raises(InputError) as caught:
-        becoming.check_there(engine, steps, load_scenario(Path("tried.yml"))[1])
+        becoming.check_there(engine, support, steps, load_scenario(Path("tried.yml"))[1])
     assert str(caught.value) == (
         "tried.yml:9: timeline[0].change: services.mongodb.replica_set is \"rs0\" in lab 'demo' "
         'and should be "other": it is made with the lab\'s data, so take the lab down first, with '
         "`labctl down --lab demo`"
     )
     assert engine.calls == before
+
+
+def test_a_lab_that_is_not_what_its_document_says_is_not_changed_under_load(
+    support: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = foreseen(support, setting("mariadb", max_connections=400))
+    still = {f"remove:{n}": Remove(f"remove:{n}", container=f"demo-c{n}-mariadb") for n in range(4)}
+    monkeypatch.setattr(becoming.lifecycle, "plan", lambda *_: Plan(still))
+    monkeypatch.setattr(becoming.fit, "check", lambda *_: None)
+    with pytest.raises(LabError) as caught:
+        becoming.check_there(FakeEngine(), support, steps, Source("tried.yml"))
+    assert str(caught.value) == (
+        "lab 'demo' is not what its document says (remove demo-c0-mariadb, remove demo-c1-mariadb, "
+        "remove demo-c2-mariadb, ...): run `labctl up --name demo` before it is changed under load"
+    )
+    monkeypatch.setattr(becoming.lifecycle, "plan", lambda *_: Plan({}))
+    becoming.check_there(FakeEngine(), support, steps, Source("tried.yml"))

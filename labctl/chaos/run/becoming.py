@@ -9,7 +9,7 @@ from labctl.chaos.run.changes import Change
 from labctl.documents.source import Place, Source
 from labctl.documents.topologies import overridden
 from labctl.engine.port import Engine
-from labctl.errors import InputError
+from labctl.errors import InputError, LabError
 from labctl.model.topology import Choice, OverrideDoc
 from labctl.planning import fit, fixed
 from labctl.planning.steps import Observed
@@ -52,11 +52,14 @@ def foresee(prepared: Prepared, changes: Sequence[Change], where: Source) -> lis
     return steps
 
 
-def check_there(engine: Engine, steps: Sequence[Step], where: Source) -> None:
+def check_there(engine: Engine, prepared: Prepared, steps: Sequence[Step], where: Source) -> None:
     """Ask the lab and the machine whether each change can be made; nothing is changed.
 
-    InputError for what cannot be changed in place, EngineError for what is too large.
+    InputError for what cannot be changed in place, EngineError for what is too large, LabError for
+    a lab that is not what its document says: the first change would make up for that, too.
     """
+    if not steps:
+        return
     for step in steps:
         desired = step.prepared.desired
         there = {c.name: c for c in engine.containers(desired.lab.name)}
@@ -66,6 +69,14 @@ def check_there(engine: Engine, steps: Sequence[Step], where: Source) -> None:
             place = ("timeline", step.change.step, step.change.verb)
             raise where.error(place, str(error)) from None
         fit.check(engine, desired, ())
+    due = lifecycle.plan(engine, prepared).steps.values()
+    if due:
+        first = ", ".join([*(step.title for step in list(due)[:3]), "..."][: len(due)])
+        name = prepared.lab.name
+        raise LabError(
+            f"lab '{name}' is not what its document says ({first}): "
+            f"run `labctl up --name {name}` before it is changed under load"
+        )
 
 
 def _after(before: Prepared, change: Change, where: Source) -> Prepared:
