@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from labctl.chaos.run.windows import Windows
+from labctl.errors import InputError
+from labctl.model.topology import Choice, TopologyDoc
 from labctl.planning.desired import Desired
 from labctl.planning.foresee import after
 from labctl.planning.plan import make_plan
 from labctl.planning.steps import Observed, Plan
+from labctl.running.observe import observe
 from tests.unit.labs import desired, running
+from tests.unit.labs_random import ReadyEngine, requests
+from tests.unit.test_plan_change import Asked, at_once, bring_up, changes, shipped_ones
+
+__all__ = ["at_once"]
 
 
 def follow(plan: Plan, *labs: Desired) -> dict[str, Any]:
@@ -84,3 +93,31 @@ def test_what_leaves_is_removed_when_it_is_gone(tmp_path: Path, wanted: Desired)
     )
     found = follow(make_plan(smaller, running(wanted)), wanted, smaller)
     assert [(name, what) for name, (what, *_) in found.items()] == [("c3/api", "removed")]
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    # Made smaller, each would be carried out a hundred times.
+    phases=(Phase.reuse, Phase.generate),
+)
+@given(st.one_of(requests(), shipped_ones()), st.data())
+def test_whatever_is_changed_every_window_ends(
+    request: tuple[TopologyDoc, Choice], data: st.DataObject
+) -> None:
+    first = Asked(*request)
+    second = data.draw(changes(first))
+    try:
+        before, later = first.desired(), second.desired()
+        engine = ReadyEngine(before)
+        bring_up(engine, before)
+        engine.aim(later)
+        plan = make_plan(later, observe(engine, later, ask_host=True))
+    except (InputError, ValueError):
+        return
+    found = follow(plan, before, later)
+    known = {*before.instances, *before.holders, *later.instances, *later.holders}
+    assert found.keys() <= known
+    gone = {name for name, (what, *_) in found.items() if what == "removed"}
+    assert gone <= {*before.instances, *before.holders}
