@@ -12,7 +12,7 @@ import pika
 
 MANAGER = "mysql"
 BUS = Path.home() / ".config/openstack/bus.json"
-"""Where the brokers are, and who may talk to them: the client node's own copy."""
+"""Who may talk to the brokers: the client node's own copy."""
 QUEUE = "trove-conductor"
 
 
@@ -90,7 +90,7 @@ def instance(ctx: Any) -> None:
     ctx.say(f"instance {made}: server {runs.id} is ACTIVE, no agent in it reports: status BUILD")
 
     def done() -> str | None:
-        with bus() as channel:
+        with bus(ctx) as channel:
             heartbeat(channel, made)
         status = _status(ctx, path)
         return status if status in ("ACTIVE", "HEALTHY") else None
@@ -100,7 +100,7 @@ def instance(ctx: Any) -> None:
 
 
 @contextlib.contextmanager
-def bus() -> Iterator[Any]:
+def bus(ctx: Any) -> Iterator[Any]:
     """A channel to the first broker that answers."""
     document = json.loads(BUS.read_text())
     account = pika.PlainCredentials(document["user"], document["password"])
@@ -108,7 +108,7 @@ def bus() -> Iterator[Any]:
         pika.ConnectionParameters(
             host, credentials=account, socket_timeout=3, blocked_connection_timeout=5
         )
-        for host in document["hosts"]
+        for host in ctx.hosts("rabbitmq").values()
     ]
     connection = pika.BlockingConnection(brokers)
     try:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import mean, median
 from typing import Any
 
-from labctl.benchmark import chaos
+from labctl.benchmark import changes, chaos
 from labctl.benchmark.beside import Beside
 from labctl.benchmark.gaps import Trial
 from labctl.benchmark.phases import Phase, longest_steps, steps
@@ -191,6 +191,8 @@ def rows(document: Document) -> Iterator[Row]:
             yield _gap_row(title, document["gaps"][key])
     if document.get("chaos"):
         yield from chaos.rows(document["chaos"])
+    if document.get("changes"):
+        yield from changes.rows(document["changes"], document["up"]["wall"])
     if document["compose"]:
         yield from _compose_rows(document["compose"])
 

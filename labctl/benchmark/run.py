@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labctl.benchmark import beside, chaos_run, gaps, report
+from labctl.benchmark import beside, changes, chaos_run, gaps, report
 from labctl.benchmark.metering import Meter, metering
 from labctl.benchmark.phases import Commands, services, to_ready
 from labctl.engine.port import Engine
@@ -45,6 +45,7 @@ class Options:
     compose: bool = True
     verify: bool = True
     chaos: bool = True
+    changes: bool = True
     only_chaos: bool = False
 
 
@@ -87,6 +88,7 @@ class _Run:
             ),
             "gaps": {},
             "chaos": None,
+            "changes": None,
         }
         only = self._options.only_chaos
         try:
@@ -99,6 +101,9 @@ class _Run:
                 document["chaos"] = self._chaos()
             if not only:
                 document["checkpoint"] = self._checkpoint()
+            if self._options.changes and not only:
+                lab = lifecycle.current(self._name).lab
+                document["changes"] = changes.measure(self._commands, lab, self._say)
         finally:
             if not self._options.keep:
                 document["down"] = self._down()

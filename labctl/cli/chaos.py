@@ -293,22 +293,28 @@ def _perform(
     make: Callable[[Lab], Plan], lab: str | None, engine: str | None, *, to_stderr: bool = False
 ) -> Path:
     """Carry out a plan in a lab, and return the run's folder."""
-    from labctl.chaos.run import runner, workloads
+    from labctl.chaos.run import becoming, runner, workloads
     from labctl.cli.chaos_progress import Progress
     from labctl.faults import verbs
     from labctl.running import lifecycle
     from labctl.state import store
 
     # First without an engine: finding a mistake in the document needs none.
-    make(lifecycle.current(lab).lab)
+    there = lifecycle.current(lab)
+    plan = make(there.lab)
+    becoming.foresee(there, plan.changes, plan.source)
     driver, prepared = attach(engine, lab)
     plan = make(prepared.lab)
+    steps = becoming.foresee(prepared, plan.changes, plan.source)
+    becoming.check_there(driver, prepared, steps, plan.source)
     try:
         with store.lock(prepared.lab.name), Progress(to_stderr=to_stderr) as progress:
-            progress.note(f"{plan.scenario.name}, seed {plan.seed}, {len(plan.actions)} faults")
+            counted = f"{len(plan.actions)} faults"
+            counted += f", {len(plan.changes)} changes" if plan.changes else ""
+            progress.note(f"{plan.scenario.name}, seed {plan.seed}, {counted}")
             most = plan.limit + plan.within + _SPARE
             made = workloads.in_lab(driver, prepared.desired, prepared.secrets, most)
-            return runner.run(runner.Context(driver, prepared, made, progress), plan)
+            return runner.run(runner.Context(driver, prepared, made, progress, steps), plan)
     except KeyboardInterrupt as interrupt:
         left = [fault.title for fault in verbs.active(prepared.lab)]
         still = f"{', '.join(left)}: `labctl chaos heal` undoes it" if left else "nothing"

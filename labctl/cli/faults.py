@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: labctl stop c2")(flat_options(stop))
     app.command(epilog="Example: labctl pause galera-writer --for 30s")(flat_options(pause))
     app.command(epilog="Example: labctl unpause c1/mariadb")(unpause)
-    app.command(epilog="Example: labctl start c2")(start)
+    app.command(epilog="Example: labctl start c2/haproxy")(start)
     app.command(epilog="Examples: labctl cut c1; labctl cut c1,c2 c3; labctl cut c1 --one-way out")(
         cut
     )
@@ -65,7 +65,10 @@ def register(app: typer.Typer) -> None:
 
 
 def kill(asked: _Halt) -> None:
-    """Kill instances with SIGKILL, or cut the power of whole nodes."""
+    """Kill instances with SIGKILL, or cut the power of whole nodes, for a time.
+
+    A node that is to stay off is switched off by 'labctl node off'.
+    """
     _halt("kill", asked)
 
 
@@ -90,7 +93,10 @@ def unpause(targets: TargetsArgument, lab: LabOption = None, engine: EngineOptio
 
 
 def start(targets: TargetsArgument, lab: LabOption = None, engine: EngineOption = None) -> None:
-    """Start what is not running, whatever ended it; a node's holder first."""
+    """Start what is not running, whatever ended it; a node's holder first.
+
+    Does not wait until it serves: for a whole node, 'labctl node on' does.
+    """
     from labctl.faults import verbs
 
     driver, prepared = attach_and_expire(engine, lab)

@@ -44,6 +44,9 @@ def benchmark(
     chaos: Annotated[
         bool, typer.Option(help="Measure faults, the client's own rate and the checkers.")
     ] = True,
+    changes: Annotated[
+        bool, typer.Option(help="Measure rolling changes, and nodes that come and go.")
+    ] = True,
     only_chaos: Annotated[
         bool, typer.Option("--only-chaos", help="Bring the lab up, and measure only that.")
     ] = False,
@@ -81,6 +84,7 @@ def benchmark(
         compose=compose,
         verify=verify,
         chaos=chaos,
+        changes=changes,
         only_chaos=only_chaos,
     )
     document = run(connect(engine), options, _say)

@@ -1,4 +1,4 @@
-"""Commands about single nodes of a lab that is up: node add, remove, replace, reboot."""
+"""Commands about single nodes of a lab: node off, on, add, remove, replace, reboot."""
 
 from __future__ import annotations
 
@@ -17,16 +17,54 @@ _UNFINISHED = "the next 'labctl up' finishes what was started"
 
 Nodes = Annotated[list[str], typer.Argument(metavar="NODE...", help="Names of nodes.")]
 
-node = typer.Typer(help="Add, remove, replace or reboot nodes while the others serve.")
+node = typer.Typer(help="Switch nodes off and on; add, remove, replace and reboot them.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(node, name="node")
+    node.command(epilog="Example: labctl node off c2")(off)
+    node.command(epilog="Example: labctl node on c2")(on)
     node.command(epilog="Example: labctl node add c4 c5 --like c1")(add)
     node.command(epilog="Example: labctl node remove c4 c5")(remove)
     node.command(epilog="Example: labctl node replace c2")(replace)
     node.command(epilog="Example: labctl node reboot c2")(reboot)
+
+
+def off(nodes: Nodes, lab: LabOption = None, engine: EngineOption = None) -> None:
+    """Cut the power of nodes: all on them is killed at once, and their peers hear nothing.
+
+    They stay off until 'labctl node on' or 'labctl up' starts them; 'heal' does not, for it is no
+    fault with an end.
+    """
+    from labctl.running import nodes as changes
+    from labctl.running import power
+    from labctl.state import store
+
+    driver, prepared = attach_and_warn(engine, lab)
+    changes.known(prepared.record, nodes)
+    with store.lock(prepared.lab.name):
+        hit = power.off(driver, prepared.lab, nodes)
+    told = [f"{name} is off" if name in hit else f"{name} was off" for name in _each(nodes)]
+    _say(prepared.record, told)
+
+
+def on(nodes: Nodes, lab: LabOption = None, engine: EngineOption = None) -> None:
+    """Start nodes that are off, and wait until all on them is ready and their clusters count it.
+
+    Only these nodes are touched. Where a cluster has lost all its members, 'labctl up' is needed.
+    """
+    from labctl.cli.progress import display
+    from labctl.running import nodes as changes
+    from labctl.running import power
+    from labctl.state import store
+
+    driver, prepared = attach_and_warn(engine, lab)
+    changes.known(prepared.record, nodes)
+    with store.lock(prepared.lab.name), interruptible(_UNFINISHED), display() as report:
+        started = power.on(driver, prepared.desired, nodes, report.note)
+    told = [f"{name} is on" if name in started else f"{name} was on" for name in _each(nodes)]
+    _say(prepared.record, told)
 
 
 def add(
@@ -51,8 +89,10 @@ def remove(nodes: Nodes, lab: LabOption = None, engine: EngineOption = None) -> 
     """Remove nodes for good, with their data: their instances leave clusters, which forget them."""
     from labctl.running import nodes as changes
 
-    driver, record = _lab(engine, lab)
-    left = _up(driver, changes.removed(record, nodes), {}, f"{_named(nodes)} removed")
+    driver, prepared = attach_and_warn(engine, lab)
+    changes.check_majorities(prepared.lab, nodes)
+    record = changes.removed(prepared.record, nodes)
+    left = _up(driver, record, {}, f"{_named(nodes)} removed")
     changes.drop_volumes(driver, left.desired, nodes)
 
 
@@ -82,18 +122,27 @@ def _lab(engine: str | None, lab: str | None) -> tuple[Engine, Record]:
     return driver, prepared.record
 
 
+def _each(nodes: list[str]) -> list[str]:
+    return list(dict.fromkeys(nodes))
+
+
 def _named(nodes: list[str]) -> str:
-    return ", ".join(dict.fromkeys(nodes))
+    return ", ".join(_each(nodes))
+
+
+def _say(record: Record, told: list[str]) -> None:
+    from labctl.cli.show import out
+
+    out().print(f"lab {record.name}: {', '.join(told)}", highlight=False)
 
 
 def _up(engine: Engine, record: Record, renew: dict[str, bool], done: str) -> Prepared:
     """Bring the changed lab up, and say what has been done."""
     from labctl.cli.progress import display
-    from labctl.cli.show import out
     from labctl.running import lifecycle
     from labctl.state import store
 
     with store.lock(record.name), interruptible(_UNFINISHED), display() as report:
         prepared, _ = lifecycle.up(engine, lifecycle.prepare(record), report, renew)
-    out().print(f"lab {record.name}: {done}", highlight=False)
+    _say(record, [done])
     return prepared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from labctl.planning.steps import Plan
     from labctl.running.differences import Difference
-    from labctl.running.status import InstanceStatus, Status
+    from labctl.running.status import InstanceStatus, NodeStatus, Status
 
 COLOURS = {"healthy": "green", "degraded": "yellow", "down": "red"}
 
@@ -72,10 +72,19 @@ def status(document: Status) -> None:
         console.print(Text(f"fault: {fault['fault']}, {until}", style="yellow"))
     for sentence in document["journal"]:
         console.print(Text(f"journal: {sentence}", style="yellow"))
-    for node in document["nodes"]:
+    for line in _reasons(document["nodes"]):
+        console.print(line)
+
+
+def _reasons(nodes: Sequence[NodeStatus]) -> Iterator[str]:
+    """A line for each node that is off, and for each instance elsewhere that is not ready."""
+    for node in nodes:
+        if node["state"] == "off":
+            yield f"{node['name']} is off; `labctl node on {node['name']}` starts it"
+            continue
         for instance in node["instances"]:
             if not instance["ready"]:
-                console.print(f"{node['name']}/{instance['service']}: {instance['detail']}")
+                yield f"{node['name']}/{instance['service']}: {instance['detail']}"
 
 
 def _lines(document: Status) -> None:

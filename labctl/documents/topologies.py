@@ -9,7 +9,7 @@ from labctl.documents.reader import STDIN, exists, read_with_source, shown, vali
 from labctl.documents.shipped import data_dir
 from labctl.documents.source import Source, printable, suggestion
 from labctl.errors import InputError
-from labctl.model.topology import ExtensionDoc, TopologyDoc
+from labctl.model.topology import ExtensionDoc, OverrideDoc, TopologyDoc
 
 
 def shipped() -> Mapping[str, Path]:
@@ -53,7 +53,7 @@ def _load(path: Path, users: tuple[Path, ...]) -> tuple[TopologyDoc, Source]:
     if other.resolve() in chain:
         cycle = " → ".join(shown(each) for each in (*chain, other.resolve()))
         raise source.error(("extends",), f"is circular: {cycle}")
-    return _extended(own, _load(other, chain)[0]), source
+    return overridden(_load(other, chain)[0], own, own.name, own.description), source
 
 
 def _folder(path: Path) -> Path:
@@ -63,7 +63,7 @@ def _folder(path: Path) -> Path:
     return path.parent
 
 
-def _extended(own: ExtensionDoc, other: TopologyDoc) -> TopologyDoc:
+def overridden(other: TopologyDoc, own: OverrideDoc, name: str, description: str) -> TopologyDoc:
     """``other`` overridden by ``own``; where lists are joined, those of ``own`` come first."""
     services = {
         name: {**other.services.get(name, {}), **own.services.get(name, {})}
@@ -75,8 +75,8 @@ def _extended(own: ExtensionDoc, other: TopologyDoc) -> TopologyDoc:
         for role in {**own.add, **other.add}
     }
     return TopologyDoc(
-        name=own.name,
-        description=own.description,
+        name=name,
+        description=description,
         release=other.release,
         network=own.network or other.network,
         nodes={**other.nodes, **own.nodes},

@@ -18,6 +18,8 @@ from labctl.faults.targets import Target
 if TYPE_CHECKING:
     from labctl.model.lab import Lab
 
+_ALIVE = ("running", "paused")
+
 Guard = Callable[[str, str], None]
 """Makes sure that a lab's faults are undone when their leases end: (lab, engine's URL)."""
 
@@ -192,6 +194,26 @@ def start(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:
             outage.undo(engine, synthetic, kinds.lasting(active(lab)))
             freed = {member.container for member in synthetic.members}
             _narrow(lab.name, _is_off, freed)
+
+
+def switch_off(engine: Engine, lab: Lab, nodes: Sequence[str]) -> list[str]:
+    """Cut the power of nodes that stay off until somebody starts them; returns those that ran.
+
+    It is proved as a fault is, but it is none: it has no lease, and nothing heals it. A fault that
+    keeps one of the nodes off, or something on it from running, no longer does: its end would start
+    it. LabError for a node that still answers.
+    """
+    with journal.exclusive(lab.name):
+        alive = {c.name for c in engine.containers(lab.name) if c.status in _ALIVE}
+        members = {node: build.members_of(lab, Target(node)) for node in nodes}
+        on = [node for node, its in members.items() if any(m.container in alive for m in its)]
+        if on:
+            others = [entry.fault for entry in journal.entries(lab.name)]
+            whole = tuple(m for node in on for m in members[node] if m.container in alive)
+            _make(engine, build.fresh(lab, "kill", "node", on, members=whole), others)
+        gone = {member.container for its in members.values() for member in its}
+        _narrow(lab.name, lambda fault: kinds.of(fault).halts, gone)
+    return on
 
 
 def unpause(engine: Engine, lab: Lab, targets: Sequence[Target]) -> None:

@@ -58,13 +58,9 @@ class TopologyDoc(Document):
     """Services to leave out, whichever role lists them."""
 
 
-class ExtensionDoc(Document):
-    """A topology that extends another one and overrides part of it."""
+class OverrideDoc(Document):
+    """What is different in a topology from another one."""
 
-    name: Name
-    description: str
-    extends: str
-    """The name of a shipped topology, or the path of a file, relative to this one."""
     network: NetworkDoc | None = None
     nodes: dict[NodeName, NodeDoc] = Field(default_factory=dict)
     """Further nodes, or the other's nodes with other roles."""
@@ -78,6 +74,15 @@ class ExtensionDoc(Document):
     """role → further services, whatever the profile; what they need is added, too."""
     drop: tuple[Name, ...] = ()
     """Services to leave out, whichever role lists them."""
+
+
+class ExtensionDoc(OverrideDoc):
+    """A topology that extends another one and overrides part of it."""
+
+    name: Name
+    description: str
+    extends: str
+    """The name of a shipped topology, or the path of a file, relative to this one."""
 
 
 class Choice(Document):

@@ -115,7 +115,12 @@ class Actions:
     @do.register
     def _(self, step: AwaitCounted) -> None:
         def counted() -> int:
-            seen = inspect(self._engine, self._desired, probes=(), path=COUNT_PATH)
+            try:
+                seen = inspect(self._engine, self._desired, probes=(), path=COUNT_PATH)
+            except LabError as error:
+                # A busy machine may answer the next time.
+                self._note(f"{step.service} could not be counted: {error}")
+                return 0
             clusters = seen.clusters.values()
             return next((c["size"] for c in clusters if c["service"] == step.service), 0)
 

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -120,8 +120,13 @@ class Executor:
         *,
         only: Collection[str] | None = None,
         workers: int | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``only``: instances that must keep running (default all); ``workers``: most at a time."""
+        """``only``: instances that must keep running (default all); ``workers``: most at a time.
+
+        Once ``stopped`` says so, the run fails: no more steps are started, running ones finish.
+        """
+        self._stopped = stopped
         self._engine, self._desired, self._plan, self._report = engine, desired, plan, report
         self._actions = Actions(engine, desired, report.note)
         starting = {s.instance for s in plan.steps.values() if isinstance(s, StartInstance)}
@@ -336,6 +341,8 @@ class Executor:
     def _check(self) -> None:
         """Fail if an instance has died or a step has waited too long."""
         state = self._state
+        if state.failure is None and self._stopped():
+            self._fail(LabError("it was stopped before its end"), ())
         if state.failure is None:
             self._check_alive()
         if state.failure is None:

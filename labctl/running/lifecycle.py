@@ -21,10 +21,10 @@ from labctl.images import build
 from labctl.model.lab import Lab
 from labctl.model.service import PROFILES, Profile
 from labctl.planning import fit
-from labctl.planning.desired import KIND, NODE_IMAGE, Desired, build_desired
+from labctl.planning.desired import HASH, KIND, NODE_IMAGE, Desired, build_desired
 from labctl.planning.plan import make_plan
 from labctl.planning.render import Renderer
-from labctl.planning.steps import Plan
+from labctl.planning.steps import Observed, Plan
 from labctl.resolve.request import resolved, with_subnet
 from labctl.running.execute import Executor, Report
 from labctl.running.observe import Filled, observe
@@ -80,6 +80,33 @@ class Origin(Protocol):
     def fill(self, engine: Engine, desired: Desired, note: Callable[[str], None]) -> Filled:
         """Make the lab's volumes, with their data."""
         ...
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is made anew although the lab is what it should be."""
+
+    renew: Mapping[str, bool] = field(default_factory=dict)
+    """Nodes → whether their data go, too."""
+    rebuilt: Collection[str] = ()
+    """Image roles whose containers are replaced as if these images had been built anew; those on
+    the client node stay."""
+
+    def seen(self, desired: Desired, observed: Observed) -> Observed:
+        """What was observed, as the planner must see it for that."""
+        lab = desired.lab
+        made_of = {
+            lab.container(instance)
+            for instance in lab.instances
+            if instance.service.image in self.rebuilt and instance.node != lab.client
+        }
+        if NODE_IMAGE in self.rebuilt:
+            made_of |= {lab.holder(node) for node in lab.nodes if node != lab.client}
+        containers = {
+            name: replace(there, labels={**there.labels, HASH: ""}) if name in made_of else there
+            for name, there in observed.containers.items()
+        }
+        return replace(observed, containers=containers, renew=self.renew)
 
 
 def prepare(record: store.Record, given: Mapping[str, str] = MappingProxyType({})) -> Prepared:
@@ -156,13 +183,7 @@ def _up(
     desired = prepared.desired
     filled = None if origin is None else _fill(engine, prepared, origin, report)
     try:
-        seen = replace(observe(engine, desired, ask_host=True, filled=filled), renew=renew)
-        observed = Recovery(engine, desired, report).prepare(seen)
-        made = make_plan(desired, observed)
-        if made.steps:
-            store.save(prepared.record)
-            secrets.save(prepared.record.directory, prepared.secrets)
-            Executor(engine, desired, made, observed.ready, report).run()
+        made = carry_out(engine, prepared, Change(renew), report, filled=filled)
     except SubnetTakenError:
         # Somebody with another state folder took it first. Remove our link, or the host would
         # reach our lab instead of theirs.
@@ -199,6 +220,34 @@ def _check_whole(engine: Engine, name: str, origin: Origin | None) -> None:
             f"there is a lab '{name}', and a checkpoint makes a new one: choose another name with "
             f"--name, or run 'labctl down --lab {name}' first"
         )
+
+
+def carry_out(
+    engine: Engine,
+    prepared: Prepared,
+    change: Change,
+    report: Report,
+    *,
+    recorded: bool = True,
+    filled: Filled | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Plan:
+    """Plan what makes a lab what it should be, and do it; returns the plan.
+
+    Unless it is ``recorded``, the lab's record and secrets on disk stay as they are, and the next
+    ``up`` undoes it. What has just been ``filled`` from a checkpoint is not looked at again.
+    LabError when a step fails, or once ``stopped`` says so.
+    """
+    desired = prepared.desired
+    seen = observe(engine, desired, ask_host=True, filled=filled)
+    observed = Recovery(engine, desired, report).prepare(replace(seen, renew=change.renew))
+    made = make_plan(desired, change.seen(desired, observed))
+    if made.steps:
+        if recorded:
+            store.save(prepared.record)
+            secrets.save(prepared.record.directory, prepared.secrets)
+        Executor(engine, desired, made, observed.ready, report, stopped=stopped).run()
+    return made
 
 
 def _with_subnet(engine: Engine, prepared: Prepared, before: store.Record | None) -> Prepared:

@@ -30,7 +30,9 @@ def move(engine: Engine, prepared: Prepared, service: str, node: str, report: Re
     instance = Instance(wanted.lab.services[service].nodes[0], wanted.lab.services[service])
     states = {c.name: c.status for c in engine.containers(wanted.lab.name)}
     if states.get(wanted.lab.holder(instance.node)) != "running":
-        raise LabError(f"{node} is off, so {service} cannot run there: 'labctl start {node}' first")
+        raise LabError(
+            f"{node} is off, so {service} cannot run there: 'labctl node on {node}' first"
+        )
     observed = observe(engine, wanted.desired)
     plan = _of_service(make_plan(wanted.desired, observed), wanted.lab, instance)
     store.save(record)

@@ -9,6 +9,7 @@ from labctl.documents.reader import validate
 from labctl.documents.source import suggestion
 from labctl.engine.port import Engine
 from labctl.errors import InputError
+from labctl.model.lab import Lab
 from labctl.model.topology import NodeDoc, TopologyDoc
 from labctl.planning.desired import Desired
 from labctl.state.store import Record
@@ -39,6 +40,24 @@ def removed(record: Record, names: Sequence[str]) -> Record:
     return _with_nodes(
         record, {name: doc for name, doc in record.topology.nodes.items() if name not in names}
     )
+
+
+def check_majorities(lab: Lab, names: Sequence[str]) -> None:
+    """InputError when a cluster would lose its majority with these nodes, were they to go at once.
+
+    They go one after another, and each is forgotten before the next: but should labctl be killed
+    between the two, those that are left must still be able to decide.
+    """
+    for service in lab.services.values():
+        members = [node.name for node in service.nodes]
+        left = [name for name in members if name not in names]
+        if service.doc.cluster is None or len(left) == len(members):
+            continue
+        if 2 * len(left) <= len(members):
+            raise InputError(
+                f"without {' and '.join(names)} {service.name} keeps {len(left)} of its "
+                f"{len(members)} members, which is no majority: remove fewer nodes at a time"
+            )
 
 
 def drop_volumes(engine: Engine, desired: Desired, names: Sequence[str]) -> list[str]:

@@ -17,6 +17,8 @@ from labctl.running import records
 from labctl.running.probe import Answer, Inspection, client_container, inspect
 
 State = Literal["healthy", "degraded", "down"]
+OFF = "off"
+"""The state of a node that has no power: its holder has ended, and all else with it."""
 
 
 class InstanceStatus(TypedDict):
@@ -30,7 +32,7 @@ class InstanceStatus(TypedDict):
 
 
 class NodeStatus(TypedDict):
-    """A node: ``state`` is that of its holder."""
+    """A node: ``state`` is that of its holder, or ``off``."""
 
     name: str
     address: str
@@ -124,12 +126,18 @@ def _node(
         name=node.name,
         address=node.address,
         roles=list(node.roles),
-        state=holder.status if holder else "absent",
+        state=_node_state(holder),
         instances=[
             _instance(desired, instance, containers, inspection)
             for instance in lab.on_node(node.name)
         ],
     )
+
+
+def _node_state(holder: Container | None) -> str:
+    if holder is None:
+        return "absent"
+    return OFF if holder.status in ("exited", "dead") else holder.status
 
 
 def _instance(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labctl.chaos.document.library import load_scenario
-from labctl.chaos.run import fit
+from labctl.chaos.run import changes, fit
 from labctl.documents.catalog import load_catalog
 from labctl.documents.reader import load, load_with_source
 from labctl.documents.topologies import load_topology, shipped
@@ -73,6 +73,7 @@ def test_scenario(case, lab, monkeypatch):
     with pytest.raises(InputError) as caught:
         scenario, source = load_scenario(Path(f"{case}.yml"))
         fit.check(scenario, lab, source=source)
+        changes.check(changes.planned(scenario, 1, 0), lab, source)
     assert str(caught.value) == expected("scenario", case)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from labctl.chaos.document import library
 from labctl.chaos.folder import runs
+from labctl.chaos.run.plan import Plan
 from labctl.cli import chaos, main
 from labctl.cli.chaos_progress import Progress
 from tests.unit.chaos_run import change, write_run
@@ -135,9 +136,8 @@ def test_an_interrupted_run_says_what_is_still_broken(
 
     lab = SimpleNamespace(name="demo")
     prepared = SimpleNamespace(lab=lab, desired=None, secrets={})
-    plan = SimpleNamespace(
-        scenario=SimpleNamespace(name="s"), seed=1, actions=(), limit=9.0, within=9.0
-    )
+    scenario = SimpleNamespace(name="s")
+    plan = Plan(scenario, "", (), seed=1, services=(), limit=9.0, within=9.0)
     broken = [SimpleNamespace(title="kill c1/store")]
     monkeypatch.setattr("labctl.running.lifecycle.current", lambda _: prepared)
     monkeypatch.setattr(chaos, "attach", lambda *_: (None, prepared))

@@ -12,6 +12,7 @@ from labctl.chaos.document.scenario import NeedsDoc
 from labctl.chaos.document.words import FAULTS, PARTS, WORKLOADS
 from labctl.chaos.model import spans
 from labctl.chaos.run import fit
+from labctl.chaos.run.changes import check, planned
 from labctl.chaos.run.timeline import resolve
 from labctl.documents.catalog import load_catalog
 from labctl.errors import InputError
@@ -45,8 +46,11 @@ def test_a_scenario_fits_the_lab_that_it_needs(name: str) -> None:
     fitting = made_for(doc.needs)
     fit.check(doc, fitting, source=source)
     actions = resolve(doc, fitting, 1)
-    assert len(actions) == sum(step.count for step in doc.timeline)
-    assert all(action.said for action in actions)
+    changes = planned(doc, 1, len(actions))
+    check(changes, fitting, source)
+    assert len(actions) == sum(step.count for step in doc.timeline if step.choices)
+    assert len(actions) + len(changes) == sum(step.count for step in doc.timeline)
+    assert all(action.said for action in (*actions, *changes))
     if doc.expect.known is not None:
         assert doc.source, "a known finding names where it was published"
 

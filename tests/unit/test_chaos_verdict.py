@@ -325,7 +325,7 @@ def test_a_killed_run_is_readable(tmp_path: Path) -> None:
             "scenario.yml",
             "- 1\n",
             "scenario.yml:1: is a list, should be a mapping with the keys name, description, row,"
-            " source, needs, steady, workloads, timeline, expect, tail, limit",
+            " source, needs, steady, workloads, timeline, expect, keep, tail, limit",
         ),
         ("timeline.json", None, "timeline.json: is missing: the run did not get that far"),
         ("timeline.json", "{}", "timeline.json: should be a list"),

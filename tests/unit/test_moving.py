@@ -147,7 +147,7 @@ def test_a_node_that_is_off_takes_nothing(fake: LabEngine) -> None:
     fake.calls.clear()
     with pytest.raises(LabError) as raised:
         move(fake, "volume", "c2")
-    assert str(raised.value) == ("c2 is off, so volume cannot run there: 'labctl start c2' first")
+    assert str(raised.value) == "c2 is off, so volume cannot run there: 'labctl node on c2' first"
     assert not fake.calls
     assert store.load("small").placed == {}
 

@@ -1,4 +1,4 @@
-"""The scenario document: needs, workloads, a timeline of faults, and the expected outcome."""
+"""The scenario document: needs, workloads, a timeline, and the expected outcome."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from labctl.chaos.document import aims
+from labctl.chaos.document.changes import ChangeKeys
 from labctl.chaos.document.keys import kind_keys
 from labctl.chaos.document.words import BUDGETS, CHECKS, FAULTS, WORKLOADS, FaultWord, Store
 from labctl.chaos.model import spans
@@ -158,7 +159,7 @@ class _Whom(_Aliased):
     @property
     def terms(self) -> dict[str, Any]:
         """All keys but the kind of fault and its moments, as the document has them."""
-        beside = {"at", "every", "times", "one_of", "fault"}
+        beside = {"at", "every", "times", "one_of", "fault", *ChangeKeys.model_fields}
         fields = type(self).model_fields
         return {
             (fields[name].alias or name): value
@@ -177,8 +178,8 @@ class FaultDoc(_Keyed):
     """A fault: the keys that it takes follow from its word."""
 
 
-class StepDoc(FaultDoc):
-    """A line of the timeline: a fault or a choice of faults, once or repeatedly."""
+class StepDoc(FaultDoc, ChangeKeys):
+    """A line of the timeline: a fault or a choice of faults, once or repeatedly; or a change."""
 
     fault: FaultWord | None = None  # type: ignore[assignment]
     """The kind of fault; or else ``one_of``."""
@@ -193,6 +194,9 @@ class StepDoc(FaultDoc):
 
     @model_validator(mode="after")
     def _whole(self) -> StepDoc:
+        self.check_change()
+        if self.verb is not None:
+            return self._whole_change(self.verb)
         if (self.fault is None) != bool(self.one_of):
             raise ValueError("a step has either 'fault' or 'one_of'")
         if self.one_of and self.terms:
@@ -204,10 +208,18 @@ class StepDoc(FaultDoc):
             raise ValueError("has no moment; give it 'at', or 'every' and 'times'")
         return self
 
+    def _whole_change(self, verb: str) -> StepDoc:
+        given = [*(key for key in _OF_FAULTS if getattr(self, key)), *self.terms]
+        if given:
+            raise ValueError(f"'{given[0]}' belongs to a fault, not to '{verb}'")
+        if self.at is None:
+            raise ValueError("has no moment; give it 'at'")
+        return self
+
     @property
     def choices(self) -> tuple[FaultDoc, ...]:
-        """The faults that it may become."""
-        return self.one_of or (self,)
+        """The faults that it may become; none if it is a change."""
+        return () if self.verb is not None else self.one_of or (self,)
 
     @property
     def count(self) -> int:
@@ -221,6 +233,9 @@ class StepDoc(FaultDoc):
         again = (self.count - 1) * spans.seconds(self.every) if self.every else 0.0
         lasts = [spans.latest(each.for_) for each in self.choices if each.for_ is not None]
         return first + again + max(lasts, default=0.0)
+
+
+_OF_FAULTS = ("fault", "one_of", "every", "times")
 
 
 class AllowDoc(Document):
@@ -267,6 +282,8 @@ class ScenarioDoc(Document):
     timeline: tuple[StepDoc, ...]
     """May be empty, to show what a lab does when nothing breaks."""
     expect: ExpectDoc = ExpectDoc()
+    keep: bool = False
+    """Of a scenario that changes the lab: leave it changed. Otherwise it is changed back."""
     tail: Span = "10s"
     """How long the workloads go on after the last fault is healed and the lab is steady again."""
     limit: Span = "5m"
@@ -320,6 +337,8 @@ class ScenarioDoc(Document):
             )
         if sum(step.count for step in self.timeline) > MOST_ACTIONS:
             yield ("timeline",), f"comes to more than {MOST_ACTIONS} faults; make it shorter"
+        if self.keep and not any(step.verb for step in self.timeline):
+            yield ("keep",), "is true, but nothing in the timeline changes the lab; leave it out"
 
     def _times(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         limit, tail = spans.seconds(self.limit), spans.seconds(self.tail)

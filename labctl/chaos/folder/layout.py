@@ -17,6 +17,8 @@ from labctl.state import paths
 from labctl.state.store import RUNS
 
 RUN, SCENARIO, TIMELINE, HISTORY = "run.json", "scenario.yml", "timeline.json", "history.jsonl"
+CHANGES = "changes.json"
+"""The changes of the lab and their windows; only in a run that has any."""
 OBSERVATIONS, FINALS, LOGS, VERDICT = "observations.jsonl", "finals.json", "logs", "verdict.json"
 
 

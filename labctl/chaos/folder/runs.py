@@ -26,6 +26,7 @@ class Row(TypedDict):
     began: str
     seconds: float | None
     faults: int
+    changes: int
     outcome: Outcome | None
     expected: bool | None
     """Whether the outcome is the one that its scenario expects."""
@@ -57,8 +58,8 @@ def lengths(found: Iterable[Row]) -> dict[str, Length]:
     """Scenario → how long its runs took; those that were cut short do not count."""
     took: dict[str, list[float]] = {}
     for row in found:
-        # A run that never started because the lab was not steady has no fault in its timeline.
-        if row["seconds"] is not None and row["faults"]:
+        # A run that never started because the lab was not steady has neither.
+        if row["seconds"] is not None and (row["faults"] or row["changes"]):
             took.setdefault(row["scenario"], []).append(row["seconds"])
     return {
         name: {"seconds": round(median(each), 1), "runs": len(each)}
@@ -69,6 +70,7 @@ def lengths(found: Iterable[Row]) -> dict[str, Length]:
 def _row(folder: Path) -> Row:
     run, damage = _document(folder, files.RUN, {})
     timeline, _ = _document(folder, files.TIMELINE, [])
+    changes, _ = _document(folder, files.CHANGES, [])
     verdict, _ = _document(folder, files.VERDICT, {})
     outcome, seconds = verdict.get("outcome"), run.get("seconds")
     expected = verdict.get("expected")
@@ -81,6 +83,7 @@ def _row(folder: Path) -> Row:
         "began": str(run.get("began") or ""),
         "seconds": seconds if isinstance(seconds, float) else None,
         "faults": len(timeline),
+        "changes": len(changes),
         "outcome": outcome if outcome in get_args(Outcome) else None,
         "expected": expected.get("met") if isinstance(expected, dict) else None,
         "why": damage or str(verdict.get("why") or run.get("cut_short") or judged),

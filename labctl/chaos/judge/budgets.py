@@ -33,24 +33,24 @@ def of_run(run: Record) -> list[Budget]:
         return found
     played = {entry["index"]: players(run, entry) for entry in bitten}
     for name in dict.fromkeys(workload["kind"] for workload in run.scenario["workloads"]):
-        watching = list(_watching(run.scenario, name))
-        if not watching:
+        watched = list(watching(run.scenario, name))
+        if not watched:
             continue
         cap = seconds(caps[name]) if name in caps else None
-        client = _client(watching)
+        client = client_waits(watched)
         bounds = {
             entry["index"]: bound
             for entry in bitten
             if (bound := bounds_after(entry, numbers, played[entry["index"]], client).get(name))
         }
-        series = [each for one in watching for each in _series(run, one["name"])]
+        acknowledged = [each for one in watched for each in series(run, one["name"])]
         for entry in bitten:
             bound = _together(entry, bitten, bounds, run.end)
             if bound is None and cap is not None:
                 # The scenario bounds what no timer does.
                 bound = Bound((Part(_SCENARIO, cap),))
             if bound is not None:
-                measured = _measured(entry, series, run.end)
+                measured = _measured(entry, acknowledged, run.end)
                 found.append(compare(name, entry["index"], bound, measured, cap))
     return found
 
@@ -109,13 +109,14 @@ def _outcome(name: str, bound: float, dominant: str, measured: float | None) -> 
     return ("INVALID" if measured > bound else "VALID"), said
 
 
-def _watching(scenario: Data, name: str) -> Iterator[Data]:
+def watching(scenario: Data, name: str) -> Iterator[Data]:
+    """The workloads that measure how long something is away."""
     for workload in scenario["workloads"]:
         if workload["kind"] == name and (name, workload["as"]) not in _NO_FAILOVER:
             yield workload
 
 
-def _client(workloads: Sequence[Data]) -> float:
+def client_waits(workloads: Sequence[Data]) -> float:
     """Seconds that a client may wait for one answer, and then until it asks the same again."""
     return max(
         float(each.get("settings", {}).get("timeout", _TIMEOUT))
@@ -150,7 +151,7 @@ def _measured(entry: Data, series: Sequence[tuple[list[float], float]], end: flo
     return max((silence for silence in silences if silence is not None), default=None)
 
 
-def _series(run: Record, name: str) -> Iterator[tuple[list[float], float]]:
+def series(run: Record, name: str) -> Iterator[tuple[list[float], float]]:
     """When each sort of operation of a workload was acknowledged, and when its client ended.
 
     A ping that succeeds says nothing about connections, nor a read about writes. An API is called

@@ -81,6 +81,12 @@ def judged(workload: str, finding: Finding, promised: Promise) -> Check:
     )
 
 
+def mildest(workload: str, finding: Finding, promises: Sequence[Promise]) -> Check:
+    """As :func:`judged`, against the least of what was promised at different times of a run."""
+    checks = [judged(workload, finding, promised) for promised in promises]
+    return min(checks, key=lambda check: check.outcome == "INVALID")
+
+
 def _outcome(finding: Finding, promised: Promise) -> tuple[Outcome, Standing, str]:
     if finding.broken is None:
         return "UNKNOWN", "unknown", ""

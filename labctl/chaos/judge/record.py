@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from labctl.chaos.checks.changes import spell
 from labctl.chaos.checks.observed import Observation
 from labctl.chaos.checks.windows import Spell
 from labctl.chaos.document.scenario import ScenarioDoc
@@ -31,6 +32,8 @@ class Record:
     run: Data
     scenario: Data
     timeline: Sequence[Data] = ()
+    changes: Sequence[Data] = ()
+    """The changes of the lab, in their order."""
     events: Sequence[Event] = ()
     operations: Sequence[Operation] = ()
     observations: Sequence[Observation] = ()
@@ -47,6 +50,12 @@ class Record:
 
     @property
     def faults(self) -> list[Spell]:
+        """When something was taken from the lab on purpose: by a fault that bit, or a change."""
+        made = [each for each in self.changes if each["began"] is not None and not each["back"]]
+        return [*self.bitten, *(spell(each, self.end) for each in made)]
+
+    @property
+    def bitten(self) -> list[Spell]:
         """When each fault bit, to its heal or the end; those that did not bite are left out."""
         return [
             (fault["bites"], self.end if fault.get("healed") is None else fault["healed"])
@@ -74,6 +83,7 @@ def read(folder: Path) -> Record:
         run=_document(folder, files.RUN, {}),
         scenario=_scenario(folder / files.SCENARIO),
         timeline=_timeline(folder),
+        changes=_changes(folder),
         events=events,
         operations=history.pair(events),
         observations=observations,
@@ -103,6 +113,19 @@ def _timeline(folder: Path) -> list[Data]:
             "are: an older labctl recorded it, so judge it with that one, or run the scenario again"
         )
     return faults
+
+
+def _changes(folder: Path) -> list[Data]:
+    if not (folder / files.CHANGES).exists():
+        return []
+    changes: list[Data] = _document(folder, files.CHANGES, [])
+    if not all(isinstance(each, dict) and each.keys() >= _CHANGE for each in changes):
+        raise InputError(f"{reader.shown(folder / files.CHANGES)}: is not the changes of a run")
+    return changes
+
+
+_CHANGE = {"index", "said", "began", "ended", "steps", "windows", "left", "error", "stopped"}
+_CHANGE |= {"back", "settings"}
 
 
 def _document(folder: Path, name: str, kind: Kind) -> Kind:

@@ -29,7 +29,7 @@ from typing import Any, cast
 from labctl.chaos.checks import STEADY, api, checker, dead, members, vip, windows
 from labctl.chaos.checks.finding import unknown
 from labctl.chaos.folder.history import by_workload
-from labctl.chaos.judge import ledger, record
+from labctl.chaos.judge import changes, ledger, record
 from labctl.chaos.judge.record import Data, Record
 from labctl.chaos.model.findings import (
     Budget,
@@ -64,7 +64,8 @@ def verdict(run: Record, budgets: Budgets | None = None) -> Verdict:
     expect = run.scenario.get("expect") or {}
     found = [*_workloads(run), *_lab(run), _steady_check(after)]
     checks = [_allowed(check, expect) for check in found]
-    measured = [_own_slowness(budget, run) for budget in (budgets(run) if budgets else ())]
+    away = [*budgets(run), *changes.of_run(run)] if budgets else []
+    measured = [_own_slowness(budget, run) for budget in away]
     outcome, why = _outcome(run, before, checks, measured)
     missing = _not_shown(expect, checks, outcome)
     if missing:
@@ -135,8 +136,10 @@ def _workloads(run: Record) -> list[Check]:
             found = check(mine, finals, own)
         found = [_undisturbed(_client(finding, run), run, own) for finding in found]
         found.append(windows.served(mine, run.lags, run.faults))
-        promised = ledger.promise(kind, way, run.run.get("settings") or {}, own)
-        checks += [ledger.judged(name, finding, promised) for finding in found]
+        # Where a change takes a promise back, what is found may be of the time after it.
+        settings = [run.run, *(each for each in run.changes if each["settings"])]
+        promises = [ledger.promise(kind, way, s.get("settings") or {}, own) for s in settings]
+        checks += [ledger.mildest(name, finding, promises) for finding in found]
     return checks
 
 
@@ -184,6 +187,7 @@ def _lab(run: Record) -> list[Check]:
     found.append(("vip", vip.check_holders(run.observations, run.faults)))
     stayed = dead.check(run.observations, run.timeline)
     found += [(LAB, stayed)] if stayed else []
+    found += [(LAB, finding) for finding in changes.findings(run)]
     none = ledger.Promise("", "")
     return [ledger.judged(names.get(kind, LAB), finding, none) for kind, finding in found]
 
@@ -209,7 +213,8 @@ def _own_slowness(budget: Budget, run: Record) -> Budget:
         return budget
     times = [f.get("bites") for f in run.timeline if f.get("index") == budget.fault]
     began = next((t for t in times if t is not None), 0.0)
-    asleep = windows.overlap((began, began + 2 * budget.measured), run.lags)
+    during = changes.when(run, budget.fault) or (began, began + 2 * budget.measured)
+    asleep = windows.overlap(during, run.lags)
     if not asleep or budget.measured - asleep > budget.bound:
         return budget
     why = f"{budget.why}; but the client itself did not run for {asleep:.2f} s of it"
@@ -230,6 +235,7 @@ def _outcome(
     unsure = [
         *_toothless(run),
         *_overtaken(run),
+        *changes.not_begun(run),
         *_short(run),
         *_faultless(run),
         *(w for o, w in said if o == "UNKNOWN"),
@@ -281,7 +287,7 @@ def _faultless(run: Record) -> list[str]:
     """What the scenario has and the run did not do."""
     if not run.scenario.get("workloads"):
         return ["the scenario has no workloads, so nothing was tested"]
-    if run.scenario.get("timeline") and not run.timeline:
+    if run.scenario.get("timeline") and not (run.timeline or run.changes):
         return ["the scenario has faults, and the run made none"]
     return []
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from markupsafe import Markup
 
 from labctl.chaos.report.markup import tag
-from labctl.chaos.report.record import Data, Fault, Record, time_of
+from labctl.chaos.report.record import Change, Data, Fault, Record, time_of
 from labctl.chaos.report.verdicts import STANDINGS, outcome_of
 from labctl.chaos.report.words import KEPT, SIGNS, moment, plain, seconds
 
@@ -26,7 +26,12 @@ def glance(record: Record) -> Markup:
         for who, checks in standings[name]
     ]
     cards = [
-        _card("Done", "faults", _done(record), record.description),
+        _card(
+            "Done",
+            "changes" if record.changes and not record.faults else "faults",
+            _done(record),
+            record.description,
+        ),
         _card("Kept", "ledger", _kept(standings[_KEPT])),
         _card("Lost or broken", "verdicts", _marked(lost), "" if lost else _nothing(record)),
         _card("Unknown", "verdicts", _unknown(record, standings[_UNKNOWN])),
@@ -57,7 +62,15 @@ def _nothing(record: Record) -> str:
 
 
 def _done(record: Record) -> list[str]:
-    return [_fault(fault) for fault in record.faults] or ["no fault was made"]
+    made = [_fault(fault) for fault in record.faults]
+    made += [_change(change) for change in record.changes]
+    return made or ["no fault was made"]
+
+
+def _change(change: Change) -> str:
+    if change.began is None or change.ended is None:
+        return f"{change.said}: did not come to its end"
+    return f"{change.said} at {moment(change.began)}, in {seconds(change.ended - change.began)}"
 
 
 def _fault(fault: Fault) -> str:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from markupsafe import Markup
 
 from labctl.chaos.folder.history import Operation
-from labctl.chaos.report import facts, lanes, verdicts
+from labctl.chaos.report import changes, facts, lanes, verdicts
 from labctl.chaos.report.glance import glance
 from labctl.chaos.report.markup import tag
 from labctl.chaos.report.operations import concerned
@@ -20,6 +20,11 @@ Keys = tuple[tuple[str, str], ...]
 """CSS class and meaning of each element of the picture."""
 
 _BITTEN: Keys = (("key bites", "a fault bites"),)
+_CHANGED: Keys = (
+    ("key change", "a change of the lab"),
+    ("key window", "planned outage of an instance"),
+    ("key new", "a new one"),
+)
 _SEEN: Keys = (
     ("key held", "holds the virtual IP, or is a member"),
     ("key leads", "leads"),
@@ -48,11 +53,19 @@ def html(record: Record) -> str:
         _section("Failover budgets", verdicts.budgets(record), "budgets"),
         _section("Promises", verdicts.ledger(record), "ledger"),
         _section("Verdicts", verdicts.checks(record, meant), "verdicts"),
-        _section("Faults, and the proof of them", facts.faults(record), "faults"),
+        *_steps(record),
         _section("Operations in question", facts.operations(marked, record), "operations"),
         _section("This run", facts.about(record), "run"),
     )
     return document(f"{record.outcome}: {record.title}", body)
+
+
+def _steps(record: Record) -> Iterator[Markup]:
+    """What the timeline did: changes, and faults unless it had changes only."""
+    if record.changes:
+        yield _section("Changes", changes.section(record), "changes")
+    if record.faults or not record.changes:
+        yield _section("Faults, and the proof of them", facts.faults(record), "faults")
 
 
 def document(title: str, body: Markup) -> str:
@@ -80,6 +93,7 @@ def _head(record: Record) -> Markup:
         "length": seconds(record.length),
         "asked": count(len(record.operations), "operation"),
         "faults": str(len(record.faults)),
+        **({"changes": str(len(record.changes))} if record.changes else {}),
     }
     items = [tag("li", tag("span", key), " ", tag("b", value)) for key, value in chips.items()]
     return tag(
@@ -119,6 +133,7 @@ def _figure(record: Record, marked: dict[int, Operation]) -> Markup:
     keys = [(f"key {class_}", f"{word} fault") for class_, word in lanes.legend(record.faults)]
     for drawn, said in (
         (record.faults, _BITTEN),
+        (record.changes, _CHANGED),
         (record.observations, _SEEN),
         (record.operations, _ASKED),
         (record.lags, _SLEPT),

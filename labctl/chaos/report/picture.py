@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from markupsafe import Markup
 
 from labctl.chaos.folder.history import Operation, by_workload
-from labctl.chaos.report import lanes, latency
+from labctl.chaos.report import changes, lanes, latency
 from labctl.chaos.report.axis import TimeAxis
 from labctl.chaos.report.drawing import Row, heading, stack
 from labctl.chaos.report.markup import join, tag
@@ -40,7 +40,9 @@ def picture(record: Record, marked: Mapping[int, Operation]) -> Markup:
 
 
 def _rows(record: Record, axis: TimeAxis, marked: Sequence[Operation]) -> Iterator[Row]:
-    yield from lanes.faults(record, axis)
+    if record.faults or not record.changes:
+        yield from lanes.faults(record, axis)
+    yield from changes.lanes(record, axis)
     yield from lanes.virtual_ip(record, axis)
     yield from lanes.clusters(record, axis)
     yield from lanes.unready(record, axis)
@@ -93,4 +95,6 @@ def _described(record: Record) -> str:
         + ("" if fault.bites is not None else " did not bite")
         for fault in record.faults[:20]
     ]
-    return f"Outcome {record.outcome}: {record.why}. Faults: {'; '.join(told) or 'none'}."
+    said = f"Outcome {record.outcome}: {record.why}. Faults: {'; '.join(told) or 'none'}."
+    made = [f"{each.said} at {seconds(each.asked)}" for each in record.changes]
+    return f"{said} Changes: {'; '.join(made)}." if made else said

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from labctl.chaos.report.markup import clean, tag
-from labctl.chaos.report.record import Data, Fault, Record, time_of
+from labctl.chaos.report.record import Change, Data, Fault, Record, time_of
 from labctl.chaos.report.verdicts import outcome_of
 from labctl.chaos.report.words import count, moment, plain, seconds
 
@@ -27,10 +27,10 @@ class Case:
 def cases(record: Record) -> list[Case]:
     """Everything that decides a run's outcome; a run not judged yet is one unknown case."""
     if not record.verdict:
-        return [Case("run", "judged", "UNKNOWN", record.why), *map(_fault, record.faults)]
+        return [Case("run", "judged", "UNKNOWN", record.why), *_steps(record)]
     found = [
         *_steady(record),
-        *map(_fault, record.faults),
+        *_steps(record),
         *map(_check, record.checks),
         *(_budget(budget, record) for budget in record.budgets),
     ]
@@ -88,6 +88,7 @@ def summary(record: Record) -> str:
         for case in cases(record)
     ]
     facts = f"{count(len(record.faults), 'fault')}, "
+    facts += f"{count(len(record.changes), 'change')}, " if record.changes else ""
     facts += f"{count(len(record.operations), 'operation')} in {seconds(record.length)}, "
     facts += f"seed {plain(record.run.get('seed', '-'))}"
     lines = [
@@ -137,6 +138,22 @@ def _steady(record: Record) -> Iterator[Case]:
         yield Case("steady", when, outcome, why or ("steady" if held else "not steady"))
 
 
+def _steps(record: Record) -> Iterator[Case]:
+    yield from map(_fault, record.faults)
+    yield from map(_change, record.changes)
+
+
+def _change(change: Change) -> Case:
+    name = f"{change.said} at {moment(change.asked)}"
+    if change.began is None:
+        return Case("changes", name, "UNKNOWN", change.error or "it was not made")
+    if change.ended is None or change.error:
+        # Whether that is a failure of the lab is said by the check ``changed``.
+        return Case("changes", name, "UNKNOWN", change.error or "it did not end")
+    took = f"complete after {seconds(change.ended - change.began)}"
+    return Case("changes", name, "VALID", f"{took}, {count(len(change.windows), 'window')}")
+
+
 def _fault(fault: Fault) -> Case:
     name = f"{fault.said} at {moment(fault.asked)} bites"
     if fault.bites is None:
@@ -155,8 +172,9 @@ def _check(check: Data) -> Case:
 
 
 def _budget(budget: Data, record: Record) -> Case:
-    fault = next((f for f in record.faults if f.index == budget.get("fault")), None)
-    after = f" after {fault.said} at {moment(fault.asked)}" if fault else ""
+    step = record.cause(budget.get("fault"))
+    when = "during" if isinstance(step, Change) else "after"
+    after = f" {when} {step.said} at {moment(step.asked)}" if step else ""
     measured, bound = time_of(budget.get("measured")), time_of(budget.get("bound"))
     taken = f"{seconds(measured)} of {seconds(bound)}" if measured is not None else "not measured"
     return Case(

@@ -37,6 +37,33 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Window:
+    """The planned outage of an instance or a node; moments as for a fault."""
+
+    name: str
+    what: str
+    """replaced, restarted, removed or new"""
+    began: float
+    ended: float | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the lab; moments as for a fault."""
+
+    index: int
+    said: str
+    asked: float
+    began: float | None
+    ended: float | None
+    error: str
+    notes: tuple[str, ...]
+    left: tuple[str, ...]
+    """What `up` would still have done after it."""
+    windows: Sequence[Window]
+
+
+@dataclass(frozen=True)
 class Observation:
     """What labctl saw of the lab at ``t`` seconds: VIP holders, clusters, unready instances."""
 
@@ -54,6 +81,7 @@ class Record:
     run: Data = field(default_factory=dict)
     scenario: str = ""
     faults: Sequence[Fault] = ()
+    changes: Sequence[Change] = ()
     operations: Sequence[Operation] = ()
     lags: Sequence[tuple[float, float]] = ()
     """From, to: when the client itself did not run."""
@@ -101,9 +129,15 @@ class Record:
     def length(self) -> float:
         """Seconds until the last event that is known of the run; never 0."""
         moments = [t for f in self.faults for t in (f.asked, f.bites, f.healed) if t is not None]
+        moments += [t for c in self.changes for t in (c.began, c.ended) if t is not None]
         moments += [o.t for o in self.observations]
         moments += [o.ended if o.ended is not None else o.began for o in self.operations]
         return max(moments, default=0.0) or 1.0
+
+    def cause(self, index: object) -> Fault | Change | None:
+        """The fault or change of that index, to which a budget belongs."""
+        steps: tuple[Fault | Change, ...] = (*self.faults, *self.changes)
+        return next((step for step in steps if step.index == index), None)
 
 
 def read(folder: Path) -> Record:
@@ -111,6 +145,7 @@ def read(folder: Path) -> Record:
     missing: list[str] = []
     run = _document(folder / files.RUN, missing)
     faults = _document(folder / files.TIMELINE, missing)
+    changes = _document(folder / files.CHANGES, missing) if _changed(folder) else None
     verdict = _document(folder / files.VERDICT, missing)
     events = _events(folder / files.HISTORY, missing)
     seen = _observations(folder / files.OBSERVATIONS, missing)
@@ -121,6 +156,7 @@ def read(folder: Path) -> Record:
         scenario=scenario,
         description=_description(scenario),
         faults=[_fault(index, data) for index, data in enumerate(_mappings(faults))],
+        changes=[_change(data) for data in _mappings(changes)],
         operations=history.pair(events, strict=False),
         lags=history.lags(events),
         # One with an error saw nothing, which is not the same as an outage.
@@ -129,6 +165,11 @@ def read(folder: Path) -> Record:
         logs=sorted(path.name for path in folder.glob(f"{files.LOGS}/*") if path.is_file()),
         missing=tuple(missing),
     )
+
+
+def _changed(folder: Path) -> bool:
+    """Whether the run changed the lab: most do not, and have no such file."""
+    return (folder / files.CHANGES).exists()
 
 
 def time_of(value: Any) -> float | None:
@@ -212,6 +253,30 @@ def _fault(index: int, data: Data) -> Fault:
         error=str(data.get("error") or ""),
         evidence=data.get("evidence"),
         heal_evidence=data.get("heal_evidence"),
+    )
+
+
+def _change(data: Data) -> Change:
+    index = data.get("index")
+    return Change(
+        index=index if isinstance(index, int) else -1,
+        said=str(data.get("said") or "change"),
+        asked=time_of(data.get("asked")) or 0.0,
+        began=time_of(data.get("began")),
+        ended=time_of(data.get("ended")),
+        error=str(data.get("error") or ""),
+        notes=_strings(data.get("notes")),
+        left=_strings(data.get("left")),
+        windows=[
+            Window(
+                str(window.get("name")),
+                str(window.get("what")),
+                began,
+                time_of(window.get("ended")),
+            )
+            for window in _mappings(data.get("windows"))
+            if (began := time_of(window.get("began"))) is not None
+        ],
     )
 
 

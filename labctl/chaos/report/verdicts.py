@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from labctl.chaos.folder.history import Operation
 from labctl.chaos.report.markup import join, tag
-from labctl.chaos.report.record import Data, Fault, Record, time_of
+from labctl.chaos.report.record import Change, Data, Fault, Record, time_of
 from labctl.chaos.report.words import SIGNS, moment, names, plain, seconds
 
 STANDINGS = ("kept", "lost though promised", "lost as documented", "not promised", "unknown")
@@ -74,7 +74,7 @@ def budgets(record: Record) -> Markup:
         return tag("p", "No budget applied to this run.", class_="quiet")
     figures = [time_of(b.get(key)) or 0.0 for b in known for key in ("bound", "measured")]
     scale = max([*figures, 0.001])
-    return join(_budget(budget, record.faults, scale) for budget in known)
+    return join(_budget(budget, record, scale) for budget in known)
 
 
 def _check(place: int, check: Data, concerned: Concerned) -> Markup:
@@ -113,18 +113,12 @@ def _piece(piece: Data, operation: Operation | None) -> Markup:
     return tag("li", when, " ", shown, " ", tag("span", said))
 
 
-def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Markup:
+def _budget(budget: Data, record: Record, scale: float) -> Markup:
     outcome = outcome_of(budget)
     bound, measured = time_of(budget.get("bound")) or 0.0, time_of(budget.get("measured"))
     parts = budget.get("parts")
     timers = [p for p in parts if isinstance(p, dict)] if isinstance(parts, list) else []
-    at = budget.get("fault")
-    fault = next((f for f in faults if f.index == at), None)
-    cause = (
-        tag("a", fault.said, href=f"#fault-{fault.index}", class_=f"cause {fault.family}")
-        if fault
-        else Markup("")
-    )
+    cause = _cause(record.cause(budget.get("fault")))
     dominant = str(budget.get("dominant") or "")
     taken = f"{seconds(measured)} measured" if measured is not None else "not measured"
     bar = tag("i", class_=f"bar {outcome.lower()}", style=_width(measured or 0.0, scale))
@@ -145,6 +139,15 @@ def _budget(budget: Data, faults: Sequence[Fault], scale: float) -> Markup:
         tag("ul", *(_timer(timer, dominant) for timer in timers), class_="timers"),
         class_=f"budget {outcome.lower()}",
     )
+
+
+def _cause(step: Fault | Change | None) -> Markup:
+    """A link to the fault or change that a budget belongs to."""
+    if step is None:
+        return Markup("")
+    if isinstance(step, Change):
+        return tag("a", step.said, href=f"#change-{step.index}", class_="cause")
+    return tag("a", step.said, href=f"#fault-{step.index}", class_=f"cause {step.family}")
 
 
 def _segments(timers: Sequence[Data], dominant: str, bound: float, scale: float) -> list[Markup]:

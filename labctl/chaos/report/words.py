@@ -33,6 +33,8 @@ KEPT = {
     "doubles": "no doubles",
     "stuck": "nothing stuck",
     "errors": "served again",
+    "changed": "changes complete",
+    "majority": "majorities kept",
     "steady": "steady again",
 }
 """Check → what it found to be in order: the check itself is named after what may go wrong."""

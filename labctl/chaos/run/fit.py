@@ -80,7 +80,7 @@ def _workloads(scenario: ScenarioDoc, lab: Lab) -> Problems:
 
 def _faults(scenario: ScenarioDoc, lab: Lab) -> Problems:
     for index, step in enumerate(scenario.timeline):
-        if not step.one_of:
+        if step.verb is None and not step.one_of:
             yield from _fault(step, lab, ("timeline", index))
         for number, fault in enumerate(step.one_of):
             yield from _fault(fault, lab, ("timeline", index, "one_of", number))

@@ -76,6 +76,10 @@ class Injector:
         self._engine, self._lab, self._ask, self._longest = engine, lab, ask, longest
         self._called = called or {}
 
+    def follow(self, lab: Lab) -> None:
+        """Look targets up in the lab that it becomes from now on."""
+        self._lab = lab
+
     def fault(self, action: Action) -> Fault:
         """The fault, not made yet. LabError when nobody is its target now."""
         kind = registered()[action.fault]

@@ -34,7 +34,8 @@ class Observer:
         services: Collection[str],
     ) -> None:
         self._engine, self._desired, self._rows, self._clock = engine, desired, rows, clock
-        self._probes = [name for name in desired.probes if name.partition("/")[2] in services]
+        self._services = services
+        self._probes = self._asked(desired)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._observe, daemon=True)
 
@@ -42,10 +43,17 @@ class Observer:
         """Start observing."""
         self._thread.start()
 
+    def follow(self, desired: Desired) -> None:
+        """Observe the lab that it becomes from now on."""
+        self._desired, self._probes = desired, self._asked(desired)
+
     def stop(self) -> None:
         """Stop observing."""
         self._stop.set()
         self._thread.join(30)
+
+    def _asked(self, desired: Desired) -> list[str]:
+        return [name for name in desired.probes if name.partition("/")[2] in self._services]
 
     def _observe(self) -> None:
         while not self._stop.is_set():
@@ -57,17 +65,16 @@ class Observer:
     def look(self) -> dict[str, Any]:
         """Observe once: who holds the virtual IP, the clusters, unready instances; or the error."""
         row: dict[str, Any] = {"t": round(self._clock(), 3), "vip": [], "clusters": {}}
+        desired, probes = self._desired, self._probes
         try:
-            there = {c.name: c for c in self._engine.containers(self._desired.lab.name)}
+            there = {c.name: c for c in self._engine.containers(desired.lab.name)}
             running = [c.name for c in there.values() if c.status == "running"]
             with ThreadPoolExecutor(max_workers=1) as pool:
-                holding = pool.submit(targets.vip_holders, self._engine, self._desired.lab, there)
-                asked = inspect(
-                    self._engine, self._desired, running, probes=self._probes, path=_SPEC
-                )
+                holding = pool.submit(targets.vip_holders, self._engine, desired.lab, there)
+                asked = inspect(self._engine, desired, running, probes=probes, path=_SPEC)
                 row |= {"vip": holding.result(), "clusters": dict(asked.clusters)}
             ready = {name for name, answer in asked.probes.items() if answer.ready}
-            row["unready"] = [name for name in self._probes if name not in ready]
+            row["unready"] = [name for name in probes if name not in ready]
         except (LabctlError, ValueError) as error:
             row["error"] = str(error)
         return row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from labctl.chaos.document.scenario import ScenarioDoc
 from labctl.chaos.document.words import PARTS, WORKLOADS
 from labctl.chaos.folder import layout as files
 from labctl.chaos.model import spans
+from labctl.chaos.run import changes as changing
 from labctl.chaos.run import fit, timeline
+from labctl.chaos.run.changes import Change
 from labctl.chaos.run.timeline import Action
+from labctl.documents.source import Source
 from labctl.errors import InputError
 from labctl.model.lab import Lab
 
@@ -41,6 +44,12 @@ class Plan:
     limit: float = 300.0
     replayed: str | None = None
     """The run whose timeline is repeated."""
+    changes: Sequence[Change] = ()
+    """What is changed of the lab, in this order."""
+    keep: bool = False
+    """Whether the lab stays as it was changed."""
+    source: Source = field(default_factory=lambda: Source("the scenario"))
+    """Where the document's lines are, for messages."""
 
 
 def from_scenario(name: str, lab: Lab, seed: int) -> Plan:
@@ -52,7 +61,10 @@ def from_scenario(name: str, lab: Lab, seed: int) -> Plan:
     doc, source = library.load_scenario(path)
     fit.check(doc, lab, source=source)
     actions = timeline.resolve(doc, lab, seed)
-    return _plan(doc, path.read_text(encoding="utf-8"), actions, lab, seed)
+    made = changing.planned(doc, seed, len(actions))
+    changing.check(made, lab, source)
+    plan = _plan(doc, path.read_text(encoding="utf-8"), actions, lab, seed)
+    return _changing(plan, made, lab, source)
 
 
 def from_run(run: Path, lab: Lab, kept: Sequence[int] | None = None) -> Plan:
@@ -67,14 +79,17 @@ def from_run(run: Path, lab: Lab, kept: Sequence[int] | None = None) -> Plan:
     offset = float(about.get("workloads_began", 0.0))
     rows = files.read_json(run, files.TIMELINE)
     actions = tuple(_recorded(row, offset) for row in rows if _again(row, kept))
-    if doc.timeline and not actions and kept is None:
+    changed = files.read_json(run, files.CHANGES) if (run / files.CHANGES).exists() else []
+    changes = tuple(changing.recorded(row, offset) for row in changed if not row["back"])
+    if doc.timeline and not actions and not changes and kept is None:
         raise InputError(
             f"run {about['run']} was cut short before its first fault, so there is nothing to"
             f" repeat; run it again with `labctl chaos run {about['scenario']} --seed"
             f" {about['seed']}`"
         )
     text = (run / files.SCENARIO).read_text(encoding="utf-8")
-    return _plan(doc, text, actions, lab, int(about["seed"]), replayed=str(about["run"]))
+    plan = _plan(doc, text, actions, lab, int(about["seed"]), replayed=str(about["run"]))
+    return _changing(plan, changes, lab, source)
 
 
 def _again(row: dict[str, Any], kept: Sequence[int] | None) -> bool:
@@ -99,6 +114,12 @@ def _recorded(row: dict[str, Any], offset: float) -> Action:
     )
 
 
+def _changing(plan: Plan, changes: Sequence[Change], lab: Lab, source: Source) -> Plan:
+    """The plan with its changes; what they concern is observed, too."""
+    services = sorted({*plan.services, *changing.concerned(changes, lab)})
+    return replace(plan, changes=changes, services=services, source=source)
+
+
 def _plan(
     doc: ScenarioDoc,
     text: str,
@@ -119,6 +140,7 @@ def _plan(
         tail=spans.seconds(doc.tail),
         limit=spans.seconds(doc.limit),
         replayed=replayed,
+        keep=doc.keep,
     )
 
 

@@ -8,7 +8,7 @@ journal and leases heal the lab.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +19,8 @@ from typing import Any
 from labctl import __version__
 from labctl.chaos.folder import layout as files
 from labctl.chaos.run import settings
+from labctl.chaos.run.becoming import Step
+from labctl.chaos.run.changer import Changer
 from labctl.chaos.run.injector import Injector, require
 from labctl.chaos.run.observer import Observer
 from labctl.chaos.run.plan import Plan
@@ -52,6 +54,8 @@ class Context:
     workloads: Prepare
     """Makes the scenario's workloads."""
     watcher: Watcher
+    steps: Sequence[Step] = ()
+    """What the lab becomes by the plan's changes."""
 
 
 @dataclass
@@ -86,7 +90,7 @@ def run(context: Context, plan: Plan) -> Path:
     # Written last: with this file a folder counts as a run's, and can be judged.
     run_file.update(**_about(context, plan, folder.name))
     with _end_recorded(run_file, context.watcher):
-        before = _steady(context, plan, 0.0)
+        before = _steady(context.engine, context.prepared, plan, 0.0)
         run_file.update(steady={"before": before, "after": {"held": None, "said": []}})
         if before["held"]:
             _Run(context, plan, run_file, zero).go()
@@ -118,25 +122,43 @@ class _Run:
         self._history = files.Lines(folder / files.HISTORY)
         self._workloads = context.workloads(plan.scenario, self._history.add, zero, plan.seed)
         self._observations = files.Lines(folder / files.OBSERVATIONS)
-        desired = context.prepared.desired
+        self._prepared = context.prepared
+        """The lab as the changes so far make it."""
+        desired, lab = context.prepared.desired, context.prepared.lab
         self._observer = Observer(
             context.engine, desired, self._observations, self._clock, plan.services
         )
-
-        def ask() -> Clusters:
-            return inspect(context.engine, desired, probes=(), path=_PARTS_SPEC).clusters
-
-        lab = context.prepared.lab
-        injector = Injector(context.engine, lab, ask, plan.limit, self._workloads.names)
+        self._injector = Injector(context.engine, lab, self._ask, plan.limit, self._workloads.names)
         self._faults = Schedule(
             context.engine,
-            injector,
+            self._injector,
             plan.actions,
             folder=folder,
             clock=self._clock,
             watcher=context.watcher,
         )
+        self._changes = Changer(
+            context.engine,
+            context.prepared,
+            context.steps,
+            keep=plan.keep,
+            folder=folder,
+            clock=self._clock,
+            watcher=context.watcher,
+            ask=self._ask,
+            follow=self._follow,
+        )
         self._over = Event()
+
+    def _ask(self) -> Clusters:
+        desired = self._prepared.desired
+        return inspect(self._context.engine, desired, probes=(), path=_PARTS_SPEC).clusters
+
+    def _follow(self, prepared: Prepared) -> None:
+        """The lab is about to become another."""
+        self._prepared = prepared
+        self._observer.follow(prepared.desired)
+        self._injector.follow(prepared.lab)
 
     def go(self) -> None:
         """Carry the plan out; an error is raised once faults are healed and all is recorded."""
@@ -148,10 +170,14 @@ class _Run:
             self._context.watcher.note(f"{len(self._workloads.counts())} workloads have started")
             self._await_first_answers()
             self._run_file.update(workloads_began=round(self._clock(), 3))
-            self._faults.run(self._plan.limit - self._plan.tail)
+            latest = self._plan.limit - self._plan.tail
+            self._changes.start(latest)
+            self._faults.run(latest)
+            self._changes.join(self._plan.limit)
             self._faults.end()
             self._settle()
         finally:
+            self._changes.end()
             self._faults.end()
             with suppress(LabctlError):
                 healing = verbs.heal_all(self._context.engine, self._context.prepared.lab)
@@ -162,6 +188,7 @@ class _Run:
             self._observer.stop()
             self._observations.close()
             self._record_counts()
+        self._changes.change_back()
 
     def _await_first_answers(self) -> None:
         """Wait until each workload was served once: what was never there cannot be lost.
@@ -169,7 +196,8 @@ class _Run:
         The run goes on without those that were not served in time; its verdict says that they
         tested nothing.
         """
-        ends = (a.at if a.heal_at is None else a.heal_at for a in self._plan.actions)
+        ends = [a.at if a.heal_at is None else a.heal_at for a in self._plan.actions]
+        ends += [change.at for change in self._plan.changes]
         spare = self._plan.limit - self._plan.tail - max(ends, default=0.0) - self._clock()
         limit = self._clock() + min(_FIRST_ANSWERS, spare)
         while silent := [name for name, n in self._workloads.counts().items() if not n.get("ok")]:
@@ -180,8 +208,9 @@ class _Run:
 
     def _settle(self) -> None:
         """Wait until the lab is steady again, then let the workloads go on for the tail."""
-        after = _steady(self._context, self._plan, self._plan.within)
+        after = _steady(self._context.engine, self._prepared, self._plan, self._plan.within)
         healed = [row["healed"] for row in self._faults.rows if row["healed"] is not None]
+        healed += [row["ended"] for row in self._changes.rows if row["ended"] is not None]
         after["took"] = round(self._clock() - max(healed, default=self._clock()), 3)
         self._run_file.update(steady={**self._run_file.data["steady"], "after": after})
         self._context.watcher.note(
@@ -221,7 +250,7 @@ class _Run:
         self._run_file.update(lines=counts, seconds=round(self._clock(), 3))
 
     def _save_logs(self) -> None:
-        lab = self._context.prepared.lab
+        lab = self._prepared.lab
         hit = {name for row in self._faults.rows for name in row["targets"]}
         for instance in lab.instances:
             if instance.service.name in self._plan.services or instance.name in hit:
@@ -232,7 +261,8 @@ class _Run:
 
     def _report_progress(self) -> None:
         while not self._over.wait(_PROGRESS_INTERVAL):
-            self._context.watcher.now(self._faults.broken, self._workloads.counts())
+            now = [*self._faults.broken, *filter(None, [self._changes.going_on])]
+            self._context.watcher.now(now, self._workloads.counts())
 
 
 @contextmanager
@@ -268,11 +298,11 @@ def _about(context: Context, plan: Plan, name: str) -> dict[str, Any]:
     }
 
 
-def _steady(context: Context, plan: Plan, within: float) -> dict[str, Any]:
+def _steady(engine: Engine, prepared: Prepared, plan: Plan, within: float) -> dict[str, Any]:
     """Whether the lab is steady within so many seconds, if the plan asks for that."""
     if not plan.healthy:
         return {"held": True, "said": ["not asked for"]}
-    return await_steady(context.engine, context.prepared.desired, within)
+    return await_steady(engine, prepared.desired, within)
 
 
 def _first_reason(steady: dict[str, Any]) -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from labctl.chaos.document.changes import VERBS
 from labctl.chaos.model.findings import Outcome
-from labctl.chaos.model.spans import seconds, written
+from labctl.chaos.model.spans import latest, seconds, written
 from labctl.errors import InputError
 
 Entry = Mapping[str, Any]
@@ -72,6 +73,8 @@ def smallest(
     the seed chose is written as the run chose it; parts stay parts.
     """
     lines = [line for entry in timeline for line in steps(entry, began)]
+    # What changes the lab is no fault, and stays.
+    lines += [dict(step) for step in scenario.get("timeline", ()) if set(step) & set(VERBS)]
     end = max((_end(each) for each in lines), default=0.0)
     tail = seconds(scenario.get("tail", "10s"))
     steady = seconds(scenario.get("steady", {}).get("within", "180s"))
@@ -143,7 +146,7 @@ def _apart(pairs: Sequence[Sequence[str]]) -> list[list[list[str]]]:
 
 
 def _end(line: Mapping[str, Any]) -> float:
-    return seconds(line["at"]) + seconds(line.get("for", "0s"))
+    return latest(line["at"]) + seconds(line.get("for", "0s"))
 
 
 def _smaller(left: Timeline, pieces: int, trials: _Trials) -> tuple[Timeline, int] | None:

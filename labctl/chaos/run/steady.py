@@ -9,7 +9,7 @@ from typing import Any
 from labctl.engine.port import Engine
 from labctl.errors import LabctlError
 from labctl.planning.desired import Desired
-from labctl.running.status import Status, status
+from labctl.running.status import OFF, Status, status
 
 _LEAST_LOOKS = 3
 """Times that a lab is looked at before it counts as not steady: it may be so for a moment only."""
@@ -45,9 +45,11 @@ def unsteady(engine: Engine, desired: Desired) -> list[str]:
     reasons += [f"{fault['fault']} is in force" for fault in seen["faults"]]
     if len(seen["vip"]["holders"]) > 1:
         reasons.append(f"{' and '.join(seen['vip']['holders'])} hold the virtual IP")
+    reasons += [f"{node['name']} is off" for node in seen["nodes"] if node["state"] == OFF]
     reasons += [
         f"{node['name']}/{instance['service']}: {instance['detail']}"
         for node in seen["nodes"]
+        if node["state"] != OFF
         for instance in node["instances"]
         if not instance["ready"]
     ]

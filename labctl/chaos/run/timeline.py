@@ -1,5 +1,7 @@
 """Turns a scenario and a seed into a timeline: which fault, when, on what, for how long. Pure.
 
+Steps that change the lab are in ``changes``.
+
 The same scenario, lab and seed give the same timeline. Parts (galera-writer) stay symbolic: who
 plays them is looked up at the moment of the fault. All that the seed can decide is decided here:
 moments, one of several faults, which instances of a service, the sides of a cut.
@@ -82,6 +84,7 @@ def resolve(scenario: ScenarioDoc, lab: Lab, seed: int) -> tuple[Action, ...]:
     drawn = [
         (at, _fault(step, random), random.getrandbits(32))
         for step in scenario.timeline
+        if step.choices
         for at in _moments(step, random)
     ]
     drawn.sort(key=lambda each: each[0])
