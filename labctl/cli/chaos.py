@@ -198,6 +198,26 @@ def report(run: RunArgument) -> None:
     _say([f"see {found / 'report.html'}"])
 
 
+@chaos.command("export", epilog="Example: labctl chaos export 20260101T120000_a1b2c3 --to elle")
+def export(
+    run: RunArgument,
+    to: Annotated[str, typer.Option("--to", metavar="elle|porcupine|jepsen", help="Whose format.")],
+) -> None:
+    """Write a run's history as another checker reads it, a file for each workload.
+
+    jepsen: history.edn of every workload; elle: transactions, and registers as such; porcupine: a
+    log for each key of a register.
+    """
+    from labctl.chaos import export as formats
+    from labctl.chaos.folder import history, layout
+
+    found = layout.find(run)
+    texts = formats.files(history.pair(history.read(found / layout.HISTORY), strict=False), to)
+    for name, text in texts.items():
+        layout.write(found, f"{to}-{name}", text)
+    _say([f"see {found / f'{to}-{name}'}" for name in texts])
+
+
 @chaos.command("overview", epilog="Example: labctl chaos overview --lab three-controller")
 def overview(lab: LabOption = None) -> None:
     """Write one page about the newest run of each scenario in a lab.

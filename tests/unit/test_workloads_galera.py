@@ -170,6 +170,43 @@ def test_galera_lists_are_read_in_the_transaction(load: Any) -> None:
     assert end(session, "txn", asked)["value"] == [["append", 1, 9], ["r", 0, [3, 5]]]
 
 
+def test_galera_transactions_append_to_several_lists_and_read_several(load: Any) -> None:
+    sql = Sql()
+    sql.rows = [("3,5",)]
+    lists = load("galera_transactions", pymysql=sql.module).Append
+    session = lists({**BASE, "keys": 5}).session(0, dice())
+    asked = [next(session.steps(number)).value for number in range(200)]
+    assert {len(parts) for parts in asked} == {2, 3, 4}
+    elements = [value for parts in asked for f, _, value in parts if f == "append"]
+    assert len(set(elements)) == len(elements) > 200
+    assert any(len({key for f, key, _ in parts if f == "append"}) > 1 for parts in asked)
+    assert not any("FOR UPDATE" in said for said in sql.said)
+    session = lists({**BASE, "keys": 5, "lock_reads": True}).session(0, dice())
+    for number in range(50):
+        parts = next(session.steps(number)).value
+        assert [key for _, key, _ in parts] == sorted(key for _, key, _ in parts)
+    end(session, "txn", [["r", 0, None]])
+    assert "FOR UPDATE" in sql.said[-2]
+
+
+def test_galera_a_set_is_read_only_after_an_acknowledged_write(load: Any) -> None:
+    sql = Sql()
+    sql.rows = [(7,), (9,)]
+    session = load("galera", pymysql=sql.module).Set(BASE).session(0, dice())
+    events: list[dict[str, Any]] = []
+    for operation in session.steps(9):
+        operate(session, operation, lambda **event: events.append(event))
+    assert [(e["type"], e["f"]) for e in events][1:] == [
+        ("ok", "add"),
+        ("invoke", "read"),
+        ("ok", "read"),
+    ]
+    assert events[-1]["value"] == [7, 9]
+    sql.raises["INSERT"] = sql.error(1047, "not Primary")
+    assert [operation.f for operation in session.steps(19)] == ["add"]
+    assert [operation.f for operation in session.steps(10)] == ["add"]
+
+
 def test_galera_tellers_are_spread_and_do_not_lock_when_told_so(load: Any) -> None:
     sql = Sql()
     sql.rows = [(0, 10), (1, 10)]

@@ -147,7 +147,7 @@ def test_rabbitmq_consumers_come_after_the_workers(load: Any) -> None:
     module = load("rabbitmq", **rabbit())
     [consumer] = module.Queue(BASE).helpers()
     events: list[dict[str, Any]] = []
-    method = types.SimpleNamespace(delivery_tag=1)
+    method = types.SimpleNamespace(delivery_tag=1, redelivered=False)
     broker = types.SimpleNamespace(
         at="c2",
         channel=lambda: types.SimpleNamespace(
@@ -159,7 +159,7 @@ def test_rabbitmq_consumers_come_after_the_workers(load: Any) -> None:
     module.Broker = lambda _: broker
     consumer(lambda **event: events.append(event), lambda: bool(events))
     assert [(e["p"], e["type"], e["value"], e["at"]) for e in events] == [
-        (2, "invoke", None, "c2"),
+        (2, "invoke", False, "c2"),
         (2, "ok", 7, "c2"),
     ]
 
@@ -232,6 +232,19 @@ def test_redis_counts(load: Any) -> None:
     module = load("redis", **redis_modules(lambda what, _: 8 if what == "incr" else None))
     ended = end(module.Counter(BASE).session(0, dice()), "incr")
     assert (ended["type"], ended["value"], ended["at"]) == ("ok", 8, "c2")
+
+
+def test_redis_is_read_after_what_was_acknowledged(load: Any) -> None:
+    modules = redis_modules(lambda what, _: 8 if what == "incr" else None)
+    modules["redis"].Redis.smismember = lambda _, __, asked: [int(n in (3, 9)) for n in asked]
+    modules["redis"].Redis.get = lambda *_: b"8"
+    module = load("redis", **modules)
+    session = module.Set(BASE).session(0, dice())
+    answers = [session.apply(operation).value for operation in session.steps(9)]
+    assert answers == [9, [3, 9]]
+    session = module.Counter(BASE).session(0, dice())
+    assert [session.apply(operation).value for operation in session.steps(9)] == [8, 8]
+    assert [session.apply(operation).value for operation in session.steps(10)] == [8]
 
 
 # MongoDB

@@ -37,6 +37,7 @@ BASE = {
     "spread": False,
     "sync_wait": False,
     "through_vip": False,
+    "lock_reads": False,
 }
 
 

@@ -1,43 +1,66 @@
-"""Banks: transfers move money between accounts, and the total never changes."""
+"""Banks: transfers move money between accounts, and the total never changes.
+
+A snapshot must be what the transfers before it add up to, with some of those beside it. Which ones
+these are is unknown, so each account has a range; where they are few, all choices are tried.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
-from labctl.chaos.checks.finding import Finals, Settings, ended, kept, quote, unknown
+from labctl.chaos.checks.finding import Finals, Settings, ended, kept, quote, shown, unknown
+from labctl.chaos.checks.transfers import Ledger
 from labctl.chaos.folder.history import Operation
 from labctl.chaos.model.findings import Aspect, Evidence, Finding
 
-FINDS = ("lost", "members agree", "negative", "total conserved")
+FINDS = ("lost", "members agree", "negative", "total conserved", "accounts", "snapshots", "stale")
+
+Book = Mapping[str, Any]
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
-    """Check the total in every snapshot and at the end, lost transfers, debts, and agreement.
+    """Check accounts, total and transfers in every snapshot and at the end, debts, and agreement.
 
     A ``read`` answers {account: balance}; finals: place → {account: balance}. Settings: ``total``,
     or ``accounts`` and ``balance``; ``negative`` allows debts; ``locking`` as the clients use it.
     """
-    reads = [op for op in ended(operations, "ok") if op.f == "read" and _is_books(op.answer)]
-    books = {n: b for n, b in dict(finals or {}).items() if _is_books(b)}
-    if not reads and not books:
+    reads = [op for op in ended(operations, "ok") if op.f == "read"]
+    ends = {n: b for n, b in dict(finals or {}).items() if isinstance(b, Mapping)}
+    if not reads and not ends:
         return [unknown("total conserved", "no account was read, so nothing was tested")]
+    seen = [(quote(op, ""), op.answer) for op in reads]
+    seen += [(Evidence(f" at the end on {name}", value=b), b) for name, b in ends.items()]
+    members = _accounts(seen, settings)
+    sound = [op for op in reads if _is_book(op.answer)]
+    books = {name: book for name, book in ends.items() if _is_book(book)}
     transfers = [op for op in ended(operations, "ok") if op.f == "transfer"]
     if not transfers:
-        return [unknown("total conserved", "no transfer was acknowledged, so nothing was tested")]
-    total = _total(settings, reads, books)
-    seen = [(quote(op, ""), op.answer) for op in reads]
-    seen += [(Evidence(f" at the end on {name}", value=b), b) for name, b in books.items()]
+        missing = unknown("total conserved", "no transfer was acknowledged: nothing was tested")
+        return [missing, *([members] if members.broken else ())]
+    whole = [each for each in seen if _is_book(each[1])]
+    if not whole:
+        return [members, unknown("total conserved", "no snapshot has balances to add up")]
+    total = _total(settings, sound, books)
+    lost = _lost(operations, books, settings)
     return [
-        _conserved(seen, total, len(transfers)),
-        _lost(operations, books, settings),
-        *_debts(seen, settings),
-        *_agreement(books),
+        _conserved(whole, total, len(transfers)),
+        lost,
+        *_snapshots(
+            operations,
+            [op for op in sound if sum(op.answer.values()) == total],
+            settings,
+            durable=not lost.broken,
+        ),
+        *_debts(whole, settings),
+        members,
+        *_agreement(ends),
     ]
 
 
-def _is_books(value: Any) -> bool:
+def _is_book(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and bool(value)
@@ -45,9 +68,72 @@ def _is_books(value: Any) -> bool:
     )
 
 
-def _total(
-    settings: Settings, reads: Sequence[Operation], books: Mapping[str, Mapping[str, Any]]
-) -> float:
+def _accounts(seen: Sequence[tuple[Evidence, Any]], settings: Settings) -> Finding:
+    """Accounts that are missing or too many, or have no balance: they are never closed."""
+    known = next((set(map(str, book)) for _, book in seen if _is_book(book)), set())
+    if "accounts" in settings:
+        known = {str(number) for number in range(int(settings["accounts"]))}
+    wrong = []
+    for piece, book in seen:
+        named = set(map(str, book)) if isinstance(book, Mapping) else set()
+        empty = {n for n in named & known if not isinstance(book[n], (int, float))}
+        for what, names in (
+            ("missing", known - named),
+            ("unknown", named - known),
+            ("without a balance", empty),
+        ):
+            if names:
+                said = f"{what}: {shown(names)}{piece.said}"
+                wrong.append(Evidence(said, piece.t, piece.p, piece.f, piece.value))
+                break
+        else:
+            if not named:
+                wrong.append(Evidence(f"no account{piece.said}", piece.t, piece.p, piece.f))
+    counts = {"snapshots": len(seen), "wrong": len(wrong)}
+    if not wrong:
+        return kept("accounts", f"{len(seen)} snapshots have all {len(known)} accounts", **counts)
+    why = f"{len(wrong)} of {len(seen)} snapshots lack accounts or balances: {wrong[0].said}"
+    return Finding("accounts", True, why, "always", counts, wrong)
+
+
+def _snapshots(
+    operations: Sequence[Operation],
+    reads: Sequence[Operation],
+    settings: Settings,
+    *,
+    durable: bool,
+) -> list[Finding]:
+    """Snapshots that no transfers add up to: stale ones, and those of no moment at all.
+
+    Where transfers are lost in the end too, a snapshot that misses them is no finding of its own.
+    """
+    if "balance" not in settings or not reads:
+        return []
+    ledger = Ledger(operations, float(settings["balance"]))
+    stale, strange = [], []
+    for op in reads:
+        ends = inf if op.ended is None else op.ended
+        if ledger.explains(op.answer, op.began, ends):
+            continue
+        if ledger.was_before(op.answer, op.began):
+            stale.append(quote(op, "what it was before transfers that had been acknowledged"))
+        else:
+            strange.append(quote(op, "no choice of the transfers adds up to this"))
+    counts = {"snapshots": len(reads), "stale": len(stale), "wrong": len(strange)}
+    aspect: Aspect = "isolated" if durable else "durable"
+    if strange:
+        why = f"{len(strange)} of {len(reads)} snapshots are not what any transfers add up to"
+        found = Finding("snapshots", True, why, aspect, counts, strange)
+    else:
+        why = f"{len(reads)} snapshots are what transfers add up to"
+        found = kept("snapshots", why, "isolated", **counts)
+    if not stale:
+        return [found]
+    why = f"{len(stale)} of {len(reads)} snapshots miss transfers acknowledged before they began"
+    return [found, Finding("stale", True, why, "fresh" if durable else "durable", counts, stale)]
+
+
+def _total(settings: Settings, reads: Sequence[Operation], books: Mapping[str, Book]) -> float:
     """The total, as set; else as first read."""
     if "total" in settings:
         return float(settings["total"])
@@ -57,9 +143,7 @@ def _total(
     return float(sum(first.values()))
 
 
-def _conserved(
-    seen: Sequence[tuple[Evidence, Mapping[str, Any]]], total: float, transfers: int
-) -> Finding:
+def _conserved(seen: Sequence[tuple[Evidence, Book]], total: float, transfers: int) -> Finding:
     wrong = [(piece, sum(book.values())) for piece, book in seen if sum(book.values()) != total]
     counts = {"snapshots": len(seen), "acknowledged": transfers, "wrong": len(wrong)}
     if not wrong:
@@ -80,7 +164,7 @@ def _conserved(
 
 
 def _lost(
-    operations: Sequence[Operation], books: Mapping[str, Mapping[str, Any]], settings: Settings
+    operations: Sequence[Operation], books: Mapping[str, Book], settings: Settings
 ) -> Finding:
     """Balances that the transfers cannot add up to: lost transfers do not change the total."""
     if not books:
@@ -95,12 +179,17 @@ def _lost(
             least[str(account)] += amount if op.end == "ok" else min(amount, 0)
             most[str(account)] += amount if op.end == "ok" else max(amount, 0)
     start = settings["balance"]
+    ledger = Ledger(operations, float(start))
     wrong = [
         Evidence(f"account {account} on {name} should have {_span(low, high)}", value=balance)
         for name, book in books.items()
         for account, balance in sorted(book.items())
         for low, high in [(start + least[account], start + most[account])]
         if not low <= balance <= high
+    ] or [
+        Evidence(f"the transfers do not add up to the accounts on {name}", value=book)
+        for name, book in books.items()
+        if not ledger.explains(book, inf, inf)
     ]
     counts = {"acknowledged": sum(op.end == "ok" for op in transfers), "wrong": len(wrong)}
     # Without locks one of two transfers may undo the other, which is not a loss of durability.
@@ -108,7 +197,8 @@ def _lost(
     if not wrong:
         why = f"the balances are what {counts['acknowledged']} acknowledged transfers add up to"
         return kept("lost", why, aspect, **counts)
-    why = f"{wrong[0].said}, and has {wrong[0].value:g}: acknowledged transfers are lost"
+    has = f", and has {wrong[0].value:g}" if isinstance(wrong[0].value, (int, float)) else ""
+    why = f"{wrong[0].said}{has}: acknowledged transfers are lost"
     return Finding("lost", True, why, aspect, counts, wrong)
 
 
@@ -120,7 +210,7 @@ def _span(low: float, high: float) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def _debts(seen: Sequence[tuple[Evidence, Mapping[str, Any]]], settings: Settings) -> list[Finding]:
+def _debts(seen: Sequence[tuple[Evidence, Book]], settings: Settings) -> list[Finding]:
     if settings.get("negative"):
         return []
     wrong = [piece for piece, book in seen if min(book.values()) < 0]
@@ -130,10 +220,10 @@ def _debts(seen: Sequence[tuple[Evidence, Mapping[str, Any]]], settings: Setting
     return [Finding("negative", True, why, "isolated", {"wrong": len(wrong)}, wrong)]
 
 
-def _agreement(books: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def _agreement(books: Mapping[str, Book]) -> list[Finding]:
     if len(books) < 2:
         return []
-    if len({tuple(sorted(book.items())) for book in books.values()}) == 1:
+    if len({tuple(sorted(book.items(), key=str)) for book in books.values()}) == 1:
         return [kept("members agree", f"{', '.join(books)} have the same balances")]
     return [
         Finding(

@@ -8,11 +8,11 @@ from itertools import accumulate
 from typing import Any
 
 from labctl.chaos.checks.finding import Finals, Settings, evidence, kept, key, places, unknown
-from labctl.chaos.checks.register import by_key, check_finals
+from labctl.chaos.checks.register import by_key, check_finals, nobody_wrote
 from labctl.chaos.folder.history import Operation
 from labctl.chaos.model.findings import Finding
 
-FINDS = ("stale",)
+FINDS = ("stale", "unexpected")
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:
@@ -37,7 +37,8 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
     known = {name: _Writes(mine) for name, mine in writes.items()}
     stale = [op for op in reads if (mine := known.get(_key(op.asked))) and mine.stale(op)]
     counts = {"reads": len(reads), "stale": len(stale)}
-    ends = check_finals(by_key(operations), places(finals))
+    keyed = by_key(operations)
+    ends = [*nobody_wrote(keyed, None), *check_finals(keyed, places(finals))]
     if not stale:
         why = f"{len(reads)} reads saw what had been acknowledged before them"
         return [kept("stale", why, "fresh", **counts), *ends]

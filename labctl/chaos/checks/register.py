@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from labctl.chaos.checks.finding import (
@@ -20,10 +21,12 @@ from labctl.chaos.checks.sets import agreement
 from labctl.chaos.folder.history import Operation
 from labctl.chaos.model.findings import Evidence, Finding
 
-FINDS = ("linearizable", "lost", "members agree")
+FINDS = ("linearizable", "unexpected", "lost", "members agree")
 
 Keyed = dict[Hashable, list[Step]]
 
+_BLIND = 10
+"""Reads that see nothing, and no read that does, from which on that is no delay."""
 _AROUND = 8
 """Operations of the key that are quoted with the one that no order explains."""
 
@@ -35,14 +38,45 @@ def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -
     every key) and ``max_steps`` of the whole search.
     """
     keyed = by_key(operations)
-    return [_order(keyed, settings), *check_finals(keyed, places(finals))]
+    initial = key(settings.get("initial"))
+    strange = list(nobody_wrote(keyed, initial))
+    return [_order(keyed, settings), *strange, *check_finals(keyed, places(finals))]
+
+
+def nobody_wrote(keyed: Keyed, initial: Hashable) -> Iterator[Finding]:
+    """Reads of what failed, was never requested or only later, and reads that never see anything.
+
+    No store may do that, whatever it promises of what reads see: an old value was once written.
+    """
+    wrong: list[Evidence] = []
+    blind: list[Operation] = []
+    sighted = False
+    for name, steps in keyed.items():
+        began: dict[Hashable, float] = {initial: -inf}
+        for each in (s for s in steps if s.writes):
+            began[each.made] = min(began.get(each.made, inf), each.operation.began)
+        done = (s.operation.ended or inf for s in steps if s.writes and s.operation.end == "ok")
+        first = min(done, default=inf)
+        for each in (s for s in steps if s.reads and s.operation.end == "ok"):
+            op = each.operation
+            if began.get(each.seen, inf) > (op.ended or inf):
+                said = f"key {name}: {each.seen} failed, or had not been requested by then"
+                wrong.append(quote(op, said))
+            sighted = sighted or each.seen != initial
+            if each.seen == initial and op.began > first:
+                blind.append(op)
+    if wrong:
+        why = f"{len(wrong)} reads are of what nobody had written: {wrong[0].said}"
+        yield Finding("unexpected", True, why, "always", {"reads": len(wrong)}, wrong)
+    elif len(blind) >= _BLIND and not sighted:
+        why = f"none of {len(blind)} reads sees any write, although writes had been acknowledged"
+        pieces = evidence(blind, "sees nothing")
+        yield Finding("unexpected", True, why, "always", {"reads": len(blind)}, pieces)
 
 
 def _order(keyed: Keyed, settings: Settings) -> Finding:
     if not any(step.reads for steps in keyed.values() for step in steps):
         return unknown("linearizable", "nothing was read, so nothing was tested")
-    if not any(step.writes and step.operation.end == "ok" for s in keyed.values() for step in s):
-        return unknown("linearizable", "no write was acknowledged, so nothing was tested")
     initial = key(settings.get("initial"))
     left = int(settings.get("max_steps", MAX_STEPS))
     spent, unsure = 0, []
@@ -55,6 +89,8 @@ def _order(keyed: Keyed, settings: Settings) -> Finding:
             unsure.append(name)
             break
     total = sum(map(len, keyed.values()))
+    if not any(step.writes and step.operation.end == "ok" for s in keyed.values() for step in s):
+        return unknown("linearizable", "no write was acknowledged, so nothing was tested")
     if unsure:
         why = f"the search gave up at key {unsure[0]} after {spent} steps; use more keys"
         return unknown("linearizable", why, operations=total, steps=spent)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from labctl.chaos.model.findings import Check, Finding, Outcome, Standing
+from labctl.chaos.model.isolation import LEVELS, Level, forbids
 from labctl.workloads.registry import KINDS
 
 Settings = Mapping[str, Any]
@@ -39,6 +40,10 @@ class Promise:
     linearizable: Guarantee = "none"
     isolated: Guarantee = "none"
     """Transactions neither undo nor partly see each other: there are no lost updates."""
+    ordered: Guarantee = "promised"
+    """Acknowledged writes take effect in the order of time, whatever reads see."""
+    isolation: Level = "none"
+    """The strongest level of isolation: it lets all that only stronger ones forbid happen."""
     settled: Guarantee = "documented"
     """What was started finishes: nothing stays in a transitional state for ever."""
     held: Guarantee = "none"
@@ -78,6 +83,7 @@ def judged(workload: str, finding: Finding, promised: Promise) -> Check:
         why=finding.why + more,
         counts=finding.counts,
         evidence=finding.evidence,
+        cycle=finding.cycle,
     )
 
 
@@ -110,6 +116,9 @@ _BROKEN: Mapping[Guarantee, tuple[Outcome, Standing]] = {
 
 def _guarantee(finding: Finding, aspect: str, promised: Promise) -> tuple[Guarantee, str]:
     """The guarantee that a broken finding falls under, and a remark for its reason."""
+    if aspect in LEVELS:
+        kept = forbids(promised.isolation, aspect)
+        return ("promised" if kept else "documented"), f"; {promised.isolation} is promised"
     guarantee: Guarantee = getattr(promised, aspect)
     if guarantee == "unknown":
         return guarantee, "; whether that was promised is unknown"
@@ -154,7 +163,21 @@ def _galera(settings: Settings) -> Promise:
         fresh="promised" if same else causal,
         linearizable=causal,
         isolated="promised" if locking and writers == 1 else "documented",
+        isolation=_level(settings) if writers == 1 else "none",
     )
+
+
+def _level(settings: Settings) -> Level:
+    """The isolation of one writing member's transactions.
+
+    Repeatable read, InnoDB's usual level, reads a snapshot and changes the newest version, which is
+    no snapshot isolation, but with ``innodb_snapshot_isolation``. Transactions that lock whatever
+    they read (``FOR UPDATE``) are serializable by two-phase locking.
+    """
+    if settings.get("lock_reads"):
+        causal = bool(int(settings.get("wsrep_sync_wait") or 0) & 1)
+        return "strict serializable" if causal else "serializable"
+    return "snapshot isolation" if settings.get("innodb_snapshot_isolation") else "read committed"
 
 
 def _rabbitmq(settings: Settings) -> Promise:

@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from labctl.chaos.model.isolation import Level
+
 Outcome = Literal["VALID", "INVALID", "UNKNOWN"]
 
 Standing = Literal["kept", "lost though promised", "lost as documented", "not promised", "unknown"]
 """Whether a promise was kept; see :mod:`labctl.chaos.judge.ledger`."""
 
-Aspect = Literal[
-    "durable", "once", "fresh", "linearizable", "isolated", "settled", "held", "always", "nothing"
-]
-"""What a finding is held against: a guarantee of the ledger by name, ``always`` (no store may do
-that, whatever its settings) or ``nothing`` (for information, never a failure)."""
+Aspect = (
+    Literal["durable", "once", "fresh", "linearizable", "isolated", "ordered", "settled", "held"]
+    | Level
+    | Literal["always", "nothing"]
+)
+"""What a finding is held against: a guarantee of the ledger by name, the weakest level of isolation
+that forbids it, ``always`` (no store may do that, whatever its settings) or ``nothing`` (for
+information, never a failure)."""
 
 MAX_EVIDENCE = 20
 """The most operations that a check quotes."""
@@ -37,6 +42,19 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Link:
+    """An operation of a cycle, and by what it must have come before the next (or the first)."""
+
+    piece: Evidence
+    kind: str
+    """``ww``, ``wr``, ``rw``, ``process`` or ``realtime``; in words in ``piece.said``."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``verdict.json``."""
+        return {**self.piece.to_json(), "kind": self.kind}
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a checker found, before it is held against a promise.
 
@@ -51,6 +69,8 @@ class Finding:
     counts: Mapping[str, float] = field(default_factory=dict)
     evidence: Sequence[Evidence] = ()
     times: Sequence[float] = ()
+    cycle: Sequence[Link] = ()
+    """Operations that must each have come before the next, and the last before the first."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +84,11 @@ class Check:
     why: str
     counts: Mapping[str, float] = field(default_factory=dict)
     evidence: Sequence[Evidence] = ()
+    cycle: Sequence[Link] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As in ``verdict.json``, with at most MAX_EVIDENCE pieces of evidence."""
+        cycle = {"cycle": [link.to_json() for link in self.cycle]} if self.cycle else {}
         return {
             "workload": self.workload,
             "check": self.check,
@@ -75,6 +97,7 @@ class Check:
             "why": self.why,
             "counts": dict(self.counts),
             "evidence": [piece.to_json() for piece in self.evidence[:MAX_EVIDENCE]],
+            **cycle,
         }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from labctl.chaos.folder.history import Operation
+from labctl.chaos.report.cycle import cycle
 from labctl.chaos.report.markup import join, tag
 from labctl.chaos.report.record import Change, Data, Fault, Record, time_of
 from labctl.chaos.report.words import SIGNS, moment, names, plain, seconds
@@ -97,6 +98,7 @@ def _check(place: int, check: Data, concerned: Concerned) -> Markup:
         ),
         tag("p", plain(check.get("why", ""), 600)),
         tag("ul", *chips, class_="counts") if chips else Markup(""),
+        cycle(check.get("cycle")),
         tag("ol", *rows, class_="evidence") if rows else Markup(""),
         class_=f"check {outcome.lower()}",
         id=f"check-{place}",

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from labctl.workloads.entry import Entry
-from labctl.workloads.keys import KEYS, REGISTER, register_steps
+from labctl.workloads.keys import ADDS, KEYS, REGISTER, looks, part_of, register_steps
 from labctl.workloads.model import Done, Operation, RefusedError
 from labctl.workloads.sql import SERVICES, Server, Table, place
 
@@ -18,8 +18,8 @@ class Set(Table):
     columns = "k INT PRIMARY KEY"
 
     def session(self, worker: int, random: Random) -> _Adder:  # noqa: ARG002 - all are alike
-        """A writer."""
-        return _Adder(self)
+        """A writer, which also reads."""
+        return _Adder(self, random)
 
     def final(self) -> dict[str, list[Any]]:
         """The numbers on each member."""
@@ -80,15 +80,29 @@ class _Session:
 
 
 class _Adder(_Session):
+    def __init__(self, table: Table, random: Random) -> None:
+        super().__init__(table)
+        self._random, self._added = random, -1
+
     def steps(self, number: int) -> Iterator[Operation]:
         yield Operation("add", number)
+        if looks(number) and self._added == number:
+            yield Operation("read", part_of(number, self._random), harmless=True)
 
     def apply(self, operation: Operation) -> Done:
+        if operation.f == "read":
+            with self.server.cursor() as cursor:
+                cursor.execute(
+                    f"SELECT k FROM {self.table} WHERE k BETWEEN %s AND %s",  # noqa: S608
+                    operation.value,
+                )
+                return Done([row[0] for row in cursor.fetchall()])
         with self.server.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {self.table} VALUES (%s)",  # noqa: S608
                 (operation.value,),
             )
+        self._added = operation.value
         return Done(operation.value)
 
 
@@ -152,7 +166,7 @@ class _Follower(_Session):
 
 
 ENTRIES = (
-    Entry("galera", "set", Set, SERVICES, place, "``add``: number → number", "sets"),
+    Entry("galera", "set", Set, SERVICES, place, ADDS, "sets"),
     Entry("galera", "register", Register, SERVICES, place, REGISTER, "register", KEYS),
     Entry(
         kind="galera",

@@ -11,6 +11,11 @@ from labctl.workloads.keys import key_of
 from labctl.workloads.model import Done, Operation, RefusedError
 from labctl.workloads.sql import SERVICES, Table, place
 
+_PARTS = 4
+"""The most parts of a transaction on lists; every element is a number of its own."""
+_APPENDS = 0.4
+"""The share of appends among all parts but the first."""
+
 
 class Bank(Table):
     """Accounts between which money is moved; their total never changes.
@@ -36,7 +41,10 @@ class Bank(Table):
 
 
 class Append(Table):
-    """Lists as comma-separated text by key; a transaction appends to some and reads some."""
+    """Lists as comma-separated text by key; a transaction appends to some and reads some.
+
+    With the setting ``lock_reads`` it locks what it reads, so that transactions are serializable.
+    """
 
     columns = "k INT PRIMARY KEY, v TEXT NOT NULL"
 
@@ -95,11 +103,23 @@ def _named(value: dict[str, int]) -> dict[str, int]:
 
 
 class _Lister(_Session):
+    def __init__(self, table: Table, random: Random) -> None:
+        super().__init__(table, random)
+        self.lock = " FOR UPDATE" if self.config["lock_reads"] else ""
+
     def steps(self, number: int) -> Iterator[Operation]:
-        own = key_of(number, self.config)
-        other = own - own % self.config["keys"] + self.random.randrange(self.config["keys"])
-        parts = [["append", own, number], ["r", other, None]]
+        keys, own = self.config["keys"], key_of(number, self.config)
+        parts: list[list[Any]] = [["append", own, number * _PARTS]]
+        for more in range(1, self.random.randint(2, _PARTS)):
+            other = own - own % keys + self.random.randrange(keys)
+            append = self.random.random() < _APPENDS
+            parts.append(
+                ["append", other, number * _PARTS + more] if append else ["r", other, None]
+            )
         self.random.shuffle(parts)
+        if self.config["lock_reads"]:
+            # In the same order everywhere, they wait for each other instead of in a circle.
+            parts.sort(key=lambda part: part[1])
         yield Operation("txn", parts)
 
     def apply(self, operation: Operation) -> Done:
@@ -116,7 +136,10 @@ class _Lister(_Session):
                 )
                 found.append([f, key, value])
             else:
-                cursor.execute(f"SELECT v FROM {self.table} WHERE k = %s", (key,))  # noqa: S608
+                cursor.execute(
+                    f"SELECT v FROM {self.table} WHERE k = %s{self.lock}",  # noqa: S608
+                    (key,),
+                )
                 row = cursor.fetchone()
                 found.append([f, key, _listed(row[0]) if row else []])
         return found
@@ -147,9 +170,10 @@ ENTRIES = (
         make=Append,
         services=SERVICES,
         place=place,
-        operations='``txn``: [["append", key, n], ["r", key, null]] → the same with lists read',
+        operations='``txn``: two to four of ["append", key, n] and ["r", key, null] → the same, '
+        "with the lists read",
         check="append",
-        settings={"keys": 5, "per_key": 50},
+        settings={"keys": 5, "per_key": 50, "lock_reads": False},
         promised_by={"locking": True},
     ),
 )

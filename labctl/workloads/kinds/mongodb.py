@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from labctl.workloads.entry import Driver, Entry, members
-from labctl.workloads.keys import KEYS, REGISTER, register_steps
+from labctl.workloads.keys import ADDS, KEYS, REGISTER, looks, part_of, register_steps
 from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class Set(Collection):
     """Numbers as documents; ``as`` is the write concern."""
 
     def session(self, worker: int, random: Random) -> _Adder:  # noqa: ARG002 - all are alike
-        """A writer."""
-        return _Adder(self)
+        """A writer, which also reads."""
+        return _Adder(self, random)
 
     def final(self) -> dict[str, list[int]]:
         """What a majority has."""
@@ -135,14 +135,25 @@ class _Session:
 
 
 class _Adder(_Session):
-    def __init__(self, owner: Collection) -> None:
-        super().__init__(owner, owner.config["as"])
+    def __init__(self, owner: Collection, random: Random) -> None:
+        write = owner.config["as"]
+        super().__init__(owner, write)
+        # The primary has what it acknowledged; a majority has what w: majority acknowledged.
+        self._reading = owner.collection(write, "local" if write == "w1" else "majority")
+        self._random, self._added = random, -1
 
     def steps(self, number: int) -> Iterator[Operation]:
         yield Operation("add", number)
+        if looks(number) and self._added == number:
+            yield Operation("read", part_of(number, self._random), harmless=True)
 
     def do(self, operation: Operation) -> Any:
+        if operation.f == "read":
+            low, high = operation.value
+            found = self._reading.find({"_id": {"$gte": low, "$lte": high}})
+            return sorted(document["_id"] for document in found)
         self.collection.insert_one({"_id": operation.value})
+        self._added = operation.value
         return operation.value
 
 
@@ -186,7 +197,7 @@ _MAJORITY = Entry(
     make=Set,
     services=("mongodb",),
     place=_place,
-    operations="``add``: number → number",
+    operations=ADDS,
     check="sets",
     promised_by={"write_concern": "majority"},
 )

@@ -221,8 +221,9 @@ def consume(config: Config, process: int, record: Record, stop: Callable[[], boo
             channel = broker.channel()
             for method, _, body in channel.consume(config["id"], inactivity_timeout=0.5):
                 if method is not None:
-                    record(type="invoke", p=process, f="dequeue", value=None, at=broker.at)
-                    record(type="ok", p=process, f="dequeue", value=int(body), at=broker.at)
+                    said = {"p": process, "f": "dequeue", "at": broker.at}
+                    record(type="invoke", value=method.redelivered, **said)
+                    record(type="ok", value=int(body), **said)
                     channel.basic_ack(method.delivery_tag)
                 if stop():
                     break
@@ -244,7 +245,8 @@ _QUORUM = Entry(
     make=Queue,
     services=("rabbitmq",),
     place=_place,
-    operations="``enqueue``: number; ``dequeue`` by consumers: null → number",
+    operations="``enqueue``: number; ``dequeue`` by consumers: whether it is delivered again → "
+    "number",
     check="queue",
     settings={"consumers": 2},
     promised_by={"queue_type": "quorum"},

@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from labctl.workloads.entry import Driver, Entry, members
+from labctl.workloads.keys import ADDS, looks, part_of
 from labctl.workloads.model import Config, Done, Operation, RefusedError
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Set(Key):
     """Numbers as members of a set."""
 
     def session(self, worker: int, random: Random) -> _Adder:  # noqa: ARG002 - all are alike
-        """A writer."""
-        return _Adder(self.config)
+        """A writer, which also reads."""
+        return _Adder(self.config, random)
 
     def final(self) -> dict[str, list[int]]:
         """The set as the master has it."""
@@ -134,20 +135,43 @@ class _Session:
 
 
 class _Adder(_Session):
+    def __init__(self, config: Config, random: Random) -> None:
+        super().__init__(config)
+        self._random, self._added = random, -1
+
     def steps(self, number: int) -> Iterator[Operation]:
         yield Operation("add", number)
+        if looks(number) and self._added == number:
+            yield Operation("read", part_of(number, self._random), harmless=True)
 
     def do(self, client: Any, operation: Operation) -> Any:
+        if operation.f == "read":
+            low, high = operation.value
+            asked = range(low, high + 1)
+            there = client.smismember(self.key, list(asked))
+            return [number for number, found in zip(asked, there, strict=True) if found]
         client.sadd(self.key, operation.value)
+        self._added = operation.value
         return operation.value
 
 
 class _Counter(_Session):
-    def steps(self, number: int) -> Iterator[Operation]:  # noqa: ARG002 - each is like another
-        yield Operation("incr")
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._counted = False
 
-    def do(self, client: Any, operation: Operation) -> Any:  # noqa: ARG002
-        return client.incr(self.key)
+    def steps(self, number: int) -> Iterator[Operation]:
+        self._counted = False
+        yield Operation("incr")
+        if looks(number) and self._counted:
+            yield Operation("read", harmless=True)
+
+    def do(self, client: Any, operation: Operation) -> Any:
+        if operation.f == "read":
+            return int(client.get(self.key) or 0)
+        count = client.incr(self.key)
+        self._counted = True
+        return count
 
 
 def _place(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
@@ -157,9 +181,9 @@ def _place(lab: Lab, secrets: Mapping[str, str]) -> dict[str, Any]:
 
 
 _SERVICES = ("redis", "sentinel")
-_COUNTS = "``incr``: null → the counter afterwards"
+_COUNTS = "``incr``: null → the counter afterwards; ``read``: null → the counter"
 
 ENTRIES = (
-    Entry("redis", "set", Set, _SERVICES, _place, "``add``: number → number", "sets"),
+    Entry("redis", "set", Set, _SERVICES, _place, ADDS, "sets"),
     Entry("redis", "counter", Counter, _SERVICES, _place, _COUNTS, "counter"),
 )
