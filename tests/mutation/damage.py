@@ -1,9 +1,10 @@
-"""What may befall any run, whatever its workload: mutants that every workload has."""
+"""What may befall any run, whatever its workload."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -27,11 +28,11 @@ def _refused(run: Run, name: str, spare: Callable[[Row], bool], since: float, un
     """Acknowledgements become refusals; values that were written so must go as well."""
     count = 0
     for row in run.history:
-        if row["w"] == name and row["type"] == "ok" and row["f"] != "dequeue":
-            if since <= row["t"] < until and not spare(row):
-                row |= {"type": "info", "error": "TimeoutError: no answer in time"}
-                row["value"] = _asked(run, row)
-                count += 1
+        mine = row["w"] == name and row["type"] == "ok" and row["f"] != "dequeue"
+        if mine and since <= row["t"] < until and not spare(row):
+            row |= {"type": "info", "error": "TimeoutError: no answer in time"}
+            row["value"] = _asked(run, row)
+            count += 1
     return count
 
 
@@ -39,7 +40,10 @@ def _asked(run: Run, row: Row) -> Any:
     asked = [
         r
         for r in run.history
-        if r["w"] == row["w"] and r["p"] == row["p"] and r["type"] == "invoke" and r["t"] <= row["t"]
+        if r["w"] == row["w"]
+        and r["p"] == row["p"]
+        and r["type"] == "invoke"
+        and r["t"] <= row["t"]
     ]
     return asked[-1]["value"] if asked else None
 
@@ -111,7 +115,7 @@ def a_client_left_behind(run: Run, name: str, _: Random) -> object:
 def without_the_fault(run: Run, name: str, _: Random) -> object:
     """The same outage, and nothing was broken."""
     served = sorted(r["t"] for r in run.events("ok", workload=name) if r["f"] != "dequeue")
-    gaps = [b - a for a, b in zip(served, served[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(served)]
     if max(gaps, default=0) < _patience(run, name):
         return False
     run.timeline.clear()
@@ -120,8 +124,14 @@ def without_the_fault(run: Run, name: str, _: Random) -> object:
 
 
 _ELSEWHERE = {
-    "galera": "redis", "redis": "mongodb", "mongodb": "redis", "rabbitmq": "redis",
-    "vip": "redis", "api": "mongodb", "memcached": "mongodb", "tenant": "mongodb",
+    "galera": "redis",
+    "redis": "mongodb",
+    "mongodb": "redis",
+    "rabbitmq": "redis",
+    "vip": "redis",
+    "api": "mongodb",
+    "memcached": "mongodb",
+    "tenant": "mongodb",
 }
 
 
@@ -132,7 +142,7 @@ def collateral(run: Run, name: str, _: Random) -> object:
     if way in ("message",):
         return False  # it needs MongoDB
     served = sorted(r["t"] for r in run.events("ok", workload=name) if r["f"] != "dequeue")
-    gaps = [b - a for a, b in zip(served, served[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(served)]
     if max(gaps, default=0) < _patience(run, name):
         since = run.timeline[0]["began"]
         if not _refused(run, name, _never, since, since + _patience(run, name)):
@@ -146,7 +156,7 @@ def collateral(run: Run, name: str, _: Random) -> object:
 
 
 def _observed(change: Callable[[Row], None], lasting: float, *, quiet: bool) -> Any:
-    def mutate(run: Run, name: str, dice: Random) -> object:  # noqa: ARG001
+    def mutate(run: Run, name: str, dice: Random) -> object:
         begin = _quiet(run)[0] if quiet else _late(run) + 25
         rows = [row for row in run.observations if begin <= row["t"] < begin + lasting]
         if len(rows) < lasting / 2 or rows[-1] is run.observations[-1]:
@@ -208,7 +218,7 @@ def _cut(name: str, share: float, *, line: bool) -> Any:
 def _lines(change: Callable[[list[Row], Random], object]) -> Any:
     """Damage to the lines of the history, after it was sealed."""
 
-    def mutate(run: Run, name: str, dice: Random) -> object:  # noqa: ARG001
+    def mutate(run: Run, name: str, dice: Random) -> object:
         rows = [dict(row) for row in run.history]
         change(rows, dice)
         run.lines["history.jsonl"] = "".join(json.dumps(row) + "\n" for row in rows)
@@ -242,12 +252,12 @@ def _halved(rows: list[Row], _: Random) -> None:
     del rows[len(rows) // 2 :]
 
 
-def no_history(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def no_history(run: Run, name: str, _: Random) -> object:
     run.lines["history.jsonl"] = ""
     return True
 
 
-def garbage(run: Run, name: str, dice: Random) -> object:  # noqa: ARG001
+def garbage(run: Run, name: str, dice: Random) -> object:
     text = "".join(json.dumps(row) + "\n" for row in run.history)
     at = dice.randrange(len(text) // 2)
     run.lines["history.jsonl"] = text[:at] + "\x00garbage" + text[at + 9 :]
@@ -290,12 +300,12 @@ def no_finals(run: Run, name: str, _: Random) -> object:
     return True
 
 
-def blind(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def blind(run: Run, name: str, _: Random) -> object:
     run.observations.clear()
     return True
 
 
-def blind_for_a_while(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def blind_for_a_while(run: Run, name: str, _: Random) -> object:
     """The observer saw nothing while the fault was in force and after."""
     since = run.timeline[0]["began"] if run.timeline else FIRST + 3
     for row in run.observations:
@@ -305,17 +315,17 @@ def blind_for_a_while(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
     return True
 
 
-def healed_by_somebody(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def healed_by_somebody(run: Run, name: str, _: Random) -> object:
     run.timeline[0]["healed_by"] = "another command"
     return True
 
 
-def restarted_by_others(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def restarted_by_others(run: Run, name: str, _: Random) -> object:
     run.timeline[0]["overtaken"] = {run.timeline[0]["targets"][0]: "it runs again"}
     return True
 
 
-def healed_too_early(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def healed_too_early(run: Run, name: str, _: Random) -> object:
     row = run.timeline[0]
     if row["lasts"] is None or row["lasts"] < 5:
         return False
@@ -323,27 +333,27 @@ def healed_too_early(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
     return True
 
 
-def no_effect(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def no_effect(run: Run, name: str, _: Random) -> object:
     run.timeline[0] |= {"bites": None, "error": "c1 still answers"}
     return True
 
 
-def not_steady_before(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def not_steady_before(run: Run, name: str, _: Random) -> object:
     run.run["steady"]["before"] = {"held": False, "said": ["c2/redis is not ready"]}
     return True
 
 
-def not_steady_after(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def not_steady_after(run: Run, name: str, _: Random) -> object:
     run.run["steady"]["after"] = {"held": False, "said": ["c2/redis is not ready"]}
     return True
 
 
-def killed(run: Run, name: str, _: Random) -> object:  # noqa: ARG001
+def killed(run: Run, name: str, _: Random) -> object:
     run.run["ended"] = None
     return True
 
 
-MUTANTS = (
+OF_A_WORKLOAD = (
     Mutant("silent before the fault", silent_before),
     Mutant("silent for 54 s, a second after the heal", silent_after),
     Mutant("silent to the end", silent_to_the_end, EITHER),
@@ -354,6 +364,11 @@ MUTANTS = (
     Mutant("one client is never served again", a_client_left_behind),
     Mutant("an outage without a fault", without_the_fault),
     Mutant("an outage by a fault elsewhere", collateral),
+    Mutant("the client asked nothing for a while", unasked, EITHER),
+    Mutant("the end was not read", no_finals, INCOMPLETE),
+)
+"""What each workload must be watched for by itself."""
+OF_A_RUN = (
     Mutant("two holders before the fault", _observed(_two, 9, quiet=True)),
     Mutant("no holder before the fault", _observed(_none, 9, quiet=True)),
     Mutant("two holders long after", _observed(_two, 9, quiet=False)),
@@ -374,8 +389,6 @@ MUTANTS = (
     Mutant("the clock goes back", _lines(_shifted), INCOMPLETE),
     Mutant("there is no history", no_history, INCOMPLETE),
     Mutant("garbage in the history", garbage, INCOMPLETE),
-    Mutant("the client asked nothing for a while", unasked, EITHER),
-    Mutant("the end was not read", no_finals, INCOMPLETE),
     Mutant("nothing was observed", blind, INCOMPLETE),
     Mutant("nothing was observed for a while", blind_for_a_while, INCOMPLETE),
     Mutant("somebody healed the fault", healed_by_somebody, INCOMPLETE),
@@ -386,3 +399,4 @@ MUTANTS = (
     Mutant("it is not steady after", not_steady_after),
     Mutant("labctl was killed", killed, INCOMPLETE),
 )
+"""What has nothing to do with the workload."""

@@ -52,15 +52,17 @@ class Outages:
         entry = KINDS[kind][way]
         found: list[Spell] = []
         for part in ("vip", *_STORES):
-            if part == kind or (part == "vip" and "keepalived" in entry.services) or (
-                part == "galera" and kind in ("api", "memcached", "tenant")
+            if (
+                part == kind
+                or (part == "vip" and "keepalived" in entry.services)
+                or (part == "galera" and kind in ("api", "memcached", "tenant"))
             ):
                 spell = self._store(row, part, way)
                 found += [spell] if spell else []
         hit = {t.partition("/")[2] for t in row["targets"] if "/" in t}
-        if kind in ("api", "memcached") and hit & {*entry.services} - {"haproxy", "keepalived"}:
-            if row["traits"]["felt"] is not None:
-                found.append(self._spell(row, (0.0, 4.0), "own"))
+        own = hit & {*entry.services} - {"haproxy", "keepalived"}
+        if kind in ("api", "memcached") and own and row["traits"]["felt"] is not None:
+            found.append(self._spell(row, (0.0, 4.0), "own"))
         if kind == "tenant":
             if "octavia-amphora" in hit:
                 found.append((row["began"], row["healed"] + 1.0))
@@ -76,30 +78,32 @@ class Outages:
         felt, nodes = row["traits"]["felt"], self.hit(row, part)
         if not nodes or felt is None or row["spec"].get("only") == "vrrp":
             return None
-        services = {t.partition("/")[2] for t in row["targets"] if "/" in t}
         if part == "vip":
-            if "c1" not in nodes:
-                return None
-            if "keepalived" in services and felt != "left":
-                return None
-            if row["fault"] == "pause" and "haproxy" in services:
-                return self._spell(row, (2.0, 4.0), "vip")
-            if row["spec"].get("direction") == "in":
-                return (row["began"], row["healed"] + 0.3)
-            return self._spell(row, (0.2, 1.1), "vip")
+            return self._address(row, nodes)
         if row["traits"]["repeats"]:
             return self._spell(row, (5.0, 8.0), part)
-        if 2 * len(nodes) >= 3 or way in ("classic",):
-            if way == "classic" and _LEADS[part] not in nodes:
-                return None
+        leads = part in ("redis", "mongodb") or way == "classic"
+        if leads and _LEADS[part] not in nodes:
+            return None
+        if 2 * len(nodes) >= 3 or way == "classic":
             back = self._draw((row["index"], part, "back"), _BACK)
             return (row["began"] + 0.02, row["healed"] + back)
-        if part in ("redis", "mongodb") and _LEADS[part] not in nodes:
-            return None
         spread = _SILENT[part][{"killed": 0, "silent": 1, "left": 2}[felt]]
         if part == "galera" and row["spec"].get("direction", "both") != "both":
             spread = (6.0, 15.5)
         return self._spell(row, spread, part)
+
+    def _address(self, row: Mapping[str, Any], nodes: Sequence[str]) -> Spell | None:
+        felt = row["traits"]["felt"]
+        services = {t.partition("/")[2] for t in row["targets"] if "/" in t}
+        # A dead keepalived leaves its address behind.
+        if "c1" not in nodes or ("keepalived" in services and felt != "left"):
+            return None
+        if row["spec"].get("direction") == "in":
+            return (row["began"], row["healed"] + 0.3)
+        if row["fault"] == "pause" and "haproxy" in services:
+            return self._spell(row, (2.0, 4.0), "vip")
+        return self._spell(row, (0.02, 0.2) if felt == "left" else (0.2, 1.1), "vip")
 
     def hit(self, row: Mapping[str, Any], part: str) -> list[str]:
         """The nodes on which a fault ends a store, or the virtual IP, or parts it from most."""
@@ -158,8 +162,12 @@ class Outages:
             state: dict[str, Any] = {"service": service, "size": len(up), "expected": 3}
             lead = _LEADS[part] if _LEADS[part] in up else (up or [None])[0]
             if part == "galera":
-                state |= {"writer": lead, "components": 1, "uuids": dict.fromkeys(up, "u"),
-                          "committed": dict.fromkeys(up, 100 + int(t))}
+                state |= {
+                    "writer": lead,
+                    "components": 1,
+                    "uuids": dict.fromkeys(up, "u"),
+                    "committed": dict.fromkeys(up, 100 + int(t)),
+                }
             if part == "rabbitmq":
                 state |= {"leader": lead, "leaderless": [], "partitioned": False, "stranded": []}
             if part == "redis":

@@ -27,7 +27,11 @@ from tests.unit.test_chaos_timeline import lab
 
 STORES = {(each.kind, each.way): each for each in stores.known()}
 MAKERS = {key: each.make for key, each in STORES.items()}
-RATE = 8.0
+RATE = 5.0
+_OF_APIS = ("image", "token")
+"""APIs are alike but for the names of things."""
+_OF_RUNS = {("galera", "set"), ("vip", "probe"), ("rabbitmq", "quorum"), ("api", "token")}
+"""Whose runs are damaged in ways that have nothing to do with the workload."""
 
 
 def scenario(store: Simulated) -> dict[str, Any]:
@@ -41,14 +45,16 @@ def scenario(store: Simulated) -> dict[str, Any]:
         "workers": 4 if entry.workers > 1 else 1,
         "settings": store.settings,
     }
+    # What was asked for so long before a fault is not excused by it.
+    late = 45 if store.kind == "api" else 25
     return {
         "name": "simulated",
         "description": "A member is killed",
         "needs": {"profile": store.profile},
         "workloads": [workload],
-        "timeline": [{"at": "25s", "fault": "kill", "target": store.target, "for": "15s"}],
+        "timeline": [{"at": f"{late}s", "fault": "kill", "target": store.target, "for": "15s"}],
         # Long enough for what may happen long after.
-        "tail": "95s",
+        "tail": "90s",
         "limit": "15m",
     }
 
@@ -69,8 +75,8 @@ def judged(run: Run, folder: Path) -> Verdict | str:
 
 def _mutants() -> Iterator[Any]:
     for key, store in STORES.items():
-        whole = key == ("api", "image") or store.kind != "api" or store.way == "token"
-        every = (*store.mutants, *(damage.MUTANTS if whole else ()))
+        served = damage.OF_A_WORKLOAD if store.kind != "api" or store.way in _OF_APIS else ()
+        every = (*store.mutants, *served, *(damage.OF_A_RUN if key in _OF_RUNS else ()))
         for mutant in every:
             marks = [pytest.mark.xfail(reason=mutant.missed, strict=True)] if mutant.missed else []
             name = f"{store.kind}/{store.way}: {mutant.name}"
@@ -92,7 +98,7 @@ def test_a_good_run_is_valid(key: tuple[str, str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(("key", "mutant"), [*_mutants()])
 def test_a_corruption_is_noticed(key: tuple[str, str], mutant: Mutant, tmp_path: Path) -> None:
     run = good(key).copy()
-    dice = Random(crc32(f"{key}{mutant.name}".encode()))
+    dice = Random(crc32(f"{key}{mutant.name}".encode()))  # noqa: S311 - to repeat it
     if mutant.change(run, "w", dice) is False:
         if mutant.missed:
             pytest.xfail(mutant.missed)
@@ -109,18 +115,19 @@ def small(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", scenarios())
-@pytest.mark.parametrize("seed", [1, 2])
-def test_no_good_run_of_the_library_is_invalid(name: str, seed: int, tmp_path: Path) -> None:
+def test_no_good_run_of_the_library_is_invalid(name: str, tmp_path: Path) -> None:
     doc, _ = load_scenario(scenarios()[name])
-    run = simulate(small(read_yaml(scenarios()[name])), _lab(name), MAKERS, seed)
+    run = simulate(small(read_yaml(scenarios()[name])), _lab(name), MAKERS, seed=1)
     found = judged(run, tmp_path)
     assert isinstance(found, Verdict), found
-    assert found.outcome != "INVALID", found.why
-    # What it is there to show does not show in a simulation in which nothing is lost.
-    shows = doc.expect.known or doc.expect.away
-    if found.outcome == "UNKNOWN":
-        assert shows, found.why
+    # What it is there to show does not show in a simulation in which nothing is lost; and a part
+    # that nobody plays in it cannot be hit.
+    if found.outcome == "UNKNOWN" and (doc.expect.known or doc.expect.away):
         assert "did not show" in found.why, found.why
+    elif any(row["error"] for row in run.timeline):
+        assert found.outcome == "UNKNOWN", found.why
+    else:
+        assert found.outcome == "VALID", found.why
 
 
 @cache

@@ -46,7 +46,7 @@ PLAYERS = {
 """Part → the node that plays it when a run begins."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The store says no, as to a compare-and-set of another value."""
 
 
@@ -88,7 +88,7 @@ class Run:
 
     def copy(self) -> Run:
         """One that can be changed."""
-        return copy.deepcopy(self)
+        return Run(**{name: json.loads(json.dumps(value)) for name, value in vars(self).items()})
 
     def events(self, end: str = "ok", *, f: str = "", workload: str = "") -> list[Row]:
         """The events of a type, in order."""
@@ -114,7 +114,11 @@ class Run:
             "observations.jsonl": _lines(self.observations),
             "finals.json": json.dumps(self.finals),
         }
-        sealed = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+        sealed = {
+            name: hashlib.sha256(text.encode()).hexdigest()
+            for name, text in texts.items()
+            if name != "scenario.yml"
+        }
         lines = {n: texts[n].count("\n") for n in ("history.jsonl", "observations.jsonl")}
         about = {**self.run, "lines": lines, "sealed": sealed}
         for name, text in {**texts, "run.json": json.dumps(about), **self.lines}.items():
@@ -129,16 +133,16 @@ def _lines(rows: Sequence[Row]) -> str:
 MakeStore = Callable[[Random, Mapping[str, Any]], Store]
 
 
-def simulate(
-    doc: Row, lab: Lab, stores: Mapping[tuple[str, str], MakeStore], seed: int
-) -> Run:
+def simulate(doc: Row, lab: Lab, stores: Mapping[tuple[str, str], MakeStore], seed: int) -> Run:
     """A good run of a scenario in a lab."""
     scenario = ScenarioDoc.model_validate(doc)
     dice = Random(seed)  # noqa: S311 - to repeat it
     actions = resolve(scenario, lab, seed)
     timeline = [_fault(action, lab, dice) for action in actions]
-    healed = max((row["healed"] for row in timeline), default=FIRST + 20.0)
-    outages = Outages(lab, timeline, Random(seed + 1))  # noqa: S311
+    healed = max((row["healed"] or 0.0 for row in timeline), default=FIRST + 20.0)
+    healed = max(healed, FIRST + 20.0)
+    made = [row for row in timeline if row["bites"] is not None]
+    outages = Outages(lab, made, Random(seed + 1))  # noqa: S311
     settled = max([healed, *(end for each in doc["workloads"] for _, end in outages.of(each))])
     end = settled + spans.seconds(scenario.tail)
     history: list[Row] = []
@@ -150,11 +154,17 @@ def simulate(
         store = stores[workload["kind"], workload["as"]](own, settings)
         clients = _Clients(workload, settings, store, outages.of(workload), own, end)
         history += clients.events()
-        finals[workload["name"]] = store.finals([n.name for n in lab.services[entry.services[0]].nodes])
+        finals[workload["name"]] = store.finals(
+            [n.name for n in lab.services[entry.services[0]].nodes]
+        )
     observed = [outages.observation(FIRST - 1 + n, lab) for n in range(int(end - FIRST) + 2)]
     return Run(
-        _about(scenario, lab, seed, settled - healed), doc, timeline,
-        sorted(history, key=lambda row: row["t"]), observed, finals,
+        _about(scenario, lab, seed, settled - healed),
+        doc,
+        timeline,
+        sorted(history, key=lambda row: row["t"]),
+        observed,
+        finals,
     )
 
 
@@ -189,6 +199,7 @@ def _settings_of(lab: Lab) -> Row:
         }
         for name in ("mariadb", "galera"):
             found[name] |= rendered
+        found["redis"]["min_replicas_to_write"] = 1
         # The lab is kept, so that its id stays its own.
         _KNOWN[id(lab)] = (lab, found)
     return copy.deepcopy(_KNOWN[id(lab)][1])
@@ -200,15 +211,21 @@ _KNOWN: dict[int, tuple[Lab, Row]] = {}
 def _fault(action: Action, lab: Lab, dice: Random) -> Row:
     """A row of timeline.json, as the run would have made it."""
     kind = registered()[action.fault]
-    asked = FIRST + 0.3 + action.at
+    begins = FIRST + 0.3 + action.at
     # Proving that it is in effect takes its time.
-    bites = asked + dice.uniform(0.1, 2.2)
-    over = not kind.lasts or kind.is_over(cast(Any, SimpleNamespace(terms={"undo": None})))
+    bites = begins + dice.uniform(0.1, 2.2)
     lasts = None if action.heal_at is None else action.heal_at - action.at
-    healed = bites + 0.3 if lasts is None and over else asked + (lasts or 10.0) + dice.uniform(0.1, 1.5)
+    about = SimpleNamespace(terms={"undo": lasts}, lease=lasts or 1e9)
+    over = not kind.lasts or kind.is_over(cast(Any, about))
+    again = begins + (lasts or 10.0) + dice.uniform(0.1, 1.5)
+    healed = bites + 0.3 if over else again
     targets = list(dict.fromkeys(_who(s) for symbol in action.targets for s in _named(symbol)))
     nodes = [node.name for node in lab.nodes]
     groups = [_group(group, nodes) for group in action.groups]
+    nobody = any(
+        not group and "others" not in asked
+        for group, asked in zip(groups, action.groups, strict=True)
+    )
     taken = {node for group in groups for node in group}
     groups = [group or [n for n in nodes if n not in taken] for group in groups]
     if len(groups) == 1:
@@ -222,10 +239,10 @@ def _fault(action: Action, lab: Lab, dice: Random) -> Row:
         "fault": action.fault,
         "traits": kind.traits,
         "said": action.said,
-        "asked": round(asked, 3),
-        "began": round(asked + 0.01, 3),
-        "bites": round(max(bites, asked + 0.02), 3),
-        "healed": round(max(healed, bites + 0.01), 3),
+        "asked": round(begins, 3),
+        "began": round(begins + 0.01, 3),
+        "bites": None if nobody else round(max(bites, begins + 0.02), 3),
+        "healed": None if nobody else round(max(healed, bites + 0.01), 3),
         "targets": targets,
         "spec": action.spec,
         "lasts": lasts,
@@ -241,7 +258,7 @@ def _fault(action: Action, lab: Lab, dice: Random) -> Row:
         "heal_evidence": {},
         "overtaken": {},
         "healed_by": "",
-        "error": None,
+        "error": "nobody plays that part now" if nobody else None,
     }
 
 
@@ -285,7 +302,11 @@ class _Clients:
     ) -> None:
         entry = KINDS[workload["kind"]][workload["as"]]
         self._name, self._store, self._away, self._dice, self._end = (
-            workload["name"], store, away, dice, end,
+            workload["name"],
+            store,
+            away,
+            dice,
+            end,
         )
         self._period = 1 / float(workload.get("rate") or entry.rate)
         self._workers = int(workload.get("workers") or entry.workers)
@@ -353,15 +374,16 @@ class _Clients:
     def _silently(self, step: Step) -> None:
         try:
             self._store.apply(*step)
-        except Refused:
+        except RefusedError:
             return
 
     def _done(self, now: float, ended: float, worker: int, turn: Any, step: Step) -> None:
         f, value, at = step
         try:
             answer = self._store.apply(f, value, at)
-        except Refused as no:
-            self._at(ended, lambda t: self._failed(t, worker, turn, step, "fail", str(no)))
+        except RefusedError as no:
+            why = str(no)
+            self._at(ended, lambda t: self._failed(t, worker, turn, step, "fail", why))
             return
         self._at(ended, lambda t: self._ended(t, worker, turn, step, answer))
 
@@ -387,4 +409,3 @@ class _Clients:
     ) -> None:
         row = {"t": round(t, 6), "w": self._name, "p": worker, "type": kind, "f": f, "value": value}
         self._rows.append({**row, **more, **({"at": at} if at else {})})
-

@@ -246,6 +246,8 @@ class ExpectDoc(Document):
     none."""
     away: dict[Name, Span] = Field(default_factory=dict)
     """Workload → how long it must go without an answer, in a scenario that shows a limit."""
+    recovers: dict[Name, Span] = Field(default_factory=dict)
+    """Workload → how long after the last heal its latency may take to be as before the faults."""
     known: Standing | None = None
     """The standing of the promise, in a scenario that reproduces a known finding."""
 
@@ -297,9 +299,10 @@ class ScenarioDoc(Document):
             if allowed.check not in CHECKS:
                 advice = suggestion(allowed.check, CHECKS)
                 yield (*place, "check"), f"no check '{allowed.check}'; {advice}"
-        for name in self.expect.away:
-            if name not in names:
-                yield ("expect", "away", name), f"no workload '{name}'; {suggestion(name, names)}"
+        for key, of in (("away", self.expect.away), ("recovers", self.expect.recovers)):
+            for name in of:
+                if name not in names:
+                    yield ("expect", key, name), f"no workload '{name}'; {suggestion(name, names)}"
         for name in self.expect.budgets:
             if name not in BUDGETS:
                 advice = suggestion(name, BUDGETS)

@@ -32,7 +32,11 @@ KEPT = {
     "orphans": "no orphans",
     "doubles": "no doubles",
     "stuck": "nothing stuck",
-    "errors": "served again",
+    "errors": "served at every moment",
+    "clients": "no client left behind",
+    "recovery": "latency as before",
+    "member away": "no member left unprompted",
+    "not ready": "nothing else was hit",
     "steady": "steady again",
 }
 """Check → what it found to be in order: the check itself is named after what may go wrong."""

@@ -20,7 +20,7 @@ class Lists:
         self._random, self._settings = random, settings
         self._there: dict[int, list[int]] = {}
 
-    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:  # noqa: ARG002
+    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:
         keys = self._settings["keys"]
         own = key_of(number, self._settings)
         other = own - own % keys + self._random.randrange(keys)
@@ -28,7 +28,7 @@ class Lists:
         self._random.shuffle(parts)
         yield "txn", parts, ""
 
-    def apply(self, f: str, value: Any, at: str) -> Any:  # noqa: ARG002
+    def apply(self, f: str, value: Any, at: str) -> Any:
         done: list[list[Any]] = []
         for kind, key, item in value:
             if kind == "append":
@@ -41,7 +41,7 @@ class Lists:
     def finals(self, nodes: Sequence[str]) -> Any:
         return {n: {str(k): list(v) for k, v in self._there.items()} for n in nodes}
 
-    def beside(self, t: float, workers: int) -> Iterator[Row]:  # noqa: ARG002
+    def beside(self, t: float, workers: int) -> Iterator[Row]:
         return iter(())
 
 

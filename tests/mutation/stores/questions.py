@@ -19,22 +19,22 @@ class Questions:
         self._answers = answers
         self._asked = 0
 
-    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:  # noqa: ARG002
+    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:
         names = sorted(self._answers)
         f = names[number % len(names)]
         yield f, number if f == "login" else None, ""
 
-    def apply(self, f: str, value: Any, at: str) -> Any:  # noqa: ARG002
+    def apply(self, f: str, value: Any, at: str) -> Any:
         self._asked += 1
         if f == "measure":
             return {"age": 5.0 + self._asked % 20, "moment": f"m{self._asked // 20}"}
         answer = self._answers[f]
         return value if answer is None else answer
 
-    def finals(self, nodes: Sequence[str]) -> Any:  # noqa: ARG002
+    def finals(self, nodes: Sequence[str]) -> Any:
         return {"client": []}
 
-    def beside(self, t: float, workers: int) -> Iterator[Row]:  # noqa: ARG002
+    def beside(self, t: float, workers: int) -> Iterator[Row]:
         return iter(())
 
 
@@ -53,7 +53,7 @@ _HOLDER = {"holder": "c1", "mac": "02:00:00:00:00:01"}
 
 
 def _asks(**answers: Any) -> Any:
-    def make(random: Random, settings: Mapping[str, Any]) -> Questions:  # noqa: ARG001
+    def make(random: Random, settings: Mapping[str, Any]) -> Questions:
         return Questions(answers)
 
     return make
@@ -65,12 +65,22 @@ SIMULATED = (
     Simulated("api", "token", _asks(login=None), (), {"one": "keystone"}),
     Simulated("api", "dashboard", _asks(page=True), _ANSWERS, {"one": "horizon"}, profile="core"),
     Simulated(
-        "api", "poll", _asks(measure=None), (Mutant("too old", too_old),),
-        {"one": "gnocchi-api"}, profile="full",
+        "api",
+        "poll",
+        _asks(measure=None),
+        (Mutant("too old", too_old),),
+        {"one": "gnocchi-api"},
+        profile="full",
     ),
     Simulated(
-        "tenant", "floating", _asks(ping="echo", fetch="web"), _ANSWERS, "l3-master",
+        "tenant",
+        "floating",
+        _asks(ping="echo", fetch="web"),
+        _ANSWERS,
+        "l3-master",
         profile="core",
     ),
-    Simulated("tenant", "balanced", _asks(ping="echo", fetch="web"), _ANSWERS, "amphora", profile="full"),
+    Simulated(
+        "tenant", "balanced", _asks(ping="echo", fetch="web"), _ANSWERS, "amphora", profile="full"
+    ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from labctl.workloads.keys import key_of
 from tests.mutation.stores import INCOMPLETE, WRONG, Mutant, Simulated
-from tests.mutation.world import Refused, Row, Run, Step
+from tests.mutation.world import RefusedError, Row, Run, Step
 
 
 class Keys:
@@ -21,10 +21,12 @@ class Keys:
         self._there: dict[int, int] = {}
         self._seen: dict[int, int] = {}
 
-    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:  # noqa: ARG002
+    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:
         key = key_of(number, self._settings)
         old = self._seen.get(key)
-        choice = self._random.choice(("read", "write", "cas") if old is not None else ("read", "write"))
+        choice = self._random.choice(
+            ("read", "write", "cas") if old is not None else ("read", "write")
+        )
         if choice == "read":
             yield "read", [key, None], ""
         elif choice == "write":
@@ -32,14 +34,14 @@ class Keys:
         else:
             yield "cas", [key, [old, number]], ""
 
-    def apply(self, f: str, value: Any, at: str) -> Any:  # noqa: ARG002
+    def apply(self, f: str, value: Any, at: str) -> Any:
         key, asked = value
         if f == "write":
             self._there[key] = self._seen[key] = asked
         elif f == "cas":
             if self._there.get(key) != asked[0]:
                 self._seen.pop(key, None)
-                raise Refused(f"the value is not {asked[0]}")
+                raise RefusedError(f"the value is not {asked[0]}")
             self._there[key] = self._seen[key] = asked[1]
         elif self._there.get(key) is not None:
             self._seen[key] = self._there[key]
@@ -47,9 +49,11 @@ class Keys:
 
     def finals(self, nodes: Sequence[str]) -> Any:
         rows = [[key, value] for key, value in self._there.items()]
-        return {name: [list(row) for row in rows] for name in ([self._place] if self._place else nodes)}
+        return {
+            name: [list(row) for row in rows] for name in ([self._place] if self._place else nodes)
+        }
 
-    def beside(self, t: float, workers: int) -> Iterator[Row]:  # noqa: ARG002
+    def beside(self, t: float, workers: int) -> Iterator[Row]:
         return iter(())
 
 
@@ -107,7 +111,9 @@ def of_a_failed_write(run: Run, name: str, dice: Random) -> object:
     keys = {row["value"][0] for row in _reads(run, name)}
     failed = [r for r in run.events("fail", f="write", workload=name) if r["value"][0] in keys]
     for no in failed:
-        later = [r for r in _reads(run, name) if r["value"][0] == no["value"][0] and r["t"] > no["t"]]
+        later = [
+            r for r in _reads(run, name) if r["value"][0] == no["value"][0] and r["t"] > no["t"]
+        ]
         if later:
             dice.choice(later)["value"] = [no["value"][0], no["value"][1]]
             return True
@@ -206,7 +212,11 @@ def _follow(random: Random, settings: Mapping[str, Any]) -> Follow:
 SIMULATED = (
     Simulated("galera", "register", _each, COMMON, "galera-writer"),
     Simulated(
-        "galera", "read-after-write", _follow, COMMON, "galera-writer",
+        "galera",
+        "read-after-write",
+        _follow,
+        COMMON,
+        "galera-writer",
     ),
     Simulated(
         "mongodb",

@@ -18,17 +18,17 @@ class Numbers:
     def __init__(self, place: str = "") -> None:
         self._place, self._there = place, list[int]()
 
-    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:  # noqa: ARG002
+    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:
         yield "add", number, ""
 
-    def apply(self, f: str, value: Any, at: str) -> Any:  # noqa: ARG002
+    def apply(self, f: str, value: Any, at: str) -> Any:
         self._there.append(value)
         return value
 
     def finals(self, nodes: Sequence[str]) -> Any:
         return {name: list(self._there) for name in ([self._place] if self._place else nodes)}
 
-    def beside(self, t: float, workers: int) -> Iterator[Row]:  # noqa: ARG002
+    def beside(self, t: float, workers: int) -> Iterator[Row]:
         return iter(())
 
 
@@ -150,11 +150,11 @@ MUTANTS = (
 )
 
 
-def _each(random: Random, settings: Mapping[str, Any]) -> Numbers:  # noqa: ARG001
+def _each(random: Random, settings: Mapping[str, Any]) -> Numbers:
     return Numbers()
 
 
-def _master(random: Random, settings: Mapping[str, Any]) -> Numbers:  # noqa: ARG001
+def _master(random: Random, settings: Mapping[str, Any]) -> Numbers:
     return Numbers("master")
 
 

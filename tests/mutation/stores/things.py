@@ -16,11 +16,11 @@ class Things:
 
     harmless = ("read",)
 
-    def __init__(self, random: Random, settings: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def __init__(self, random: Random, settings: Mapping[str, Any]) -> None:
         self._every = settings["delete_every"]
         self._there: dict[str, str] = {}
 
-    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:  # noqa: ARG002
+    def turn(self, number: int, worker: int) -> Generator[Step, Any, None]:
         name = f"thing-{number}"
         if (yield "create", name, "") is None:
             return
@@ -28,7 +28,7 @@ class Things:
         if number % self._every == 0:
             yield "delete", name, ""
 
-    def apply(self, f: str, value: Any, at: str) -> Any:  # noqa: ARG002
+    def apply(self, f: str, value: Any, at: str) -> Any:
         if f == "create":
             self._there[value] = "active"
         elif f == "delete":
@@ -37,18 +37,20 @@ class Things:
             return {"name": value, "status": self._there.get(value, "absent"), "intact": True}
         return value
 
-    def finals(self, nodes: Sequence[str]) -> Any:  # noqa: ARG002
+    def finals(self, nodes: Sequence[str]) -> Any:
         listed = [{"name": n, "status": s, "intact": True} for n, s in self._there.items()]
         return {"listed": listed}
 
-    def beside(self, t: float, workers: int) -> Iterator[Row]:  # noqa: ARG002
+    def beside(self, t: float, workers: int) -> Iterator[Row]:
         return iter(())
 
 
-def _early(run: Run, name: str) -> list[Row]:
+def _early(run: Run, name: str, before: float = 14.0) -> list[Row]:
     """The things that are there in the end, and were asked for before any fault."""
     first = min((row["began"] for row in run.timeline), default=1e9)
-    made = {r["value"] for r in run.events("ok", f="create", workload=name) if r["t"] < first - 14}
+    made = {
+        r["value"] for r in run.events("ok", f="create", workload=name) if r["t"] < first - before
+    }
     return [thing for thing in run.finals[name]["listed"] if thing["name"] in made]
 
 
@@ -69,7 +71,7 @@ def twice(run: Run, name: str, dice: Random) -> object:
 
 def stuck(run: Run, name: str, dice: Random) -> object:
     """In transition for ever, though it was asked for in peace."""
-    dice.choice(_early(run, name))["status"] = "creating"
+    dice.choice(_early(run, name, 33.0))["status"] = "creating"
     return True
 
 
@@ -87,12 +89,6 @@ def unlisted(run: Run, name: str, _: Random) -> object:
     return True
 
 
-def not_found(run: Run, name: str, dice: Random) -> object:
-    rows = run.events("ok", f="read", workload=name)
-    dice.choice(rows)["value"]["status"] = "absent"
-    return True
-
-
 def refused_and_there(run: Run, name: str, dice: Random) -> object:
     rows = run.events("fail", f="create", workload=name)
     if not rows:
@@ -102,7 +98,6 @@ def refused_and_there(run: Run, name: str, dice: Random) -> object:
     return True
 
 
-_STALE = "without wsrep_sync_wait a read on another member may miss it"
 MUTANTS = (
     Mutant("missing", missing),
     Mutant("damaged", damaged),
