@@ -9,9 +9,6 @@ from itertools import pairwise
 from labctl.chaos.checks.finding import ended
 from labctl.chaos.folder.history import Operation
 
-FINDS = ("errors", "clients", "recovery")
-"""Of every workload, by :mod:`labctl.chaos.judge.served`."""
-
 Spell = tuple[float, float]
 """From, to; seconds since the run began."""
 

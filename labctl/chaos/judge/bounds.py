@@ -146,6 +146,11 @@ def _bound(entry: Mapping[str, Any], hit: Hit, numbers: Numbers, client: float) 
     members = numbers.get(f"members.{_MEMBERS.get(hit.name, '')}", 0)
     if hit.name in _MEMBERS and hit.service not in _FRONT and 2 * len(hit.nodes) >= members:
         return None
+    if hit.name == "api" and hit.service in (None, "mariadb"):
+        # Its rows are in Galera.
+        gone = set(hit.nodes) & set(_nodes_of(numbers))
+        if 2 * len(gone) >= numbers.get("members.mariadb", 0):
+            return None
     if hit.name == "tenant" and not set(hit.nodes) < _routed(numbers):
         return None
     found = [path for path in _paths(entry, hit, numbers) if path]
@@ -267,7 +272,7 @@ def _own_paths(entry: Mapping[str, Any], hit: Hit, how: How, numbers: Numbers) -
     paths = [_balancer(how, hit.service or "mariadb", numbers)]
     if hit.service in (None, "mariadb"):
         paths.append(_galera(how, entry, numbers))
-    if hit.name == "api" and hit.service is None:
+    if hit.name == "api" and hit.service is None and "tcp.retries2" in numbers:
         paths.append([Part("tcp_retries2", numbers["tcp.retries2"])])
     return paths
 

@@ -76,7 +76,7 @@ def _measured(
     assert mine.bound is not None  # noqa: S101 - none is asked for
     begun = False
     for times, end in series:
-        if min(times) > mine.since:
+        if min(times) > mine.began:
             continue
         begun = True
         for spell in silences(times, end):

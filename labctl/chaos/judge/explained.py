@@ -35,7 +35,7 @@ SCENARIO = "limit of the scenario"
 WITHIN = 180.0
 """Seconds within which a lab must be steady again, unless the scenario says otherwise."""
 _BEGINS = 0.5
-"""Seconds before a fault is recorded to begin: the client's clock and labctl's are read apart."""
+"""Seconds before a fault is recorded to begin in which it may be felt."""
 _TILTS = 2.0
 """Seconds for which a Sentinel must not have run to be in TILT afterwards."""
 
@@ -45,12 +45,17 @@ class Explanation:
     """A fault that explains silences of a workload; times in seconds since the run began."""
 
     fault: int
-    since: float
+    began: float
     healed: float
     until: float
     """When all must be as before: a member that comes back may be felt once more until then."""
     bound: Bound | None
     """The longest single silence; None: away until it is healed, and recovered by ``until``."""
+
+    @property
+    def since(self) -> float:
+        """From when on it may be felt: the client's clock and labctl's are read apart."""
+        return self.began - _BEGINS
 
     @property
     def spell(self) -> Spell:
@@ -168,7 +173,7 @@ class Explainer:
         assert not isinstance(bound, str)  # noqa: S101 - the only word that it says
         healed = self._healed(entry)
         until = healed + (max(GRACE, self._took) if bound else self._took + self._again(workload))
-        return Explanation(entry["index"], _began(entry), healed, until, bound)
+        return Explanation(entry["index"], float(entry["began"]), healed, until, bound)
 
     def _again(self, workload: Data) -> float:
         """Seconds for one more failover and answer, when a cluster is there again."""
@@ -221,6 +226,8 @@ class Explainer:
 
     def _together(self, entry: Data, name: str) -> bool:
         """Whether faults in force at the same time leave no majority of a cluster's members."""
+        # The rows of an API are in Galera.
+        name = "galera" if name == "api" else name
         members = self.numbers.get(f"members.{_CLUSTERS.get(name, '')}", 0)
         if not members:
             return False

@@ -85,7 +85,7 @@ def served(
     if wrong:
         said = evidence(judged.near(wrong[0][1]), "not served")
         found = Finding("errors", True, wrong[0][0], "always", counts, said)
-    elif untested := judged.idle() or _untested(operations, faults):
+    elif untested := _untested(operations, faults) or judged.idle():
         found = unknown("errors", untested, **counts)
     else:
         first = [] if seen.first_error is None else [Evidence("the first error", seen.first_error)]
