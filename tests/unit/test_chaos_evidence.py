@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from labctl.chaos.document.scenario import ScenarioDoc
 from labctl.chaos.folder import history, layout
 from labctl.chaos.judge import verdict
 from labctl.chaos.run.campaign import Result, code_of, tally, worst
@@ -105,3 +106,27 @@ def test_a_campaign_passes_with_what_was_to_be_caught() -> None:
     assert worst([caught, kept]) == 0
     assert tally([caught, kept], []) == "1 INVALID as expected, 1 VALID"
     assert worst([caught, Result("c", "INVALID", "why", 1)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("workload", "fits"),
+    [
+        ({"kind": "galera", "as": "set", "rate": 50}, True),
+        # The same rate, but each read has a whole list, or a balance of each account.
+        ({"kind": "galera", "as": "append", "rate": 50, "settings": {"per_key": 400}}, False),
+        ({"kind": "galera", "as": "bank", "rate": 50, "settings": {"accounts": 300}}, False),
+        ({"kind": "rabbitmq", "as": "quorum", "rate": 100}, False),
+    ],
+)
+def test_a_run_that_is_accepted_can_be_recorded_whole(workload: Any, fits: bool) -> None:
+    doc = ScenarioDoc.model_validate(
+        {
+            "name": "s",
+            "description": "d",
+            "workloads": [{"name": "w", **workload}],
+            "timeline": [],
+            "limit": "20m",
+        }
+    )
+    said = [sentence for place, sentence in doc.problems() if place == ("limit",)]
+    assert bool(said) is not fits

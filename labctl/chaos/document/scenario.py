@@ -25,6 +25,7 @@ from labctl.documents.source import suggestion
 from labctl.model.document import Document, Name
 from labctl.model.service import Profile
 from labctl.workloads.model import HISTORY_LIMIT
+from labctl.workloads.registry import KINDS
 
 Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]
 Moment = Annotated[Any, AfterValidator(spans.moment), WithJsonSchema(spans.MOMENT_SCHEMA)]
@@ -53,9 +54,16 @@ LONGEST = 3600.0
 """Seconds that a run may last."""
 MOST_ACTIONS = 200
 _LINE = 160
-"""Bytes of a line of a history; an operation has two."""
-_RATE = 20.0
-"""Operations a second: no workload's default rate is higher."""
+"""Bytes of a line of a history without what was read; an operation has two."""
+_EACH = {"per_key": 8, "accounts": 14}
+"""Setting → bytes that each of as many things adds to a line that says what was read."""
+_OPERATIONS = {
+    ("galera", "read-after-write"): 4,
+    ("rabbitmq", "quorum"): 2,
+    ("rabbitmq", "classic"): 2,
+}
+"""Operations of one turn, where that is more than one: a write is read on each member, a message
+is taken as well as sent."""
 
 
 class _Aliased(Document):
@@ -101,6 +109,20 @@ class WorkloadDoc(_Aliased):
     """Number of clients; the workload's default when left out."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Further settings of this workload."""
+
+    @property
+    def pace(self) -> float:
+        """Turns a second, of all workers together."""
+        return KINDS[self.kind][self.as_].rate if self.rate is None else self.rate
+
+    @property
+    def bytes_a_second(self) -> float:
+        """How fast its history grows, at most."""
+        settings = {**KINDS[self.kind][self.as_].settings, **self.settings}
+        read = sum(int(settings.get(name, 0)) * each for name, each in _EACH.items())
+        long = self.as_ in ("append", "bank")
+        operations = _OPERATIONS.get((self.kind, self.as_), 1)
+        return self.pace * operations * 2 * (_LINE + (read if long else 0))
 
     @model_validator(mode="after")
     def _known(self) -> WorkloadDoc:
@@ -312,8 +334,8 @@ class ScenarioDoc(Document):
         limit = spans.seconds(self.limit)
         if not 1 <= limit <= LONGEST:
             yield ("limit",), f"is {self.limit}, should be between 1s and 1h"
-        rate = sum(_RATE if each.rate is None else each.rate for each in self.workloads)
-        size = rate * limit * 2 * _LINE
+        rate = sum(each.pace for each in self.workloads)
+        size = limit * sum(each.bytes_a_second for each in self.workloads)
         if size > HISTORY_LIMIT:
             yield (
                 ("limit",),
