@@ -45,7 +45,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(PYTEST) -q tests/unit tests/golden tests/errors tests/mutation tests/contract
+	$(PYTEST) -q tests/unit tests/mutation tests/golden tests/errors tests/contract
 
 test: export LABCTL_ENGINE = docker
 test: check test-support test-full ## All tests but the long ones (rows, recover, chaos), on real labs on Docker

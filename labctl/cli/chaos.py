@@ -29,7 +29,8 @@ SeedOption = Annotated[
 chaos = typer.Typer(
     no_args_is_help=True,
     help="Break a lab while clients use it, and judge with evidence what was lost.",
-    epilog="Exit codes of run, campaign, check, replay: 0 VALID, 1 INVALID, 4 UNKNOWN; "
+    epilog="Exit codes of run, campaign, check, replay: 0 VALID, or what the scenario expects, "
+    "1 INVALID, 4 UNKNOWN; "
     "2 your document or arguments, 3 the engine or the machine.",
 )
 
@@ -280,7 +281,7 @@ def _run_one(name: str, seed: int, lab: str | None, engine: str | None) -> Resul
     """Run and judge one scenario of a campaign; an error ends the scenario, not the campaign."""
     from labctl.chaos.folder import layout as files
     from labctl.chaos.run import plan as plans
-    from labctl.chaos.run.campaign import CODES, Result
+    from labctl.chaos.run.campaign import Result, code_of
     from labctl.errors import LabctlError
 
     try:
@@ -294,8 +295,8 @@ def _run_one(name: str, seed: int, lab: str | None, engine: str | None) -> Resul
         typer.echo(f"labctl: {error}", err=True)
         return Result(name, None, str(error), error.exit_code)
     outcome = found["outcome"]
-    typer.echo(f"{outcome}: {found['why']}", err=True)
-    return Result(name, outcome, found["why"], CODES[outcome], made.name, seconds)
+    typer.echo(f"{_headline(found)}: {found['why']}", err=True)
+    return Result(name, outcome, found["why"], code_of(found), made.name, seconds)
 
 
 def _repair(lab: str | None, engine: str | None) -> None:
@@ -353,9 +354,17 @@ def _verdict(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _headline(found: dict[str, Any]) -> str:
+    """The outcome, and whether it is as expected where that is not plain."""
+    expected = found["expected"]
+    if expected["outcome"] == "VALID":
+        return str(found["outcome"])
+    return f"{found['outcome']}, {'' if expected['met'] else 'not '}as expected"
+
+
 def _judge(folder: Path, *, as_json: bool) -> None:
     """Judge a run, print the verdict, and exit with its code."""
-    from labctl.chaos.run.campaign import CODES
+    from labctl.chaos.run.campaign import code_of
     from labctl.cli import show
 
     found = _verdict(folder)
@@ -364,9 +373,9 @@ def _judge(folder: Path, *, as_json: bool) -> None:
     else:
         checks = [f"  {c['outcome']:<8} {c['workload']}: {c['why']}" for c in found["checks"]]
         budgets = [f"  {b['outcome']:<8} {b['name']}: {b['why']}" for b in found["budgets"]]
-        head = f"{found['outcome']}: {found['why']}"
+        head = f"{_headline(found)}: {found['why']}"
         _say([head, *checks, *budgets, f"run {folder.name}, see {folder / 'report.html'}"])
-    if code := CODES[found["outcome"]]:
+    if code := code_of(found):
         raise typer.Exit(code)
 
 

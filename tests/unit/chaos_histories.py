@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labctl.chaos.folder.history import Operation
+from labctl.chaos.judge.explained import Explained, Explanation
+from labctl.chaos.judge.served import served
 from labctl.chaos.model.findings import Finding
 
 
@@ -38,3 +40,18 @@ def named(findings: Sequence[Finding]) -> dict[str, Finding]:
 def broken(findings: Sequence[Finding]) -> list[str]:
     """The checks that something was found by."""
     return [finding.check for finding in findings if finding.broken]
+
+
+SET = {"name": "w", "kind": "galera", "as": "set", "rate": 1}
+
+
+def explained(*spells: tuple[float, float]) -> Explained:
+    """Faults that explain any silence to their heal and a minute after it."""
+    return Explained(
+        [Explanation(n, begin, end, end + 60, None) for n, (begin, end) in enumerate(spells)]
+    )
+
+
+def errors(history: Sequence[Operation], *faults: tuple[float, float], lags: Any = ()) -> Finding:
+    """How a set was served while such faults were in force."""
+    return served(history, SET, explained(*faults), lags=lags, faults=faults)[0]

@@ -9,7 +9,8 @@ import pytest
 
 from labctl.chaos.folder.history import Event
 from labctl.chaos.judge.bounds import Bound
-from labctl.chaos.judge.budgets import compare, longest_silence, of_run, players
+from labctl.chaos.judge.budgets import compare, of_run
+from labctl.chaos.judge.explained import Explainer
 from labctl.chaos.judge.record import Record
 from labctl.chaos.model.findings import Part
 from labctl.chaos.model.timers import timers
@@ -52,6 +53,7 @@ def fault(
         "fault": "power-off",
         "traits": traits("power-off"),
         "asked": 10.0,
+        "began": 10.0,
         "bites": bites,
         "healed": healed,
         "targets": ["c1"],
@@ -79,7 +81,7 @@ def test_a_gap_beside_its_bound(gap: float, outcome: str) -> None:
 
 def test_who_plays_a_part_is_read_before_the_fault() -> None:
     run = recorded([], [fault()])
-    assert players(run, fault()) == {"vip": "c1", "galera": "c2"}
+    assert Explainer(run).players(fault()) == {"vip": "c1", "galera": "c2"}
 
 
 def test_another_node_than_the_holder_has_no_budget() -> None:
@@ -95,6 +97,10 @@ def test_bounds_of_faults_at_the_same_time_add_up() -> None:
     made = of_run(recorded(probed(2.5), [fault(), fault(1, bites=11.0)]))
     assert [each.outcome for each in made] == ["VALID", "VALID"]
     assert made[0].bound == pytest.approx(2 * BOUND)
+    # Beside a silence that only one of them meets, the other's bound counts for nothing.
+    later = [ok(t / 10) for t in range(1000) if not 100 < t < 125]
+    apart = of_run(recorded(later, [fault(), {**fault(1, bites=60.0, healed=70.0), "began": 60.0}]))
+    assert [each.outcome for each in apart] == ["INVALID", "VALID"]
 
 
 def test_a_balancer_that_nobody_moves_has_no_budget() -> None:
@@ -114,15 +120,6 @@ def test_what_the_scenario_allows_caps_the_bound() -> None:
     scenario = {**SCENARIO, "expect": {"budgets": {"vip": "1s"}}}
     run = recorded(probed(1.2), [fault()], scenario=scenario)
     assert of_run(run)[0].outcome == "INVALID"
-
-
-def test_the_longest_silence_that_overlaps_the_fault() -> None:
-    times = [0, 1, 2, 9, 10, 11, 30, 31]
-    assert longest_silence(times, 1.5, 10, 32) == 7
-    assert longest_silence(times, 10.5, 12, 32) == 19
-    assert longest_silence(times, 31.5, 60, 50) == 19
-    assert longest_silence([5, 6], 1, 10, 20) is None
-    assert longest_silence([], 1, 10, 20) is None
 
 
 def test_a_budget_is_kept_broken_or_unknown() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from labctl.chaos.checks import members, vip, windows
 from labctl.chaos.checks.observed import outside, spells
-from tests.unit.chaos_histories import broken, op
+from labctl.chaos.judge.served import served
+from tests.unit.chaos_histories import SET, broken, errors, explained, op
 
 
 def seen(*holders: list[str]) -> list[dict[str, Any]]:
@@ -165,17 +166,51 @@ def test_windows() -> None:
 
 def test_gaps_are_the_clients_own_where_it_slept() -> None:
     history = [op(0, "add", 1, 0, 0.1), op(0, "add", 2, 5, 5.3)]
-    assert "itself slept" not in windows.served(history, [], []).why
-    assert "the client itself did not run for 4.00 s" in windows.served(history, [(1, 5)], []).why
+    assert "did not run" not in errors(history).why
+    assert "the client itself did not run for 4.00 s" in errors(history, lags=[(1, 5)]).why
 
 
 def test_who_is_not_served_again_is_broken() -> None:
-    early = [op(0, "add", 1, 0, 0.1)]
-    late = [op(0, "add", n, 100.0 + n, 100.5 + n, "fail") for n in range(5)]
-    found = windows.served([*early, *late], [], [(10.0, 30.0)])
+    early = [op(0, "add", n, float(n), n + 0.1) for n in range(10)]
+    late = [op(0, "add", n, 100.0 + n, 100.5 + n, "fail") for n in range(30)]
+    found = errors([*early, *late], (10.0, 30.0))
     assert found.broken
-    assert found.why.startswith("not served again")
-    again = op(0, "add", 9, 110, 111)
-    asked = op(0, "add", 8, 15, 16, "fail")
-    assert windows.served([*early, asked, *late, again], [], [(10.0, 30.0)]).broken is False
-    assert windows.served(late, [], [(10.0, 30.0)]).broken is None
+    assert found.why.startswith("nothing was acknowledged from 9.1 s to the end, 120.4 s: ")
+    asked = [op(0, "add", n, float(n), n + 0.1, "fail") for n in range(10, 30)]
+    again = [op(0, "add", n, float(n), n + 0.1) for n in range(30, 60)]
+    assert errors([*early, *asked, *again], (10.0, 30.0)).broken is False
+
+
+def test_who_is_silent_once_in_a_while_is_not_broken() -> None:
+    history = [op(0, "add", n, float(n), n + 0.1) for n in range(60) if n not in (20, 21)]
+    assert errors(history).broken is False
+    gone = [
+        op(0, "add", n, float(n), n + 0.1, "ok" if n < 20 or n > 32 else "info") for n in range(60)
+    ]
+    assert errors(gone).why == (
+        "nothing was acknowledged from 19.1 s to 33.1 s, 14.0 s: 6.9 s are all that is ordinary,"
+        " and no fault explains more"
+    )
+
+
+def test_a_client_that_is_left_behind_shows_beside_others() -> None:
+    history = [
+        op(n % 4, "add", n, n / 4, n / 4 + 0.05, "fail" if n % 4 == 3 and n > 100 else "ok")
+        for n in range(400)
+    ]
+    clients = served(history, SET, explained())[1]
+    assert clients.broken
+    assert clients.why.startswith("1 of 4 clients were left behind: client 3 got no answer for")
+
+
+def test_the_latency_before_is_the_baseline_after() -> None:
+    def took(n: int) -> float:
+        return 0.5 if 30 <= n < 50 else 0.02
+
+    history = [op(0, "add", n, float(n), n + took(n)) for n in range(100)]
+    reported = served(history, SET, explained((20, 30)), faults=[(20, 30)])[2]
+    assert (reported.broken, reported.aspect) == (False, "nothing")
+    assert reported.counts["latency"] == pytest.approx(19, abs=2)
+    for limit, broken_ in (("40s", False), ("10s", True)):
+        found = served(history, SET, explained((20, 30)), faults=[(20, 30)], limit=limit)[2]
+        assert (found.broken, found.aspect) == (broken_, "always")

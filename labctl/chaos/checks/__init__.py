@@ -19,6 +19,9 @@ from labctl.workloads.registry import KINDS
 STEADY = "steady"
 """What is found of the lab itself, not by a module here: it is not steady after the run."""
 
+SERVED = ("clients", "errors", "recovery")
+"""What is found of every workload, not by a module here: how it was served."""
+
 Checker = Callable[[Sequence[Operation], Finals, Settings], list[Finding]]
 
 
@@ -42,4 +45,4 @@ def words() -> tuple[str, ...]:
     """What any check may find, as verdicts name it."""
     modules = (import_module(f"{__name__}.{each.name}") for each in pkgutil.iter_modules(__path__))
     found = {word for module in modules for word in getattr(module, "FINDS", ())}
-    return tuple(sorted({*found, STEADY}))
+    return tuple(sorted({*found, *SERVED, STEADY}))

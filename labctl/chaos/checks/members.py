@@ -7,10 +7,10 @@ from typing import Any
 
 from labctl.chaos.checks.finding import unknown
 from labctl.chaos.checks.observed import Observation, cluster, outside, spells
-from labctl.chaos.checks.windows import Spell
+from labctl.chaos.checks.windows import GRACE, Spell
 from labctl.chaos.model.findings import Evidence, Finding
 
-FINDS = ("leaderless", "members agree", "two primaries")
+FINDS = ("leaderless", "member away", "members agree", "two primaries")
 
 State = Mapping[str, Any]
 
@@ -20,26 +20,70 @@ _STEPS_DOWN = 15.0
 """Seconds for which a MongoDB primary without a majority still calls itself primary (10, its
 election timeout), plus the interval between observations."""
 
+_AWAY = 5.0
+"""Seconds for which a member may seem away: a busy machine answers late."""
+
 _CATCHES_UP = 5.0
 """Seconds within which a member must apply what another has committed."""
 
 
+Touching = Callable[..., Sequence[Spell]]
+"""Services → the times in which faults that act on any of them explain what was observed."""
+
+_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "galera": ("mariadb",),
+    "rabbitmq": ("rabbitmq",),
+    "redis": ("redis", "sentinel"),
+    "mongodb": ("mongodb",),
+}
+"""Kind of cluster → the services that it is made of."""
+
+
 def check(
-    observations: Sequence[Observation], faults: Sequence[Spell], used: Collection[str] = ()
+    observations: Sequence[Observation],
+    faults: Sequence[Spell],
+    used: Collection[str] = (),
+    touching: Touching | None = None,
 ) -> dict[str, list[Finding]]:
-    """Kind of cluster → findings, for the kinds observed or ``used`` by workloads."""
+    """Kind of cluster → findings, for the kinds observed or ``used`` by workloads.
+
+    Only faults that act on a cluster (``touching``; by default all of ``faults``) explain anything
+    about it.
+    """
     found: dict[str, list[Finding]] = {}
     healed = max((end for _, end in faults), default=0.0)
     for kind, of_kind in _KINDS.items():
         seen = [o for o in observations if cluster(o, kind)]
+        own = faults if touching is None else touching(*_NEEDS[kind])
         if seen and seen[-1]["t"] >= healed:
-            found[kind] = [*of_kind(seen, faults), _agreement(kind, seen)]
+            found[kind] = [*of_kind(seen, own), *_away(kind, seen, own), _agreement(kind, seen)]
         elif seen:
             why = f"{kind} was not observed after the last fault was healed, at {healed:.1f} s"
-            found[kind] = [*of_kind(seen, faults), unknown("members agree", why)]
+            found[kind] = [*of_kind(seen, own), unknown("members agree", why)]
         elif kind in used:
             found[kind] = [unknown("members agree", f"{kind} was not observed")]
     return found
+
+
+def _away(kind: str, seen: Sequence[Observation], faults: Sequence[Spell]) -> list[Finding]:
+    """No member leaves a cluster while nothing that it is made of is broken."""
+    sizes = [o for o in seen if cluster(o, kind).get("expected") is not None]
+    if not sizes:
+        return []
+    small = spells(sizes, lambda o: _is_small(cluster(o, kind)), least=2)
+    wrong = [spell for spell in small if outside(spell, faults) > _AWAY]
+    if not wrong:
+        return [Finding("member away", False, f"no member of {kind} left unprompted", "always")]
+    begin, end = wrong[0]
+    why = f"members of {kind} were away from {begin:.1f} to {end:.1f} s, although nothing was"
+    why += " broken that explains it"
+    said = [Evidence(f"members were away for {e - b:.1f} s", b) for b, e in wrong]
+    return [Finding("member away", True, why, "always", {"times": len(wrong)}, said)]
+
+
+def _is_small(state: State) -> bool:
+    size, expected = state.get("size"), state.get("expected")
+    return isinstance(size, int) and isinstance(expected, int) and size < expected
 
 
 def _agreement(kind: str, seen: Sequence[Observation]) -> Finding:
@@ -85,7 +129,7 @@ def _leaderless(observations: Sequence[Observation], faults: Sequence[Spell]) ->
     seen = [o for o in observations if "leaderless" in cluster(o, "rabbitmq")]
     if not seen:
         return []
-    late = [(begin, end + 60.0) for begin, end in faults]
+    late = [(begin, end + GRACE) for begin, end in faults]
     without = spells(seen, lambda o: bool(cluster(o, "rabbitmq")["leaderless"]))
     lasting = spells(seen, lambda o: bool(cluster(o, "rabbitmq")["leaderless"]), least=2)
     wrong = [spell for spell in lasting if outside(spell, late) > _BLINK]

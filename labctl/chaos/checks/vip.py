@@ -29,22 +29,32 @@ def holders(observations: Sequence[Observation]) -> list[Holding]:
     return [(spell, names) for spell, (_, names) in zip(pairwise(begins), runs, strict=True)]
 
 
-def check_holders(observations: Sequence[Observation], faults: Sequence[Spell]) -> Finding:
-    """There is one holder at any time, except during faults and for SETTLES seconds afterwards.
+def check_holders(
+    observations: Sequence[Observation],
+    parted: Sequence[Spell],
+    moved: Sequence[Spell] | None = None,
+) -> Finding:
+    """There is one holder at any time, except for SETTLES seconds and while a fault explains it.
 
-    Two holders in that time are reported, but break no promise; how long there may be none is
-    judged by budgets.
+    ``parted`` are the times in which a fault was in force that may keep keepaliveds from hearing
+    each other, or one from acting: there may be two holders. ``moved`` (by default the same) are
+    those in which the address may have to move: there may be none, for as long as budgets say.
+    Two holders in that time are reported, but break no promise.
     """
     seen = [o for o in observations if _looked(o)]
     if not seen:
         return unknown("holders", "the virtual IP's holder was not observed")
-    grace = [(begin, end + SETTLES) for begin, end in faults]
     none = spells(seen, lambda o: not o["vip"])
     double = spells(seen, lambda o: len(o["vip"]) > 1)
     # A single observation may fall into the moment of a change.
     lasting = spells(seen, lambda o: len(o["vip"]) > 1, least=2)
     away = spells(seen, lambda o: not o["vip"], least=2)
-    wrong = [spell for spell in (*away, *lasting) if outside(spell, grace) > SETTLES / 2]
+    wrong = [spell for spell in lasting if outside(spell, _settled(parted)) > SETTLES / 2]
+    wrong += [
+        spell
+        for spell in away
+        if outside(spell, _settled(parted if moved is None else moved)) > SETTLES / 2
+    ]
     counts = {
         "changes": max(0, len(holders(seen)) - 1),
         "none": round(sum(end - begin for begin, end in none), 2),
@@ -55,10 +65,14 @@ def check_holders(observations: Sequence[Observation], faults: Sequence[Spell]) 
     why = (
         f"no node held the virtual IP for {counts['none']:.1f} s, two for {counts['double']:.1f} s"
     )
-    why += ", although nothing was broken" if wrong else "; never without a fault"
+    why += ", although nothing was broken that explains it" if wrong else "; never without a fault"
     # VRRP has no quorum: a node that hears no adverts takes the address.
     aspect: Aspect = "always" if wrong else "held"
     return Finding("holders", bool(wrong or lasting), why, aspect, counts, said)
+
+
+def _settled(faults: Sequence[Spell]) -> list[Spell]:
+    return [(begin, end + SETTLES) for begin, end in faults]
 
 
 def check(operations: Sequence[Operation], finals: Finals, settings: Settings) -> list[Finding]:

@@ -26,6 +26,7 @@ from labctl.documents.source import suggestion
 from labctl.model.document import Document, Name
 from labctl.model.service import Profile
 from labctl.workloads.model import HISTORY_LIMIT
+from labctl.workloads.registry import KINDS
 
 Span = Annotated[str, StringConstraints(pattern=spans.SPAN)]
 Moment = Annotated[Any, AfterValidator(spans.moment), WithJsonSchema(spans.MOMENT_SCHEMA)]
@@ -54,9 +55,16 @@ LONGEST = 3600.0
 """Seconds that a run may last."""
 MOST_ACTIONS = 200
 _LINE = 160
-"""Bytes of a line of a history; an operation has two."""
-_RATE = 20.0
-"""Operations a second: no workload's default rate is higher."""
+"""Bytes of a line of a history without what was read; an operation has two."""
+_EACH = {"per_key": 8, "accounts": 14}
+"""Setting → bytes that each of as many things adds to a line that says what was read."""
+_OPERATIONS = {
+    ("galera", "read-after-write"): 4,
+    ("rabbitmq", "quorum"): 2,
+    ("rabbitmq", "classic"): 2,
+}
+"""Operations of one turn, where that is more than one: a write is read on each member, a message
+is taken as well as sent."""
 
 
 class _Aliased(Document):
@@ -102,6 +110,20 @@ class WorkloadDoc(_Aliased):
     """Number of clients; the workload's default when left out."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Further settings of this workload."""
+
+    @property
+    def pace(self) -> float:
+        """Turns a second, of all workers together."""
+        return KINDS[self.kind][self.as_].rate if self.rate is None else self.rate
+
+    @property
+    def bytes_a_second(self) -> float:
+        """How fast its history grows, at most."""
+        settings = {**KINDS[self.kind][self.as_].settings, **self.settings}
+        read = sum(int(settings.get(name, 0)) * each for name, each in _EACH.items())
+        long = self.as_ in ("append", "bank")
+        operations = _OPERATIONS.get((self.kind, self.as_), 1)
+        return self.pace * operations * 2 * (_LINE + (read if long else 0))
 
     @model_validator(mode="after")
     def _known(self) -> WorkloadDoc:
@@ -261,6 +283,8 @@ class ExpectDoc(Document):
     none."""
     away: dict[Name, Span] = Field(default_factory=dict)
     """Workload → how long it must go without an answer, in a scenario that shows a limit."""
+    recovers: dict[Name, Span] = Field(default_factory=dict)
+    """Workload → how long after the last heal its latency may take to be as before the faults."""
     known: Standing | None = None
     """The standing of the promise, in a scenario that reproduces a known finding."""
 
@@ -314,9 +338,10 @@ class ScenarioDoc(Document):
             if allowed.check not in CHECKS:
                 advice = suggestion(allowed.check, CHECKS)
                 yield (*place, "check"), f"no check '{allowed.check}'; {advice}"
-        for name in self.expect.away:
-            if name not in names:
-                yield ("expect", "away", name), f"no workload '{name}'; {suggestion(name, names)}"
+        for key, of in (("away", self.expect.away), ("recovers", self.expect.recovers)):
+            for name in of:
+                if name not in names:
+                    yield ("expect", key, name), f"no workload '{name}'; {suggestion(name, names)}"
         for name in self.expect.budgets:
             if name not in BUDGETS:
                 advice = suggestion(name, BUDGETS)
@@ -326,8 +351,8 @@ class ScenarioDoc(Document):
         limit = spans.seconds(self.limit)
         if not 1 <= limit <= LONGEST:
             yield ("limit",), f"is {self.limit}, should be between 1s and 1h"
-        rate = sum(_RATE if each.rate is None else each.rate for each in self.workloads)
-        size = rate * limit * 2 * _LINE
+        rate = sum(each.pace for each in self.workloads)
+        size = limit * sum(each.bytes_a_second for each in self.workloads)
         if size > HISTORY_LIMIT:
             yield (
                 ("limit",),

@@ -86,6 +86,66 @@ def read(path: Path) -> list[Event]:
         raise InputError(f"{shown(path)}: cannot be read: {error.strerror}") from None
 
 
+def scan(path: Path) -> tuple[list[Event], list[str]]:
+    """The events of a file by time, and what shows that it is not the whole record.
+
+    Nothing is raised but for a file that cannot be read at all: what is damaged is a problem, and
+    so is what no client writes (see :func:`audit`).
+    """
+    events: list[Event] = []
+    problems: list[str] = []
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    if not line.endswith("\n"):
+                        raise ValueError(line)
+                    events.append(_event(line))
+                except (KeyError, TypeError, ValueError, RecursionError):
+                    problems.append(f"line {number} of {path.name} is no whole event")
+    except FileNotFoundError:
+        return [], [f"{path.name} is missing"]
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    problems += audit(events)
+    return sorted(events, key=lambda event: event.t), problems
+
+
+def audit(events: Sequence[Event]) -> list[str]:
+    """What no client writes: time that goes back, ends without beginnings, two begun at once.
+
+    A run sorts its history when it ends, so that lines out of order were moved afterwards.
+    """
+    said: dict[str, tuple[str, int]] = {}
+    running: dict[tuple[str, int], Event] = {}
+    latest = float("-inf")
+    for event in events:
+        who = (event.workload, event.process)
+        if event.t < latest:
+            _note(said, "goes back in time", f"from {latest:.3f} to {event.t:.3f} s")
+        latest = max(latest, event.t)
+        if event.type in _NOTES:
+            continue
+        name = f"process {event.process} of '{event.workload}' at {event.t:.3f} s"
+        if event.type == "invoke":
+            if who in running:
+                _note(said, "has an operation that never ended", name)
+            running[who] = event
+        elif (began := running.pop(who, None)) is None:
+            _note(said, "has an end without a beginning", name)
+        elif began.f != event.f:
+            _note(said, "has an end of another operation", name)
+    return [
+        f"the history {what}: {where}" + (f" (and {more} more)" if more else "")
+        for what, (where, more) in said.items()
+    ]
+
+
+def _note(said: dict[str, tuple[str, int]], what: str, where: str) -> None:
+    first, more = said.get(what, (where, -1))
+    said[what] = (first, more + 1)
+
+
 def parse(lines: Iterable[str], name: str) -> list[Event]:
     """The events of JSON lines, each with its line end; ``name`` is the file's, for errors."""
     events = []

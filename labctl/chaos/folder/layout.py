@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from labctl.state.store import RUNS
 RUN, SCENARIO, TIMELINE, HISTORY = "run.json", "scenario.yml", "timeline.json", "history.jsonl"
 CHANGES = "changes.json"
 """The changes of the lab and their windows; only in a run that has any."""
+FORMAT = 2
+"""The format of a run's folder that is written: ``format`` in run.json. 1 had neither ``services``
+nor ``sealed``; it is still read."""
 OBSERVATIONS, FINALS, LOGS, VERDICT = "observations.jsonl", "finals.json", "logs", "verdict.json"
 
 
@@ -120,6 +125,21 @@ class Lines:
         else:
             os.ftruncate(self._file, self._size)
         return whole
+
+
+def seal(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file that a verdict is made from, as they are when a run ends.
+
+    A file that is cut, doubled or changed afterwards is not what the run recorded.
+    """
+    found = {}
+    for name in (TIMELINE, CHANGES, HISTORY, OBSERVATIONS, FINALS):
+        digest = hashlib.sha256()
+        with suppress(OSError), (folder / name).open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+            found[name] = digest.hexdigest()
+    return found
 
 
 def sort_lines(path: Path) -> None:

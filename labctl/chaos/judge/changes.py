@@ -14,12 +14,13 @@ from labctl.chaos.checks import changes as checks
 from labctl.chaos.checks.windows import Spell
 from labctl.chaos.judge import budgets
 from labctl.chaos.judge.bounds import Bound, bounds_after
+from labctl.chaos.judge.explained import NO_FAILOVER, Explainer, silences
 from labctl.chaos.judge.record import Data, Record
 from labctl.chaos.model.findings import Budget, Finding, Part
 from labctl.chaos.model.spans import seconds
 from labctl.chaos.model.timers import Numbers
 
-_LEFT = {"felt": "left", "on_nodes": False, "repeats": False}
+_LEFT = {"felt": "left", "on_nodes": False, "family": "process", "repeats": False}
 """How it is felt that an instance is taken down by a change, as a fault's traits say it."""
 _THROUGH: Mapping[str, Sequence[str]] = {
     "galera": ("galera", "vip"),
@@ -50,19 +51,30 @@ def not_begun(run: Record) -> list[str]:
     ]
 
 
-def of_run(run: Record) -> Iterator[Budget]:
+def of_run(run: Record, explainer: Explainer) -> Iterator[Budget]:
     """Bound and measurement for each change and each thing that a workload measures."""
     if not _timers(run.run):
         return
-    caps = run.scenario.get("expect", {}).get("budgets", {})
+    caps = (run.scenario.get("expect") or {}).get("budgets") or {}
     for change in run.changes:
         if change["began"] is None or change["back"]:
             continue
-        for name in dict.fromkeys(workload["kind"] for workload in run.scenario["workloads"]):
-            watching = list(budgets.watching(run.scenario, name))
-            if watching:
-                cap = seconds(caps[name]) if name in caps else None
-                yield _budget(run, change, name, watching, cap)
+        for name, watching in _watching(run.scenario).items():
+            waits = max(map(explainer.client, watching))
+            bound = Bound((*_longest(run, explainer, change, name), Part(_CLIENT, waits)))
+            cap = seconds(caps[name]) if name in caps else None
+            measured = _longest_silence(run, change, watching)
+            found = budgets.compare(name, change["index"], bound, measured, cap)
+            yield _unless_a_fault(found, checks.spell(change, run.end), run.bitten)
+
+
+def _watching(scenario: Data) -> dict[str, list[Data]]:
+    """Kind → the workloads that measure how long something is away."""
+    found: dict[str, list[Data]] = {}
+    for workload in scenario["workloads"]:
+        if (workload["kind"], workload["as"]) not in NO_FAILOVER:
+            found.setdefault(workload["kind"], []).append(workload)
+    return found
 
 
 def when(run: Record, index: int) -> Spell | None:
@@ -72,19 +84,18 @@ def when(run: Record, index: int) -> Spell | None:
     return None if change is None else checks.spell(change, run.end)
 
 
-def _budget(
-    run: Record, change: Data, name: str, watching: Sequence[Data], cap: float | None
-) -> Budget:
+def _longest_silence(run: Record, change: Data, watching: Sequence[Data]) -> float | None:
+    """In seconds, of any client during a change; None when none had begun before it."""
     began, ended = checks.spell(change, run.end)
-    waits = budgets.client_waits(watching)
-    series = [each for one in watching for each in budgets.series(run, one["name"])]
-    silences = [
-        budgets.longest_silence(acknowledged, began, ended, last) for acknowledged, last in series
+    heard = [each for one in watching for each in budgets.series(run, one)]
+    met = [
+        silence
+        for times, end in heard
+        if min(times) <= began
+        for silence in silences(times, end)
+        if silence[0] < ended and began < silence[1]
     ]
-    measured = max((each for each in silences if each is not None), default=None)
-    bound = Bound((*_longest(run, change, name), Part(_CLIENT, waits)))
-    found = budgets.compare(name, change["index"], bound, measured, cap)
-    return _unless_a_fault(found, (began, ended), run.bitten)
+    return max((until - since for since, until in met), default=None)
 
 
 def _unless_a_fault(budget: Budget, during: Spell, faults: Sequence[Spell]) -> Budget:
@@ -95,12 +106,12 @@ def _unless_a_fault(budget: Budget, during: Spell, faults: Sequence[Spell]) -> B
     return replace(budget, outcome="UNKNOWN", why=f"{budget.why}; but a fault met the change")
 
 
-def _longest(run: Record, change: Data, name: str) -> tuple[Part, ...]:
+def _longest(run: Record, explainer: Explainer, change: Data, name: str) -> tuple[Part, ...]:
     """The longest failover that a change may cause, without the client's own wait."""
     numbers = [_timers(run.run), _timers(change)]
     found: list[tuple[Part, ...]] = [()]
     for together in _together(change):
-        found += [_of(run, together, name, those) for those in numbers if those]
+        found += [_of(explainer, together, name, those) for those in numbers if those]
     return max(found, key=lambda parts: sum(part.seconds for part in parts))
 
 
@@ -119,7 +130,7 @@ def _together(change: Data) -> Iterator[list[tuple[str, Spell]]]:
 
 
 def _of(
-    run: Record, together: Sequence[tuple[str, Spell]], name: str, numbers: Numbers
+    explainer: Explainer, together: Sequence[tuple[str, Spell]], name: str, numbers: Numbers
 ) -> tuple[Part, ...]:
     """The bounds of what leaves together, added up: one may wait for the other."""
     parts: list[Part] = []
@@ -128,7 +139,7 @@ def _of(
         longest: tuple[Part, ...] = ()
         for who, (since, _) in own:
             entry: Mapping[str, Any] = {"traits": _LEFT, "targets": [who], "asked": since}
-            bounds = bounds_after(entry, numbers, budgets.players(run, entry), 0.0)
+            bounds = bounds_after(entry, numbers, explainer.players(entry), 0.0)
             through = (bounds[n] for n in _THROUGH.get(name, (name,)) if n in bounds)
             of = next(through, None)
             if of is not None and of.seconds > sum(part.seconds for part in longest):

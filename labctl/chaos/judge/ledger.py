@@ -8,9 +8,10 @@ setting, made on purpose, is held against what it pretends to be.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from labctl.chaos.judge.excuses import CRON, Excuse, outside
 from labctl.chaos.model.findings import Check, Finding, Outcome, Standing
 from labctl.chaos.model.isolation import LEVELS, Level, forbids
 from labctl.workloads.registry import KINDS
@@ -20,9 +21,9 @@ Guarantee = Literal["promised", "documented", "none", "unknown"]
 """``documented``: the store's documentation says that this may be lost. ``none``: it says nothing.
 ``unknown``: the settings that decide it are not known."""
 
-CRON = 2.0
-"""Seconds by which a store may be late to notice that a time limit has passed: Redis checks once a
-second, and a replica's last reply may be a second old."""
+Excuses = Mapping[str, Sequence[Excuse]]
+"""Guarantee that is only documented → the times in which what it excuses may have happened; one
+that is left out excuses at any time."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Promise:
     """The virtual IP has one holder even when adverts are blocked or a holder is frozen."""
     window: float | None = None
     """Seconds of writes that one fault may lose if ``durable`` is documented; None: no limit."""
+    settings: Settings = field(default_factory=dict)
+    """The settings that it follows from, by which the times of excuses are computed."""
 
 
 def promise(kind: str, way: str, effective: Mapping[str, Settings], own: Settings) -> Promise:
@@ -65,16 +68,18 @@ def promise(kind: str, way: str, effective: Mapping[str, Settings], own: Setting
     if way == "read-after-write":
         client["wsrep_sync_wait"] = int(bool(own.get("sync_wait")))
     settings = {**effective.get(store, {}), **client, **own, **claims}
-    promised = _RULES.get(kind, _api)(settings)
+    promised = replace(_RULES.get(kind, _api)(settings), settings=settings)
     if not claims:
         return promised
     claimed = ", ".join(f"{key}={_shown(value)}" for key, value in claims.items())
     return replace(promised, says=f"{promised.says} (the scenario claims {claimed})")
 
 
-def judged(workload: str, finding: Finding, promised: Promise) -> Check:
+def judged(
+    workload: str, finding: Finding, promised: Promise, excuses: Excuses | None = None
+) -> Check:
     """Hold a finding against a promise: kept, lost though promised, as documented, ..."""
-    outcome, standing, more = _outcome(finding, promised)
+    outcome, standing, more = _outcome(finding, promised, excuses or {})
     return Check(
         workload=workload,
         check=finding.check,
@@ -87,20 +92,22 @@ def judged(workload: str, finding: Finding, promised: Promise) -> Check:
     )
 
 
-def mildest(workload: str, finding: Finding, promises: Sequence[Promise]) -> Check:
+def mildest(workload: str, finding: Finding, promises: Sequence[tuple[Promise, Excuses]]) -> Check:
     """As :func:`judged`, against the least of what was promised at different times of a run."""
-    checks = [judged(workload, finding, promised) for promised in promises]
+    checks = [judged(workload, finding, promised, excuses) for promised, excuses in promises]
     return min(checks, key=lambda check: check.outcome == "INVALID")
 
 
-def _outcome(finding: Finding, promised: Promise) -> tuple[Outcome, Standing, str]:
+def _outcome(
+    finding: Finding, promised: Promise, excuses: Excuses
+) -> tuple[Outcome, Standing, str]:
     if finding.broken is None:
         return "UNKNOWN", "unknown", ""
     if not finding.broken or finding.aspect == "nothing":
         return "VALID", "kept", ""
     if finding.aspect == "always":
         return "INVALID", "lost though promised", ""
-    guarantee, more = _guarantee(finding, finding.aspect, promised)
+    guarantee, more = _guarantee(finding, finding.aspect, promised, excuses)
     outcome, standing = _BROKEN[guarantee]
     terms = f"; {promised.says} [{promised.source}]" if promised.says else ""
     return outcome, standing, more + terms
@@ -114,15 +121,20 @@ _BROKEN: Mapping[Guarantee, tuple[Outcome, Standing]] = {
 }
 
 
-def _guarantee(finding: Finding, aspect: str, promised: Promise) -> tuple[Guarantee, str]:
+def _guarantee(
+    finding: Finding, aspect: str, promised: Promise, excuses: Excuses
+) -> tuple[Guarantee, str]:
     """The guarantee that a broken finding falls under, and a remark for its reason."""
     if aspect in LEVELS:
         kept = forbids(promised.isolation, aspect)
         return ("promised" if kept else "documented"), f"; {promised.isolation} is promised"
     guarantee: Guarantee = getattr(promised, aspect)
-    if guarantee == "unknown":
-        return guarantee, "; whether that was promised is unknown"
-    if guarantee == "documented" and aspect == "durable" and promised.window is not None:
+    if guarantee != "documented":
+        unsure = "; whether that was promised is unknown" if guarantee == "unknown" else ""
+        return guarantee, unsure
+    if aspect in excuses and (unexcused := _unexcused(finding, excuses[aspect])):
+        return unexcused
+    if aspect == "durable" and promised.window is not None:
         if not finding.times:
             return "unknown", "; when the lost writes were acknowledged is unknown"
         longest = longest_span(finding.times, promised.window)
@@ -130,6 +142,20 @@ def _guarantee(finding: Finding, aspect: str, promised: Promise) -> tuple[Guaran
             more = f"; within {longest:.1f} s, more than the {promised.window:.0f} s documented"
             return "promised", more
     return guarantee, ""
+
+
+def _unexcused(finding: Finding, excuses: Sequence[Excuse]) -> tuple[Guarantee, str] | None:
+    """What it is instead of documented, if nothing excuses it at its time."""
+    if not excuses:
+        return "promised", "; what is documented needs a fault, and there was none of that kind"
+    left = outside(finding.times, excuses)
+    if left:
+        more = f"; {len(left)} of {len(finding.times)} at a time that nothing excuses, the first at"
+        return "promised", f"{more} {min(left):.1f} s"
+    # What has no time at all may be excused, and may not.
+    if not finding.times and finding.aspect == "durable":
+        return "unknown", "; when it was acknowledged is unknown, so whether that is excused"
+    return None
 
 
 def longest_span(times: Sequence[float], apart: float) -> float:

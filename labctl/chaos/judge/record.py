@@ -40,6 +40,8 @@ class Record:
     finals: Data | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
     """How many lines history and observations have."""
+    damage: Sequence[str] = ()
+    """What shows that the folder is not, or not all of, what the run recorded."""
 
     @property
     def end(self) -> float:
@@ -72,24 +74,33 @@ class Record:
 def read(folder: Path) -> Record:
     """Read a run's folder.
 
-    InputError names the file that is missing or damaged. Only what a run writes before it starts
-    must be there.
+    InputError names the document that is missing or damaged. Only what a run writes before it
+    starts must be there; of a damaged history or observation is kept what can be read.
     """
-    events: list[Event] = []
-    if (folder / files.HISTORY).exists():
-        events = sorted(history.read(folder / files.HISTORY), key=lambda event: event.t)
+    events, problems = history.scan(folder / files.HISTORY)
     observations = _observations(folder / files.OBSERVATIONS)
+    run = _document(folder, files.RUN, {})
     return Record(
-        run=_document(folder, files.RUN, {}),
+        run=run,
         scenario=_scenario(folder / files.SCENARIO),
         timeline=_timeline(folder),
         changes=_changes(folder),
         events=events,
-        operations=history.pair(events),
+        operations=history.pair(events, strict=False),
         observations=observations,
         finals=_document(folder, files.FINALS, {}) if (folder / files.FINALS).exists() else None,
         lines={files.HISTORY: len(events), files.OBSERVATIONS: len(observations)},
+        damage=[*_unsealed(folder, run), *problems],
     )
+
+
+def _unsealed(folder: Path, run: Data) -> list[str]:
+    """The files that are not what they were when the run ended, if it recorded what they were."""
+    was = run.get("sealed")
+    if not isinstance(was, Mapping):
+        return []
+    now = files.seal(folder)
+    return [f"{name} is not what the run recorded" for name in was if now.get(name) != was[name]]
 
 
 def _scenario(path: Path) -> Data:

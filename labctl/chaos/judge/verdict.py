@@ -1,22 +1,25 @@
 """From a run's record to its verdict. Pure, except for reading the folder.
 
-The rules, in order:
+At every moment of a run, every workload is served within its bound, or a fault that explains it is
+in force, or the run is INVALID. Every acknowledged operation is there, or a promise that excuses
+exactly this loss at exactly this time is named, or the run is INVALID. The rules, in order:
 
 1. A lab that was not steady before the faults is not judged: UNKNOWN, with what was found.
-2. A check or a budget that is INVALID makes the run INVALID, unless the scenario allows it.
-3. A check or a budget that is UNKNOWN, a fault that had no effect or ended earlier than planned, a
-   run that was cut short or not seen to be steady before, make it UNKNOWN. So does a workload that
-   was not served before the faults, asked nothing while one went on, or was not served again; and
-   one whose end nobody read.
-4. A lab that is not steady after the run is INVALID, as the check ``steady`` of ``lab``.
-5. What a scenario says it shows must show. ``known`` names what becomes of some promise, ``away``
+2. What is missing from the record makes the run UNKNOWN, whatever else was found: a history that
+   is not the one recorded, a member whose end nobody read, an observer that saw nothing, a fault
+   that ended earlier than planned (see :mod:`labctl.chaos.judge.evidence`).
+3. A check or a budget that is INVALID makes the run INVALID, unless the scenario allows it.
+4. A check or a budget that is UNKNOWN, or a fault that had no effect, makes it UNKNOWN. So does a
+   workload that was not served before the faults, or asked nothing while one went on.
+5. A lab that is not steady after the run is INVALID, as the check ``steady`` of ``lab``.
+6. What a scenario says it shows must show. ``known`` names what becomes of some promise, ``away``
    how long a workload must go unanswered; if no check comes out so, nothing was away for as long,
    or the scenario expects INVALID and nothing is, the run is no proof of anything: UNKNOWN, it did
    not show this time. It is not INVALID, for the store did nothing wrong, and not VALID, for then
    a broken checker would pass.
 
 ``expect.outcome`` changes no outcome: INVALID that was expected is INVALID. Whether it came out as
-expected is said beside it.
+expected is said beside it, and decides the exit code.
 """
 
 from __future__ import annotations
@@ -26,11 +29,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from labctl.chaos.checks import STEADY, api, checker, dead, members, vip, windows
+from labctl.chaos.checks import STEADY, api, checker, collateral, dead, members, vip, windows
 from labctl.chaos.checks.finding import unknown
 from labctl.chaos.folder.history import by_workload
-from labctl.chaos.judge import changes, ledger, record
+from labctl.chaos.judge import changes, evidence, excuses, ledger, record
+from labctl.chaos.judge.explained import Explainer
 from labctl.chaos.judge.record import Data, Record
+from labctl.chaos.judge.served import served
 from labctl.chaos.model.findings import (
     Budget,
     Check,
@@ -62,9 +67,10 @@ def verdict(run: Record, budgets: Budgets | None = None) -> Verdict:
     """The verdict on a run."""
     before, after = steady(run)
     expect = run.scenario.get("expect") or {}
-    found = [*_workloads(run), *_lab(run), _steady_check(after)]
-    checks = [_allowed(check, expect) for check in found]
-    away = [*budgets(run), *changes.of_run(run)] if budgets else []
+    explainer = Explainer(run)
+    found = [*_workloads(run, explainer), *_lab(run, explainer), _steady_check(after)]
+    checks = [_allowed(check, run) for check in found]
+    away = [*budgets(run), *changes.of_run(run, explainer)] if budgets else []
     measured = [_own_slowness(budget, run) for budget in away]
     outcome, why = _outcome(run, before, checks, measured)
     missing = _not_shown(expect, checks, outcome)
@@ -122,37 +128,44 @@ def _steady_check(after: Steady) -> Check:
     return Check(LAB, STEADY, "INVALID", "lost though promised", why, evidence=evidence)
 
 
-def _workloads(run: Record) -> list[Check]:
+def _workloads(run: Record, explainer: Explainer) -> list[Check]:
     operations = by_workload(run.operations)
     checks = []
     for workload in run.scenario.get("workloads", ()):
         name, kind, way = (str(workload.get(k, "")) for k in ("name", "kind", "as"))
         own, mine = _settings(workload), operations.get(name, [])
         check = checker(kind, way)
-        finals = None if _unread(run, name) else (run.finals or {}).get(name)
+        finals = None if evidence.unread(run, name) else (run.finals or {}).get(name)
         if check is None:
             found = [unknown(way, f"there is no check for workloads '{way}' of kind '{kind}'")]
         else:
             found = check(mine, finals, own)
         found = [_undisturbed(_client(finding, run), run, own) for finding in found]
-        found.append(windows.served(mine, run.lags, run.faults))
+        again = (run.scenario.get("expect") or {}).get("recovers") or {}
+        explained = explainer.of(workload)
+        found += served(
+            mine, workload, explained, lags=run.lags, faults=run.faults, limit=again.get(name)
+        )
         # Where a change takes a promise back, what is found may be of the time after it.
         settings = [run.run, *(each for each in run.changes if each["settings"])]
         promises = [ledger.promise(kind, way, s.get("settings") or {}, own) for s in settings]
-        checks += [ledger.mildest(name, finding, promises) for finding in found]
+        held = [(each, _excused(run, explainer, kind, each)) for each in promises]
+        checks += [ledger.mildest(name, finding, held) for finding in found]
     return checks
+
+
+def _excused(
+    run: Record, explainer: Explainer, kind: str, promised: ledger.Promise
+) -> ledger.Excuses:
+    """When what is only documented may have happened."""
+    found = {"once": excuses.doubled(run, explainer, kind)} if kind == "rabbitmq" else {}
+    return {**found, "durable": excuses.durable(run, explainer, kind, promised.settings)}
 
 
 def _settings(workload: Data) -> Data:
     """A workload's settings: those that the scenario sets, else the defaults."""
     known = KINDS.get(str(workload.get("kind")), {}).get(str(workload.get("as")))
     return {**(known.settings if known else {}), **(workload.get("settings") or {})}
-
-
-def _unread(run: Record, name: str) -> str:
-    """Why a workload's final state could not be read; empty when it could."""
-    finals = (run.finals or {}).get(name)
-    return str(finals["error"]) if isinstance(finals, dict) and set(finals) == {"error"} else ""
 
 
 def _undisturbed(finding: Finding, run: Record, own: Data) -> Finding:
@@ -177,34 +190,57 @@ def _client(finding: Finding, run: Record) -> Finding:
     return replace(finding, broken=None, why=why)
 
 
-def _lab(run: Record) -> list[Check]:
+def _lab(run: Record, explainer: Explainer) -> list[Check]:
     """Checks of what labctl observed, filed under the workload concerned, else under ``lab``."""
     names: dict[str, str] = {}
     for workload in run.scenario.get("workloads", ()):
         names.setdefault(str(workload.get("kind")), str(workload.get("name")))
-    of_kinds = members.check(run.observations, run.faults, names)
+
+    def touching(*services: str) -> list[windows.Spell]:
+        return explainer.touching(explainer.lab.closure(services))
+
+    of_kinds = members.check(run.observations, run.faults, names, touching)
     found = [(kind, finding) for kind, findings in of_kinds.items() for finding in findings]
-    found.append(("vip", vip.check_holders(run.observations, run.faults)))
+    parted = explainer.in_force(frozenset({"keepalived"}))
+    moved = explainer.in_force(frozenset({"keepalived", "haproxy"}))
+    found.append(("vip", vip.check_holders(run.observations, parted, moved)))
     stayed = dead.check(run.observations, run.timeline)
-    found += [(LAB, stayed)] if stayed else []
+    beside = collateral.check(run.observations, touching)
+    found += [(LAB, each) for each in (stayed, beside) if each]
     found += [(LAB, finding) for finding in changes.findings(run)]
     none = ledger.Promise("", "")
     return [ledger.judged(names.get(kind, LAB), finding, none) for kind, finding in found]
 
 
-def _allowed(check: Check, expect: Data) -> Check:
-    """A check, VALID if the scenario allows its violation; any workload may allow the lab's.
+def _allowed(check: Check, run: Record) -> Check:
+    """A check, VALID if the scenario allows its violation: exactly this one of this workload.
 
+    That a lab is not steady is allowed only as far as it is the workload's own store that is not.
     Its promise is then the known finding that the scenario names, or else not promised.
     """
     if check.promise in ("kept", "unknown"):
         return check
+    expect = run.scenario.get("expect") or {}
     for each in expect.get("allow") or ():
-        if check.workload in (each.get("workload"), LAB) and each.get("check") == check.check:
+        mine = each.get("workload") == check.workload or _only_its(each, check, run)
+        if mine and each.get("check") == check.check:
             why = f"{check.why}; allowed: {each.get('why') or 'the scenario says so'}"
             known = cast("Standing", expect.get("known") or "not promised")
             return replace(check, outcome="VALID", promise=known, why=why)
     return check
+
+
+def _only_its(allowed: Data, check: Check, run: Record) -> bool:
+    """Whether all that is not steady in a lab is the store of the workload that is allowed it."""
+    if (check.workload, check.check) != (LAB, STEADY):
+        return False
+    named = [w for w in run.scenario.get("workloads", ()) if w.get("name") == allowed["workload"]]
+    words = {str(w.get("kind")) for w in named}
+    for workload in named:
+        entry = KINDS.get(str(workload.get("kind")), {}).get(str(workload.get("as")))
+        words |= {*entry.services} if entry else set()
+    said = [piece.said for piece in check.evidence]
+    return bool(said) and all(any(word in sentence for word in words) for sentence in said)
 
 
 def _own_slowness(budget: Budget, run: Record) -> Budget:
@@ -229,14 +265,14 @@ def _outcome(
         return "UNKNOWN", f"the lab was not steady before the run, so it is not judged: {why}"
     said = [(c.outcome, f"{c.workload}: {c.check}: {c.why}") for c in checks]
     said += [(b.outcome, f"budget of {b.name}: {b.why}") for b in budgets]
+    if gaps := evidence.missing(run):
+        return "UNKNOWN", _first(gaps)
     invalid = [why for outcome, why in said if outcome == "INVALID"]
     if invalid:
         return "INVALID", _first(invalid)
     unsure = [
         *_toothless(run),
-        *_overtaken(run),
         *changes.not_begun(run),
-        *_short(run),
         *_faultless(run),
         *(w for o, w in said if o == "UNKNOWN"),
     ]
@@ -270,19 +306,6 @@ def _toothless(run: Record) -> list[str]:
     return said
 
 
-def _overtaken(run: Record) -> list[str]:
-    """Faults that ended earlier than the run meant: how long they lasted, nobody knows."""
-    said = []
-    for fault in run.timeline:
-        name = f"fault {fault.get('index')} ({fault.get('said')}) ended earlier than planned"
-        if fault.get("healed_by"):
-            said.append(f"{name}: {fault['healed_by']} healed it")
-        elif fault.get("overtaken"):
-            why = "; ".join(f"{target}: {what}" for target, what in fault["overtaken"].items())
-            said.append(f"{name}: {why}")
-    return said
-
-
 def _faultless(run: Record) -> list[str]:
     """What the scenario has and the run did not do."""
     if not run.scenario.get("workloads"):
@@ -290,23 +313,6 @@ def _faultless(run: Record) -> list[str]:
     if run.scenario.get("timeline") and not (run.timeline or run.changes):
         return ["the scenario has faults, and the run made none"]
     return []
-
-
-def _short(run: Record) -> list[str]:
-    if run.run.get("cut_short"):
-        return [f"the run was cut short: {run.run['cut_short']}"]
-    if any(event.type == "full" for event in run.events):
-        return ["the run was cut short: the client reached the limit of a history and stopped"]
-    if not run.finals:
-        return ["the run was cut short: the final state of the stores was not read"]
-    if not run.run.get("ended"):
-        return ["the run was cut short: labctl was killed before its end"]
-    wrote = run.run.get("lines") or {}
-    return [
-        f"{name} has {there} of the {wrote[name]} lines that the run recorded"
-        for name, there in run.lines.items()
-        if there != wrote.get(name, there)
-    ]
 
 
 def _not_shown(expect: Data, checks: Sequence[Check], outcome: Outcome) -> str:
@@ -340,7 +346,7 @@ def _notes(run: Record) -> list[str]:
     notes += [
         f"the final state of {name} could not be read: {why}"
         for name in (str(each.get("name")) for each in run.scenario.get("workloads", ()))
-        if (why := _unread(run, name))
+        if (why := evidence.unread(run, name))
     ]
     notes += [str(problem) for problem in run.run.get("problems") or ()]
     notes += [

@@ -26,9 +26,16 @@ doubled each time: 0.2 × (2^7 - 1)."""
 _BUILT_IN: Mapping[str, Numbers] = {
     # Galera 26.4, gcs/gcomm defaults: evs.keepalive_period, inactive_check_period, install_timeout.
     "mariadb": {"galera.keepalive": 1.0, "galera.check": 0.5, "galera.install": 7.5},
-    # Sentinel asks its peers once a second, delays an election by up to a second at random, and
-    # reads INFO from the promoted replica once a second (sentinel.c).
-    "sentinel": {"sentinel.ask": 1.0, "sentinel.desync": 1.0, "sentinel.info": 1.0},
+    # Sentinel (sentinel.c) pings once a second (SENTINEL_PING_PERIOD), asks its peers as often,
+    # delays an election by up to a second at random, reads INFO from the promoted replica once a
+    # second, and acts on nothing for 30 pings (TILT) after it did not run for two seconds.
+    "sentinel": {
+        "sentinel.ping": 1.0,
+        "sentinel.ask": 1.0,
+        "sentinel.desync": 1.0,
+        "sentinel.info": 1.0,
+        "sentinel.tilt": 30.0,
+    },
     # electionTimeoutMillis is lengthened by up to 15 percent at random; heartbeats every 2 s. A new
     # primary asks all members how far they are before it takes writes, and waits
     # heartbeatTimeoutSecs for one that does not answer (catch-up, SERVER-26848).
@@ -37,9 +44,23 @@ _BUILT_IN: Mapping[str, Numbers] = {
         "mongodb.heartbeat": 2.0,
         "mongodb.heartbeat_timeout": 10.0,
     },
-    # Quorum queues: aten polls once a second, an election takes at most another second (ra).
-    "rabbitmq": {"rabbitmq.aten": 1.0, "rabbitmq.election": 1.0},
+    # Quorum queues: RabbitMQ has aten poll every five seconds
+    # (raft.adaptive_failure_detector.poll_interval); an election takes at most a second (ra). A
+    # node that pauses itself for a partial partition stops its application and starts it again:
+    # that was measured, no timer says so.
+    "rabbitmq": {"rabbitmq.aten": 5.0, "rabbitmq.election": 1.0, "rabbitmq.restart": 10.0},
 }
+
+
+def corrected(numbers: Numbers) -> dict[str, float]:
+    """The timers that a run recorded, with the constants of the software as known today.
+
+    What a setting decides is as recorded. What is built into a program is not: an older labctl
+    may have recorded it wrongly, or not at all.
+    """
+    there = {name.removeprefix("members.") for name in numbers if name.startswith("members.")}
+    built_in = [constants for service, constants in _BUILT_IN.items() if service in there]
+    return {**numbers, **{name: value for each in built_in for name, value in each.items()}}
 
 
 def timers(lab: Lab) -> dict[str, float]:

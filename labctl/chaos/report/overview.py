@@ -44,6 +44,11 @@ class Entry:
         return self.row["outcome"] or "UNKNOWN"
 
     @property
+    def counts_as(self) -> str:
+        """Its outcome; VALID if it is INVALID as its scenario expects, which is a pass."""
+        return "VALID" if self.row["expected"] and self.outcome == "INVALID" else self.outcome
+
+    @property
     def budgets(self) -> list[Data]:
         """Its budgets with a measurement."""
         return [b for b in _dicts(self.verdict.get("budgets")) if time_of(b.get("measured"))]
@@ -99,14 +104,17 @@ def html(lab: str, found: Sequence[Entry]) -> str:
 
 
 def junit(lab: str, found: Sequence[Entry]) -> str:
-    """JUnit XML with a test for each scenario; INVALID is a failure, UNKNOWN an error."""
+    """JUnit XML with a test for each scenario; INVALID is a failure, UNKNOWN an error.
+
+    INVALID that its scenario expects is a pass.
+    """
     kinds = {"INVALID": "failure", "UNKNOWN": "error"}
     tests = [
         tag(
             "testcase",
             *(
                 [tag(kinds[entry.outcome], message=entry.row["why"], type=entry.outcome)]
-                if entry.outcome in kinds
+                if entry.counts_as in kinds
                 else []
             ),
             classname=f"chaos.{lab}",
@@ -115,7 +123,7 @@ def junit(lab: str, found: Sequence[Entry]) -> str:
         )
         for entry in found
     ]
-    return xml(lab, tests, [entry.outcome for entry in found], _length(found))
+    return xml(lab, tests, [entry.counts_as for entry in found], _length(found))
 
 
 def summary(lab: str, found: Sequence[Entry]) -> str:
@@ -172,7 +180,7 @@ def _used(budget: Data) -> float:
 
 def _worst(found: Sequence[Entry]) -> str:
     """The worst outcome; UNKNOWN if there is no run, which proves nothing."""
-    outcomes = {entry.outcome for entry in found} or {"UNKNOWN"}
+    outcomes = {entry.counts_as for entry in found} or {"UNKNOWN"}
     return next(outcome for outcome in _ORDER if outcome in outcomes)
 
 
@@ -183,6 +191,8 @@ def _length(found: Sequence[Entry]) -> float:
 def _said(found: Sequence[Entry]) -> str:
     outcomes = Counter(entry.outcome for entry in found)
     each = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in _ORDER if outcomes[outcome])
+    caught = sum(entry.counts_as != entry.outcome for entry in found)
+    each += f" ({caught} INVALID as expected)" if caught else ""
     told = f"{count(len(found), 'scenario')}, the newest run of each: {each or 'none'}"
     lost = [entry for entry in found if entry.outcome == "VALID" and _lost(entry)]
     if lost:

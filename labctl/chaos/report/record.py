@@ -110,6 +110,12 @@ class Record:
         return str(self.verdict.get("why") or unjudged)
 
     @property
+    def as_expected(self) -> bool:
+        """Whether the outcome is the one that the scenario expects."""
+        said = self.verdict.get("expected")
+        return isinstance(said, dict) and said.get("met") is True
+
+    @property
     def checks(self) -> list[Data]:
         """The checks of the verdict."""
         return _mappings(self.verdict.get("checks"))

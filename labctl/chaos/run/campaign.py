@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,18 @@ from labctl.model.lab import Lab
 
 CODES = {"VALID": 0, "INVALID": 1, "UNKNOWN": 4}
 """Outcome of a run → exit code."""
+
+
+def code_of(verdict: Mapping[str, Any]) -> int:
+    """The exit code for a verdict (as in ``verdict.json``): 0 if it is what the scenario expects.
+
+    INVALID that was expected is a pass: the scenario is there to be caught. VALID that was not is
+    no proof, as UNKNOWN is none.
+    """
+    if verdict["expected"]["met"]:
+        return 0
+    return CODES[verdict["outcome"]] or CODES["UNKNOWN"]
+
 
 CheckMachine = Callable[[Collection[str]], None]
 """Raises EngineError when the machine cannot make one of these faults."""
@@ -72,18 +84,31 @@ def choose(words: Sequence[str], lab: Lab, check_machine: CheckMachine | None = 
 
 
 def worst(results: Sequence[Result]) -> int:
-    """The exit code of a campaign: 1 if a run is INVALID, else an error's, else 4 if UNKNOWN."""
+    """The exit code of a campaign: 1 if a run is INVALID, else an error's, else 4 if UNKNOWN.
+
+    One that came out as its scenario expects has the code 0, whatever the outcome.
+    """
     codes = [result.code for result in results]
-    invalid = [result.code for result in results if result.outcome == "INVALID"]
+    invalid = [result.code for result in results if result.outcome == "INVALID" and result.code]
     errors = [result.code for result in results if result.outcome is None]
     return next(iter((*invalid, *errors)), max(codes, default=0))
 
 
 def tally(results: Sequence[Result], left_out: Collection[str]) -> str:
-    """``12 VALID, 1 INVALID, 2 left out``."""
-    counts: Counter[str] = Counter(result.outcome or "not run" for result in results)
-    said = [f"{counts[word]} {word}" for word in (*CODES, "not run") if counts[word]]
+    """``12 VALID, 1 INVALID as expected, 2 left out``."""
+    counts: Counter[str] = Counter(map(_counted, results))
+    words = (CAUGHT, *CODES, "not run")
+    said = [f"{counts[word]} {word}" for word in words if counts[word]]
     return ", ".join(said + [f"{len(left_out)} left out"] * bool(left_out)) or "no scenario fits"
+
+
+CAUGHT = "INVALID as expected"
+
+
+def _counted(result: Result) -> str:
+    if result.outcome == "INVALID" and not result.code:
+        return CAUGHT
+    return result.outcome or "not run"
 
 
 def _is_name(word: str) -> bool:

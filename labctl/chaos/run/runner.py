@@ -247,7 +247,8 @@ class _Run:
             reason = f"lines found no room or came too late: {', '.join(missed)}"
             self._run_file.update(cut_short=reason)
         counts = {name: lines.written for name, lines in written.items()}
-        self._run_file.update(lines=counts, seconds=round(self._clock(), 3))
+        sealed = files.seal(self._folder)
+        self._run_file.update(lines=counts, sealed=sealed, seconds=round(self._clock(), 3))
 
     def _save_logs(self) -> None:
         lab = self._prepared.lab
@@ -278,7 +279,7 @@ def _about(context: Context, plan: Plan, name: str) -> dict[str, Any]:
     lab, desired = context.prepared.lab, context.prepared.desired
     engine = context.engine.info()
     return {
-        "format": 1,
+        "format": files.FORMAT,
         "run": name,
         "scenario": plan.scenario.name,
         "lab": lab.name,
@@ -291,6 +292,7 @@ def _about(context: Context, plan: Plan, name: str) -> dict[str, Any]:
         "engine": f"{engine.kind} {engine.version}",
         "clock": "seconds since the run began, monotonic",
         "settings": settings.effective(desired),
+        "services": settings.places(lab),
         "vip": lab.vip,
         "nodes": {node.name: node.address for node in lab.nodes},
         "replayed": plan.replayed,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labctl.chaos.model.timers import timers
+from labctl.model.lab import Lab, Service
 from labctl.planning.desired import Desired
 
 _STORES = {
@@ -54,3 +55,23 @@ def _rendered(desired: Desired, service: str) -> Mapping[str, Any]:
             said = matched[1]
             values[directive.replace("-", "_")] = int(said) if said.isdigit() else said
     return values
+
+
+def places(lab: Lab) -> dict[str, dict[str, list[str]]]:
+    """Service → the ``nodes`` that run it and the services that it ``needs``, directly.
+
+    So a run can be judged without its lab: what a fault explains follows from who needs whom.
+    """
+    return {
+        name: {"nodes": [node.name for node in service.nodes], "needs": sorted(_needs(service))}
+        for name, service in lab.services.items()
+    }
+
+
+def _needs(service: Service) -> set[str]:
+    doc = service.doc
+    named = {each.partition("/")[0] for each in (*doc.needs, *doc.uses, *doc.beside)}
+    named |= {"haproxy", "keepalived"} if doc.endpoint is not None else set()
+    # What it keeps there, or asks there, goes through the virtual IP.
+    named |= {"mariadb", "haproxy", "keepalived"} if doc.database is not None else set()
+    return named - {service.name}
