@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import singledispatchmethod
 
@@ -49,6 +50,9 @@ class Actions:
 
     def __init__(self, engine: Engine, desired: Desired, note: Callable[[str], None]) -> None:
         self._engine, self._desired, self._note = engine, desired, note
+        self._naming = threading.Lock()
+        """Held while a file that all holders share is written: an engine takes away what is there
+        before it writes anew, and would find the file of another gone."""
 
     @singledispatchmethod
     def do(self, step: Step) -> None:
@@ -138,7 +142,8 @@ class Actions:
 
     @do.register
     def _(self, step: WriteNames) -> None:
-        names.write(self._engine, self._desired, step.holders)
+        with self._naming:
+            names.write(self._engine, self._desired, step.holders)
 
     @do.register
     def _(self, step: StartHolder) -> None:
@@ -216,7 +221,8 @@ class Actions:
         if bootstrap and unit.bootstrap_files:
             more_files = unit.bootstrap_files
         if more_files:
-            self._engine.put_files(name, more_files)
+            with self._naming:
+                self._engine.put_files(name, more_files)
         self._engine.start(name)
 
 

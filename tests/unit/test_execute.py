@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from labctl.engine.port import LABEL, Network
+from labctl.engine.port import LABEL, FileEntry, Network
 from labctl.errors import EngineError, LabError
-from labctl.planning.desired import Desired
+from labctl.planning.desired import NAMES, Desired
 from labctl.planning.plan import make_plan
 from labctl.planning.steps import AwaitReady, Observed, Plan, Step
 from labctl.running.execute import Executor
@@ -116,6 +117,25 @@ def test_from_nothing_to_a_lab(fake: LabEngine, wanted: Desired) -> None:
     assert all("-schema" in n or "-databases" in n for n, s in states.items() if s == "exited")
     stores = [f"small-c{n}-store-data" for n in (1, 2, 3)]
     assert sorted(fake.volumes("small")) == [*stores, "small-records"]
+
+
+def test_holders_write_the_file_that_they_share_one_at_a_time(
+    fake: LabEngine, wanted: Desired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker removes a file before it writes it: two that did so at once met "no such file"."""
+    put, writing, most = fake.put_files, [0], [0]
+
+    def watched(name: str, files: Sequence[FileEntry]) -> None:
+        shared = any(file.path == NAMES for file in files)
+        writing[0] += shared
+        most[0] = max(most[0], writing[0])
+        time.sleep(0.01 if shared else 0)
+        put(name, files)
+        writing[0] -= shared
+
+    monkeypatch.setattr(fake, "put_files", watched)
+    run(fake, wanted)
+    assert most == [1]
 
 
 def test_only_the_bootstrapping_instance_gets_the_token(fake: LabEngine, wanted: Desired) -> None:
