@@ -174,7 +174,8 @@ class Outages:
                 state |= {"master": lead, "masters": [lead] if lead else []}
             if part == "mongodb":
                 state |= {"primary": lead, "primaries": [lead] if lead else []}
-            state["members"] = {m: "up" if m in up else "down" for m in members}
+            well = "Primary, Synced" if part == "galera" else "up"
+            state["members"] = {m: well if m in up else "down" for m in members}
             clusters[part] = state
         unready = sorted(
             f"{n}/{_STORES[p]}" for p, nodes in down.items() if p in _STORES for n in nodes

@@ -83,6 +83,7 @@ class Run:
     history: list[Row]
     observations: list[Row]
     finals: Row
+    changes: list[Row] = field(default_factory=list)
     lines: dict[str, str] = field(default_factory=dict)
     """File → its text as it is written, where a mutant has damaged it."""
 
@@ -113,6 +114,7 @@ class Run:
             "history.jsonl": _lines(sorted(self.history, key=lambda row: row["t"])),
             "observations.jsonl": _lines(self.observations),
             "finals.json": json.dumps(self.finals),
+            **({"changes.json": json.dumps(self.changes)} if self.changes else {}),
         }
         sealed = {
             name: hashlib.sha256(text.encode()).hexdigest()
@@ -139,7 +141,11 @@ def simulate(doc: Row, lab: Lab, stores: Mapping[tuple[str, str], MakeStore], se
     dice = Random(seed)  # noqa: S311 - to repeat it
     actions = resolve(scenario, lab, seed)
     timeline = [_fault(action, lab, dice) for action in actions]
-    healed = max((row["healed"] or 0.0 for row in timeline), default=FIRST + 20.0)
+    changes = list(_changes(scenario, lab, dice))
+    healed = max(
+        [*(row["healed"] or 0.0 for row in timeline), *(row["ended"] for row in changes)],
+        default=0.0,
+    )
     healed = max(healed, FIRST + 20.0)
     made = [row for row in timeline if row["bites"] is not None]
     outages = Outages(lab, made, Random(seed + 1))  # noqa: S311
@@ -165,6 +171,7 @@ def simulate(doc: Row, lab: Lab, stores: Mapping[tuple[str, str], MakeStore], se
         sorted(history, key=lambda row: row["t"]),
         observed,
         finals,
+        changes,
     )
 
 
@@ -206,6 +213,38 @@ def _settings_of(lab: Lab) -> Row:
 
 
 _KNOWN: dict[int, tuple[Lab, Row]] = {}
+
+
+def _changes(scenario: ScenarioDoc, lab: Lab, dice: Random) -> Iterator[Row]:
+    """Rows of changes.json: each replaces the stores' instances one after another, unnoticed."""
+    kinds = {(each.kind, each.as_) for each in scenario.workloads}
+    services = sorted({service for key in kinds for service in KINDS[key[0]][key[1]].services})
+    moment = 0.0
+    for index, step in enumerate(scenario.timeline):
+        if step.verb is None:
+            continue
+        began = moment = max(moment, FIRST + spans.seconds(step.at)) + 0.3
+        windows = []
+        for service in services:
+            for node in lab.services[service].nodes:
+                ended = moment + dice.uniform(1.0, 4.0)
+                row = {"name": f"{node.name}/{service}", "what": "replaced"}
+                windows.append({**row, "began": round(moment, 3), "ended": round(ended, 3)})
+                moment = ended + 0.5
+        yield {
+            "index": index,
+            "said": f"change {index}",
+            "asked": round(began - 0.3, 3),
+            "began": round(began, 3),
+            "ended": round(moment, 3),
+            "steps": len(windows),
+            "windows": windows,
+            "left": [],
+            "error": None,
+            "stopped": False,
+            "back": False,
+            "settings": _settings_of(lab),
+        }
 
 
 def _fault(action: Action, lab: Lab, dice: Random) -> Row:

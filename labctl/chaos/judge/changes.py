@@ -138,7 +138,12 @@ def _of(
         own = [(who, at) for who, at in together if who.endswith(f"/{service}")]
         longest: tuple[Part, ...] = ()
         for who, (since, _) in own:
-            entry: Mapping[str, Any] = {"traits": _LEFT, "targets": [who], "asked": since}
+            entry: Mapping[str, Any] = {
+                "traits": _LEFT,
+                "targets": [who],
+                "asked": since,
+                "began": since,
+            }
             bounds = bounds_after(entry, numbers, explainer.players(entry), 0.0)
             through = (bounds[n] for n in _THROUGH.get(name, (name,)) if n in bounds)
             of = next(through, None)

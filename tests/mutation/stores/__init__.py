@@ -19,6 +19,7 @@ Change = Callable[[Run, str, Random], object]
 """Changes a run; ``False`` when there is nothing in it to change. Gets the workload's name."""
 WRONG = frozenset({"INVALID"})
 INCOMPLETE = frozenset({"UNKNOWN"})
+STALE = "wsrep_sync_wait=0 documents stale reads, and nothing bounds yet by how much or when"
 
 
 @dataclass(frozen=True)
