@@ -16,6 +16,7 @@ from labctl.chaos.judge.record import Record
 from labctl.chaos.model.findings import Budget, Check, Verdict
 from labctl.errors import InputError
 from tests.unit.chaos_histories import op
+from tests.unit.traits import traits
 
 MEMBERS = ("c1", "c2", "c3")
 TIMERS = {
@@ -79,13 +80,16 @@ def run(*made: dict[str, Any], gap: tuple[float, float] = (99.0, 99.0), **more: 
     """Forty seconds of adding numbers, ten a second but for a gap, and the changes."""
     moments = [n / 10 for n in range(400) if not gap[0] <= n / 10 < gap[1]]
     numbers = list(range(len(moments)))
+    refused = [n / 10 for n in range(400) if gap[0] <= n / 10 < gap[1]]
+    asked = [op(0, "add", n, t - 0.01, t) for n, t in enumerate(moments)]
+    asked += [op(0, "add", 1000 + n, t - 0.01, t, "fail") for n, t in enumerate(refused)]
     events = [Event(t, "w", 0, "ok", "add", n) for n, t in enumerate(moments)]
     whole = Record(
         run={"format": 1, "settings": {"timers": TIMERS}, "ended": "now"},
         scenario=SCENARIO,
         changes=made or [change()],
         events=events,
-        operations=[op(0, "add", n, t - 0.01, t) for n, t in enumerate(moments)],
+        operations=sorted(asked, key=lambda each: each.began),
         observations=[observed(float(t)) for t in range(41)],
         finals={"w": {name: numbers for name in MEMBERS}},
     )
@@ -213,21 +217,23 @@ def test_a_majority_that_was_seen_to_be_lost_counts_whatever_was_planned() -> No
     assert of(judged(run(observations=early)), "majority").outcome == "VALID"
 
 
-def test_a_fault_that_meets_a_change_leaves_it_open() -> None:
-    from tests.unit.traits import traits
-
-    fault = {
+def killed(*targets: str, at: float, healed: float) -> dict[str, Any]:
+    return {
         "index": 1,
         "fault": "kill",
         "traits": traits("kill"),
-        "said": "kill c1/redis",
-        "targets": ["c1/redis"],
-        "asked": 6.0,
-        "began": 6.0,
-        "bites": 6.1,
-        "healed": 9.0,
+        "said": f"kill {' '.join(targets)}",
+        "targets": list(targets),
+        "asked": at,
+        "began": at,
+        "bites": at + 0.1,
+        "healed": healed,
         "error": None,
     }
+
+
+def test_a_fault_that_meets_a_change_leaves_it_open() -> None:
+    fault = killed("c1/redis", at=6.0, healed=9.0)
     found = judged(run(change(error="c1/redis ended"), timeline=[fault]))
     assert of(found, "changed").outcome == "UNKNOWN"
     slow = judged(run(gap=(8.0, 18.0), timeline=[fault]))
@@ -240,8 +246,9 @@ def test_a_promise_counts_only_if_it_was_made_all_the_time() -> None:
     weak = {"galera": {"innodb_flush_log_at_trx_commit": 0}, "timers": TIMERS}
     strong = {"galera": {"innodb_flush_log_at_trx_commit": 1}, "timers": TIMERS}
     fewer = {"w": {name: list(range(1, 400)) for name in MEMBERS}}
+    crash = killed(*(f"{name}/mariadb" for name in MEMBERS), at=0.5, healed=3.0)
     for now, outcome in ((strong, "INVALID"), (weak, "VALID")):
-        made = run(change(settings=now), finals=fewer)
+        made = run(change(settings=now), finals=fewer, timeline=[crash])
         made = replace(made, run={**made.run, "settings": strong})
         assert of(judged(made), "lost").outcome == outcome
 
