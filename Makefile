@@ -8,7 +8,7 @@ PYTEST := $(BIN)/pytest
 # testcontainers would have to pull its clean-up container; the tests clean up themselves.
 export TESTCONTAINERS_RYUK_DISABLED = true
 
-.PHONY: up down setup engine images check lint unit test test-support test-full test-rows test-recover chaos test-podman benchmark clean help
+.PHONY: up down setup engine images check lint unit test test-support test-full test-rows test-life chaos test-podman benchmark clean help
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -48,7 +48,7 @@ unit: setup
 	$(PYTEST) -q tests/unit tests/mutation tests/golden tests/errors tests/contract
 
 test: export LABCTL_ENGINE = docker
-test: check test-support test-full ## All tests but the long ones (rows, recover, chaos), on real labs on Docker
+test: check test-support test-full ## All tests but the long ones (life, rows, chaos), on real labs on Docker
 
 test-support: export LABCTL_ENGINE = docker
 test-support: images ## The engine's contract, labs of the support tier, and faults in them
@@ -64,9 +64,9 @@ test-rows: export LABCTL_ENGINE = docker
 test-rows: images ## Each row of the table without one of its instances (an hour)
 	$(PYTEST) -v --durations=20 tests/full/test_rows.py
 
-test-recover: export LABCTL_ENGINE = docker
-test-recover: images ## Every loss that `labctl recover` brings back, with data written until the end
-	$(PYTEST) -v --durations=0 tests/recover
+test-life: export LABCTL_ENGINE = docker
+test-life: images ## Labs that are lost and recovered, grown and shrunk, copied (half an hour)
+	$(PYTEST) -v --durations=0 tests/life
 
 chaos: export LABCTL_ENGINE = docker
 chaos: images ## Every scenario that fits here, and misconfigured labs (over two hours)

@@ -1,4 +1,4 @@
-"""A support tier that is lost and recovered, with clients that write until the end."""
+"""A support tier that is lost and recovered, grown and copied."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.chaos.ground import Ground
 from tests.lab.command import Labctl
 from tests.lab.remains import remains
 
-NAME = "recover-test"
+NAME = "life-test"
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +36,16 @@ def lab(labctl: Labctl, driver: Engine) -> Iterator[str]:
     yield NAME
     labctl("down", "--lab", NAME)
     assert remains(driver, NAME) == []
+
+
+@pytest.fixture
+def small(labctl: Labctl, driver: Engine) -> Iterator[str]:
+    """The name of a lab for one test, which is taken down after it."""
+    name = f"{NAME}-small"
+    labctl.clear(name)
+    yield name
+    labctl("down", "--lab", name)
+    assert remains(driver, name) == []
 
 
 @pytest.fixture

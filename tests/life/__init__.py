@@ -1,0 +1,1 @@
+"""What a lab lives through: losses of every kind, growth, checkpoints (``make test-life``)."""

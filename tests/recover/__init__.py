@@ -1,1 +1,0 @@
-"""Losses of every kind on real labs, and `labctl recover` (``make test-recover``)."""
