@@ -332,6 +332,7 @@ class VerifyDoc(Document):
     proves: tuple[Name, ...] = ()
     """Other services whose row of the table it proves, besides its own."""
     timeout: Seconds = 60
+    """How long it may take on a machine of its own; three times as long is allowed."""
 
     def file(self, service: str) -> str:
         """The script's path in the catalogue, for a step of this service."""

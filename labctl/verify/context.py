@@ -120,9 +120,10 @@ class Context:
         """Call ``ask`` until its result is true, and return that.
 
         Errors of HTTP, of the SDK, of sockets and of assertions mean "not yet"; StepError and all
-        others are raised. StepError when ``seconds`` or the step's own time have passed.
+        others are raised. StepError when ``seconds``, times the run's patience, or the step's own
+        time have passed.
         """
-        end = min(time.monotonic() + seconds, self._deadline)
+        end = min(time.monotonic() + seconds * self._spec["patience"], self._deadline)
         began, last = time.monotonic(), None
         while True:
             try:

@@ -114,7 +114,7 @@ def test_what_the_program_is_told(compose: Path) -> None:
         "function": "image",
         "needs": ("token",),
         "after": (),
-        "timeout": 60,
+        "timeout": 180,
     }
 
 

@@ -33,6 +33,7 @@ def execute(
         steps.append({**step, "name": name, "path": str(path), **fields.get(name, {})})
     spec = {
         "run": "1a2b",
+        "patience": 1,
         "keep": keep,
         "vip": "198.18.0.250",
         "nodes": {"c1": "198.18.0.11"},
@@ -140,7 +141,7 @@ def test_a_step_that_does_not_end_is_given_up(
 
 def context(timeout: float = 5, emit: Callable[..., None] = lambda *_, **__: None) -> Context:
     return Context(
-        {"run": "1a2b", "services": {}, "nodes": {}, "vip": "198.18.0.250"},
+        {"run": "1a2b", "patience": 1, "services": {}, "nodes": {}, "vip": "198.18.0.250"},
         {"name": "step", "timeout": timeout},
         connect=lambda: None,
         state={},
@@ -184,7 +185,7 @@ def test_until_ends_when_verify_is_stopped_but_not_while_cleaning_up() -> None:
     stopped = threading.Event()
     stopped.set()
     ctx = Context(
-        {"run": "1a2b"},
+        {"run": "1a2b", "patience": 1},
         {"name": "step", "timeout": 5},
         connect=lambda: None,
         state={},
