@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from labctl import faults
+from labctl.chaos.folder.layout import seal
 from tests.chaos.ground import Ground
 from tests.lab.command import Labctl
 from tests.lab.scenario import come_out
@@ -54,5 +55,10 @@ def test_a_run_is_judged_by_its_folder(labctl: Labctl, ground: Ground) -> None:
     place = sorted(finals["galera-set"])[0]
     finals["galera-set"][place].pop()
     (folder / "finals.json").write_text(json.dumps(finals))
+    altered = labctl("chaos", "check", str(folder), "--json", code=4).json
+    assert altered["outcome"] == "UNKNOWN"
+    assert "finals.json is not what the run recorded" in altered["why"]
+    about = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**about, "sealed": seal(folder)}))
     forged = labctl("chaos", "check", str(folder), "--json", code=1).json
     assert forged["outcome"] == "INVALID"
