@@ -244,7 +244,7 @@ def at_work(wanted: Desired, acts: Sequence[str], check: Callable[[Place], None]
         place = Place(wanted)
         patch.setattr(time, "time", lambda: place.now)
         patch.setattr(choose, "connect", lambda _: place)
-        patch.setattr(lifecycle, "prepare", lambda _: place.prepared)
+        patch.setattr(lifecycle, "prepare", lambda *_: place.prepared)
         patch.setattr("labctl.benchmark.metering.weigh", lambda *_: None)
         for act in acts:
             ACTS[act](place)
