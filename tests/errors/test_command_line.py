@@ -207,7 +207,7 @@ def test_what_ends_a_command_is_its_exit_code_and_its_advice(
 ) -> None:
     """Through the parser, too, which would have the exit code 130 and no word."""
 
-    def up(*_: object) -> None:
+    def up(*_: object, **__: object) -> None:
         signal.raise_signal(number)
 
     monkeypatch.setattr("labctl.running.lifecycle.up", up)

@@ -34,7 +34,7 @@ POOL = [str(subnet) for subnet in list(request.POOL.subnets(new_prefix=24))[:6]]
 class NetworkOnly:
     """An executor that makes the lab's network and nothing else."""
 
-    def __init__(self, engine: FakeEngine, desired: Desired, *_: Any) -> None:
+    def __init__(self, engine: FakeEngine, desired: Desired, *_: Any, **__: Any) -> None:
         self._engine, self._network = engine, desired.network
 
     def run(self) -> None:
