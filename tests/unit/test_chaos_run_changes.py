@@ -55,7 +55,10 @@ def test_the_lab_is_changed_under_load_and_changed_back_when_all_is_recorded(
     assert made == [(other, False), (first, True)]
     assert (row["said"], row["error"], row["left"]) == ("change store a to 4", None, [])
     assert row["asked"] <= row["began"] <= row["ended"] <= back["began"] <= back["ended"]
-    assert files.read_json(folder, files.RUN)["cut_short"] is None
+    said = files.read_json(folder, files.RUN)
+    assert said["cut_short"] is None
+    # The change back comes after all else, and is part of what the run recorded.
+    assert said["sealed"] == files.seal(folder)
     assert files.read_json(folder, files.TIMELINE)[0]["healed"]
 
 

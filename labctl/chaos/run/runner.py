@@ -189,6 +189,8 @@ class _Run:
             self._observations.close()
             self._record_counts()
         self._changes.change_back()
+        if self._plan.changes:
+            self._run_file.update(sealed=files.seal(self._folder))
 
     def _await_first_answers(self) -> None:
         """Wait until each workload was served once: what was never there cannot be lost.
