@@ -217,6 +217,25 @@ def test_a_majority_that_was_seen_to_be_lost_counts_whatever_was_planned() -> No
     assert of(judged(run(observations=early)), "majority").outcome == "VALID"
 
 
+def test_members_that_are_to_come_are_missed_without_a_fault() -> None:
+    """The lab is to have five members as soon as a change begins that adds two."""
+    new = change(windows=[window(f"c{n}/mariadb", 20.0, 24.0, "new") for n in (4, 5)])
+    five = {**HEALTHY, "c4": "no answer", "c5": "no answer"}
+    seen = [observed(float(t), five if 6 <= t <= 12 else None) for t in range(41)]
+    for each in seen[6:13]:
+        each["clusters"]["galera"]["expected"] = 5
+    assert of(judged(run(new, observations=seen)), "member away").outcome == "VALID"
+    early = change(windows=[window(f"c{n}/mariadb", 20.0, 24.0, "replaced") for n in (4, 5)])
+    assert of(judged(run(early, observations=seen)), "member away").outcome == "INVALID"
+
+
+def test_what_was_taken_back_already_needs_no_change_back() -> None:
+    done = change(index=1, back=True, steps=0, windows=[], began=26.0, ended=26.0)
+    assert of(judged(run(change(), done)), "changed").outcome == "VALID"
+    nothing = change(steps=0, windows=[])
+    assert of(judged(run(nothing)), "changed").outcome == "UNKNOWN"
+
+
 def killed(*targets: str, at: float, healed: float) -> dict[str, Any]:
     return {
         "index": 1,

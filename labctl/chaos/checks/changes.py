@@ -90,7 +90,8 @@ def _unproved(change: Change) -> str:
     said = str(change["said"])
     if change["ended"] is None or change["stopped"]:
         return f"{said} was stopped before its end"
-    if not change["steps"]:
+    # What was added and removed again needs nothing more in the end.
+    if not change["steps"] and not change["back"]:
         return f"{said} changed nothing"
     return f"nobody asked the lab after {said}" if change["left"] is None else ""
 

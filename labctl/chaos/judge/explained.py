@@ -280,18 +280,21 @@ class Explainer:
 def _windows(run: Record) -> Iterator[Data]:
     """What each change took down, and when, as entries of the timeline.
 
-    They bound nothing: a change has a budget of its own (see ``changes``).
+    They bound nothing: a change has a budget of its own (see ``changes``). A new instance is missed
+    from when the lab is to have it, and one that leaves until the lab is to be without it.
     """
     for change in run.changes:
         for window in change["windows"]:
-            ended = change["ended"] if window["ended"] is None else window["ended"]
+            new, leaves = window["what"] == "new", window["what"] == "removed"
+            began = change["began"] if new else window["began"]
+            ended = change["ended"] if leaves or window["ended"] is None else window["ended"]
             yield {
                 "index": change["index"],
                 "targets": [window["name"]],
                 "traits": {"felt": None, "on_nodes": False, "family": "change", "repeats": False},
-                "asked": window["began"],
-                "began": window["began"],
-                "bites": window["began"],
+                "asked": began,
+                "began": began,
+                "bites": began,
                 "healed": ended,
             }
 
