@@ -254,6 +254,8 @@ def damage(draw: st.DrawFn, engine: ReadyEngine, desired: Desired) -> None:
     """A random part of the lab is dead, half-made or gone."""
     for kind in draw(st.lists(st.sampled_from(sorted(DAMAGE)), min_size=1, max_size=3)):
         names = sorted(box.name for box in engine.containers("random"))
+        if not names:
+            break
         for name in draw(st.lists(st.sampled_from(names), max_size=4, unique=True)):
             note(f"{kind} {name}")
             DAMAGE[kind](engine, name)

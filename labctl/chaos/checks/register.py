@@ -62,6 +62,8 @@ def nobody_wrote(keyed: Keyed, initial: Hashable) -> Iterator[Finding]:
             if began.get(each.seen, inf) > (op.ended or inf):
                 said = f"key {name}: {each.seen} failed, or had not been requested by then"
                 wrong.append(quote(op, said))
+            if each.writes:
+                continue  # a compare-and-set goes to the writer, and sees what it locks
             sighted = sighted or each.seen != initial
             if each.seen == initial and op.began > first:
                 blind.append(op)
