@@ -50,6 +50,13 @@ def status(desired: Desired, observed: Observed, instance: Instance) -> str | No
     return container.status if container else None
 
 
+def reachable(desired: Desired, observed: Observed, name: str) -> bool:
+    """Whether an instance's node is there: what runs on one that has ended hears nobody again."""
+    node = _instance(desired, name).node
+    holder = observed.containers.get(desired.lab.holder(node))
+    return holder is not None and holder.status == "running"
+
+
 def cluster(
     engine: Engine, desired: Desired, observed: Observed, service: Service, known: Known
 ) -> Cluster:

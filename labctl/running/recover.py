@@ -256,6 +256,9 @@ class Recovery:
         own = next((c for c in found.clusters if c.service == service), None)
         patience = own.patience if own else AGENTS_PATIENCE
         names = [name for name in step.members if name in self._desired.probes]
+        if not any(evidence.reachable(self._desired, found.observed, name) for name in names):
+            self._known.waited.add(service)
+            return
         before, heard = found.observed, False
 
         def changed() -> bool:

@@ -227,6 +227,25 @@ def test_members_that_run_have_time_to_find_each_other(
         assert stopped == {"small-c1-store", "small-c2-store", "small-c3-store"}
 
 
+def test_nobody_waits_for_members_whose_nodes_have_ended(
+    wanted: Desired, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their processes run on without a network, and find nobody again."""
+
+    def asked(*_: object, **__: object) -> Inspection:
+        raise AssertionError("they were asked")
+
+    monkeypatch.setattr(recovery, "inspect", asked)
+    holders = {unit.spec.name for unit in wanted.holders.values()}
+    seen = partless(wanted)
+    containers = {
+        name: replace(there, status="exited") if name in holders else there
+        for name, there in seen.containers.items()
+    }
+    observed = Recovery(fake, wanted, Notes()).prepare(replace(seen, containers=containers))
+    assert observed.bootstrap_instances == {"store": "c3/store"}
+
+
 def test_nothing_is_decided_over_a_running_member_that_cannot_be_asked(
     wanted: Desired, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
