@@ -50,7 +50,7 @@ def status(desired: Desired, observed: Observed, instance: Instance) -> str | No
     return container.status if container else None
 
 
-def reachable(desired: Desired, observed: Observed, name: str) -> bool:
+def has_node(desired: Desired, observed: Observed, name: str) -> bool:
     """Whether an instance's node is there: what runs on one that has ended hears nobody again."""
     node = _instance(desired, name).node
     holder = observed.containers.get(desired.lab.holder(node))

@@ -256,7 +256,7 @@ class Recovery:
         own = next((c for c in found.clusters if c.service == service), None)
         patience = own.patience if own else AGENTS_PATIENCE
         names = [name for name in step.members if name in self._desired.probes]
-        if not any(evidence.reachable(self._desired, found.observed, name) for name in names):
+        if not any(evidence.has_node(self._desired, found.observed, name) for name in names):
             self._known.waited.add(service)
             return
         before, heard = found.observed, False

@@ -47,6 +47,12 @@ class Simulated:
     profile: str = "support"
 
 
+def unread(run: Run, name: str, dice: Random) -> object:
+    """A member was not read at the end."""
+    run.finals[name][dice.choice(sorted(run.finals[name]))] = None
+    return True
+
+
 def known() -> list[Simulated]:
     """All of them."""
     names = sorted(each.name for each in pkgutil.iter_modules(__path__))

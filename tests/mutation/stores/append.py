@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from labctl.workloads.keys import key_of
-from tests.mutation.stores import INCOMPLETE, STALE, Mutant, Simulated
+from tests.mutation.stores import INCOMPLETE, STALE, Mutant, Simulated, unread
 from tests.mutation.world import Row, Run, Step
 
 
@@ -114,11 +114,6 @@ def a_member_lacks_one(run: Run, name: str, dice: Random) -> object:
 
 def a_member_is_empty(run: Run, name: str, dice: Random) -> object:
     run.finals[name][dice.choice(sorted(run.finals[name]))] = {}
-    return True
-
-
-def unread(run: Run, name: str, dice: Random) -> object:
-    run.finals[name][dice.choice(sorted(run.finals[name]))] = None
     return True
 
 

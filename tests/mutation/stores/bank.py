@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from tests.mutation.stores import INCOMPLETE, STALE, Mutant, Simulated
+from tests.mutation.stores import INCOMPLETE, STALE, Mutant, Simulated, unread
 from tests.mutation.world import RefusedError, Row, Run, Step
 
 
@@ -103,11 +103,6 @@ def a_member_lacks_an_account(run: Run, name: str, dice: Random) -> object:
 def all_lack_an_account(run: Run, name: str, _: Random) -> object:
     for book in run.finals[name].values():
         book["1"] += book.pop("3")
-    return True
-
-
-def unread(run: Run, name: str, dice: Random) -> object:
-    run.finals[name][dice.choice(sorted(run.finals[name]))] = None
     return True
 
 

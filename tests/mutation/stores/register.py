@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from labctl.workloads.keys import key_of
-from tests.mutation.stores import INCOMPLETE, WRONG, Mutant, Simulated
+from tests.mutation.stores import INCOMPLETE, WRONG, Mutant, Simulated, unread
 from tests.mutation.world import RefusedError, Row, Run, Step
 
 
@@ -144,11 +144,6 @@ def a_member_has_none(run: Run, name: str, dice: Random) -> object:
     if len(run.finals[name]) < 2:
         return False
     run.finals[name][dice.choice(sorted(run.finals[name]))] = []
-    return True
-
-
-def unread(run: Run, name: str, dice: Random) -> object:
-    run.finals[name][dice.choice(sorted(run.finals[name]))] = None
     return True
 
 

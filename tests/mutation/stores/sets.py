@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from tests.mutation.stores import INCOMPLETE, Mutant, Simulated
+from tests.mutation.stores import INCOMPLETE, Mutant, Simulated, unread
 from tests.mutation.world import Row, Run, Step
 
 
@@ -91,11 +91,6 @@ def emptied(run: Run, name: str, dice: Random) -> object:
     if len(run.finals[name]) < 2:
         return False
     run.finals[name][dice.choice(sorted(run.finals[name]))] = []
-    return True
-
-
-def unread(run: Run, name: str, dice: Random) -> object:
-    run.finals[name][dice.choice(sorted(run.finals[name]))] = None
     return True
 
 
